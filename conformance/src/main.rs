@@ -1,0 +1,2 @@
+//! mqttspec binary.
+fn main() {}

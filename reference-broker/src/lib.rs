@@ -1,0 +1,5 @@
+//! A minimal, spec-faithful MQTT 5.0 broker.
+//!
+//! Bottom up: [`topic`] (names, filters and trees of them). Each module says what it is for.
+
+pub mod topic;
