@@ -2,4 +2,5 @@
 //!
 //! Bottom up: [`topic`] (names, filters and trees of them). Each module says what it is for.
 
+pub mod codec;
 pub mod topic;

@@ -1,0 +1,434 @@
+//! The fifteen control packets (chapter 3), a file each or a file for those of one shape.
+
+mod auth;
+mod connack;
+mod connect;
+mod disconnect;
+mod publish;
+mod publish_ack;
+mod subscribe;
+mod subscribe_ack;
+mod unsubscribe;
+
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+
+use super::reader::Reader;
+use super::writer::Writer;
+use super::{DecodeError, EncodeError, Fault, Frame, Place, ReasonCode, Side};
+
+pub use auth::Auth;
+pub use connack::ConnAck;
+pub use connect::{Connect, Will};
+pub use disconnect::Disconnect;
+pub use publish::Publish;
+pub use publish_ack::PublishAck;
+pub use subscribe::{RetainHandling, Subscribe, Subscription, SubscriptionOptions};
+pub use subscribe_ack::SubscribeAck;
+pub use unsubscribe::Unsubscribe;
+
+/// Adds `with` to a packet, so that it can be built in one expression.
+macro_rules! with_properties {
+    ($($packet:ty),*) => {$(
+        impl $packet {
+            /// Appends a property.
+            #[must_use]
+            pub fn with(
+                mut self,
+                id: $crate::codec::PropertyId,
+                value: impl Into<$crate::codec::Value>,
+            ) -> Self {
+                self.properties.push(id, value);
+                self
+            }
+        }
+    )*};
+}
+
+with_properties!(
+    Auth,
+    ConnAck,
+    Connect,
+    Disconnect,
+    Publish,
+    PublishAck,
+    Subscribe,
+    SubscribeAck,
+    Unsubscribe,
+    Will
+);
+
+/// Quality of Service (section 4.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum QoS {
+    /// QoS 0: sent once, never acknowledged.
+    #[default]
+    AtMostOnce,
+    /// QoS 1: repeated until acknowledged.
+    AtLeastOnce,
+    /// QoS 2: delivered once.
+    ExactlyOnce,
+}
+
+impl QoS {
+    /// All three, ascending.
+    pub const ALL: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
+
+    /// The number on the wire.
+    pub fn value(self) -> u8 {
+        self as u8
+    }
+
+    /// The level with this number: there is none for 3.
+    pub fn from_value(value: u8) -> Option<QoS> {
+        QoS::ALL.get(usize::from(value)).copied()
+    }
+}
+
+/// The type of a control packet (section 2.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+#[allow(missing_docs)] // The names are the standard's.
+pub enum PacketType {
+    Connect = 1,
+    ConnAck = 2,
+    Publish = 3,
+    PubAck = 4,
+    PubRec = 5,
+    PubRel = 6,
+    PubComp = 7,
+    Subscribe = 8,
+    SubAck = 9,
+    Unsubscribe = 10,
+    UnsubAck = 11,
+    PingReq = 12,
+    PingResp = 13,
+    Disconnect = 14,
+    Auth = 15,
+}
+
+impl PacketType {
+    /// Every type, ascending.
+    pub const ALL: [PacketType; 15] = [
+        PacketType::Connect,
+        PacketType::ConnAck,
+        PacketType::Publish,
+        PacketType::PubAck,
+        PacketType::PubRec,
+        PacketType::PubRel,
+        PacketType::PubComp,
+        PacketType::Subscribe,
+        PacketType::SubAck,
+        PacketType::Unsubscribe,
+        PacketType::UnsubAck,
+        PacketType::PingReq,
+        PacketType::PingResp,
+        PacketType::Disconnect,
+        PacketType::Auth,
+    ];
+
+    /// The number on the wire: the high four bits of the first byte.
+    pub fn value(self) -> u8 {
+        self as u8
+    }
+
+    /// The type with this number: there is none for 0.
+    pub fn from_value(value: u8) -> Option<PacketType> {
+        PacketType::ALL.get(usize::from(value).checked_sub(1)?).copied()
+    }
+
+    /// What the packet is called in the standard.
+    pub fn name(self) -> &'static str {
+        match self {
+            PacketType::Connect => "CONNECT",
+            PacketType::ConnAck => "CONNACK",
+            PacketType::Publish => "PUBLISH",
+            PacketType::PubAck => "PUBACK",
+            PacketType::PubRec => "PUBREC",
+            PacketType::PubRel => "PUBREL",
+            PacketType::PubComp => "PUBCOMP",
+            PacketType::Subscribe => "SUBSCRIBE",
+            PacketType::SubAck => "SUBACK",
+            PacketType::Unsubscribe => "UNSUBSCRIBE",
+            PacketType::UnsubAck => "UNSUBACK",
+            PacketType::PingReq => "PINGREQ",
+            PacketType::PingResp => "PINGRESP",
+            PacketType::Disconnect => "DISCONNECT",
+            PacketType::Auth => "AUTH",
+        }
+    }
+
+    /// The fixed-header flags it must have (table 2-2); for PUBLISH they are free within limits.
+    pub fn flags(self) -> u8 {
+        match self {
+            PacketType::PubRel | PacketType::Subscribe | PacketType::Unsubscribe => 0b0010,
+            _ => 0,
+        }
+    }
+
+    /// Whether this side sends packets of this type (table 2-1).
+    pub fn is_sent_by(self, side: Side) -> bool {
+        match self {
+            PacketType::Connect
+            | PacketType::Subscribe
+            | PacketType::Unsubscribe
+            | PacketType::PingReq => side == Side::Client,
+            PacketType::ConnAck
+            | PacketType::SubAck
+            | PacketType::UnsubAck
+            | PacketType::PingResp => side == Side::Server,
+            _ => true,
+        }
+    }
+
+    pub(super) fn check_flags(self, flags: u8) -> Result<(), Fault> {
+        match self {
+            PacketType::Publish if flags & 0b0110 == 0b0110 => Err(Fault::PublishQoS3), // MQTT-3.3.1-4
+            PacketType::Publish if flags & 0b1110 == 0b1000 => Err(Fault::DupOnQoS0), // MQTT-3.3.1-2
+            PacketType::Publish => Ok(()),
+            _ if flags == self.flags() => Ok(()),
+            _ => Err(Fault::InvalidFlags(self)), // MQTT-2.1.3-1
+        }
+    }
+
+    fn place(self) -> Option<Place> {
+        Some(match self {
+            PacketType::Connect => Place::Connect,
+            PacketType::ConnAck => Place::ConnAck,
+            PacketType::Publish => Place::Publish,
+            PacketType::PubAck => Place::PubAck,
+            PacketType::PubRec => Place::PubRec,
+            PacketType::PubRel => Place::PubRel,
+            PacketType::PubComp => Place::PubComp,
+            PacketType::Subscribe => Place::Subscribe,
+            PacketType::SubAck => Place::SubAck,
+            PacketType::Unsubscribe => Place::Unsubscribe,
+            PacketType::UnsubAck => Place::UnsubAck,
+            PacketType::Disconnect => Place::Disconnect,
+            PacketType::Auth => Place::Auth,
+            PacketType::PingReq | PacketType::PingResp => return None,
+        })
+    }
+}
+
+impl fmt::Display for PacketType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A control packet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)] // The names are the standard's.
+pub enum Packet {
+    Connect(Box<Connect>),
+    ConnAck(ConnAck),
+    Publish(Publish),
+    PubAck(PublishAck),
+    PubRec(PublishAck),
+    PubRel(PublishAck),
+    PubComp(PublishAck),
+    Subscribe(Subscribe),
+    SubAck(SubscribeAck),
+    Unsubscribe(Unsubscribe),
+    UnsubAck(SubscribeAck),
+    PingReq,
+    PingResp,
+    Disconnect(Disconnect),
+    Auth(Auth),
+}
+
+impl Packet {
+    /// Its type.
+    pub fn packet_type(&self) -> PacketType {
+        match self {
+            Packet::Connect(_) => PacketType::Connect,
+            Packet::ConnAck(_) => PacketType::ConnAck,
+            Packet::Publish(_) => PacketType::Publish,
+            Packet::PubAck(_) => PacketType::PubAck,
+            Packet::PubRec(_) => PacketType::PubRec,
+            Packet::PubRel(_) => PacketType::PubRel,
+            Packet::PubComp(_) => PacketType::PubComp,
+            Packet::Subscribe(_) => PacketType::Subscribe,
+            Packet::SubAck(_) => PacketType::SubAck,
+            Packet::Unsubscribe(_) => PacketType::Unsubscribe,
+            Packet::UnsubAck(_) => PacketType::UnsubAck,
+            Packet::PingReq => PacketType::PingReq,
+            Packet::PingResp => PacketType::PingResp,
+            Packet::Disconnect(_) => PacketType::Disconnect,
+            Packet::Auth(_) => PacketType::Auth,
+        }
+    }
+
+    /// Its properties, if its type has any.
+    pub fn properties(&self) -> Option<&super::Properties> {
+        match self {
+            Packet::Connect(packet) => Some(&packet.properties),
+            Packet::ConnAck(packet) => Some(&packet.properties),
+            Packet::Publish(packet) => Some(&packet.properties),
+            Packet::PubAck(packet)
+            | Packet::PubRec(packet)
+            | Packet::PubRel(packet)
+            | Packet::PubComp(packet) => Some(&packet.properties),
+            Packet::Subscribe(packet) => Some(&packet.properties),
+            Packet::SubAck(packet) | Packet::UnsubAck(packet) => Some(&packet.properties),
+            Packet::Unsubscribe(packet) => Some(&packet.properties),
+            Packet::Disconnect(packet) => Some(&packet.properties),
+            Packet::Auth(packet) => Some(&packet.properties),
+            Packet::PingReq | Packet::PingResp => None,
+        }
+    }
+
+    /// Reads the packet in `frame`, sent by `from`, holding it to every rule that its bytes alone
+    /// can break.
+    ///
+    /// # Errors
+    ///
+    /// The first fault in the order of the bytes, with its offset.
+    pub fn decode(frame: &Frame, from: Side) -> Result<Packet, DecodeError> {
+        let packet_type = frame.header.packet_type;
+        if !packet_type.is_sent_by(from) {
+            return Err(Fault::WrongDirection(packet_type, from).at(0)); // U-2.1.2-2
+        }
+        let start = frame.header.len;
+        let mut reader = Reader::new(frame.bytes.slice(start..), start);
+        let body = &mut reader;
+        let packet = match packet_type {
+            PacketType::Connect => Packet::Connect(Box::new(Connect::decode(body, from)?)),
+            PacketType::ConnAck => Packet::ConnAck(ConnAck::decode(body, from)?),
+            PacketType::Publish => {
+                Packet::Publish(Publish::decode(body, frame.header.flags, from)?)
+            }
+            PacketType::PubAck => Packet::PubAck(PublishAck::decode(body, packet_type, from)?),
+            PacketType::PubRec => Packet::PubRec(PublishAck::decode(body, packet_type, from)?),
+            PacketType::PubRel => Packet::PubRel(PublishAck::decode(body, packet_type, from)?),
+            PacketType::PubComp => Packet::PubComp(PublishAck::decode(body, packet_type, from)?),
+            PacketType::Subscribe => Packet::Subscribe(Subscribe::decode(body, from)?),
+            PacketType::SubAck => Packet::SubAck(SubscribeAck::decode(body, packet_type, from)?),
+            PacketType::Unsubscribe => Packet::Unsubscribe(Unsubscribe::decode(body, from)?),
+            PacketType::UnsubAck => {
+                Packet::UnsubAck(SubscribeAck::decode(body, packet_type, from)?)
+            }
+            PacketType::PingReq => Packet::PingReq,
+            PacketType::PingResp => Packet::PingResp,
+            PacketType::Disconnect => Packet::Disconnect(Disconnect::decode(body, from)?),
+            PacketType::Auth => Packet::Auth(Auth::decode(body, from)?),
+        };
+        reader.finish()?; // U-2.1.4-2
+        Ok(packet)
+    }
+
+    /// Appends the packet to `out` in its shortest form. What the protocol forbids is written as
+    /// it is told, as long as bytes can say it.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError`] when bytes cannot; `out` is then as it was.
+    pub fn encode(&self, out: &mut BytesMut) -> Result<(), EncodeError> {
+        let mut counter = Writer::counter();
+        self.encode_body(&mut counter)?;
+        let body = counter.len();
+        let mut prefix = Writer::counter();
+        prefix.variable_integer(body)?;
+        out.reserve(1 + prefix.len() + body);
+        let mut writer = Writer::new(out);
+        writer.byte(self.packet_type().value() << 4 | self.flags());
+        writer.variable_integer(body)?; // U-2.1.4-1
+        self.encode_body(&mut writer)
+    }
+
+    /// The packet as bytes of its own; see [`Packet::encode`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Packet::encode`].
+    pub fn to_bytes(&self) -> Result<Bytes, EncodeError> {
+        let mut out = BytesMut::new();
+        self.encode(&mut out)?;
+        Ok(out.freeze())
+    }
+
+    /// The size of the whole packet in bytes, as size limits count it (section 2.1.4).
+    ///
+    /// # Errors
+    ///
+    /// As [`Packet::encode`].
+    pub fn encoded_len(&self) -> Result<usize, EncodeError> {
+        let mut counter = Writer::counter();
+        self.encode_body(&mut counter)?;
+        let body = counter.len();
+        let mut prefix = Writer::counter();
+        prefix.variable_integer(body)?;
+        Ok(1 + prefix.len() + body) // U-2.1.4-3
+    }
+
+    fn flags(&self) -> u8 {
+        match self {
+            Packet::Publish(publish) => publish.flags(),
+            _ => self.packet_type().flags(),
+        }
+    }
+
+    fn encode_body(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+        match self {
+            Packet::Connect(packet) => packet.encode(writer),
+            Packet::ConnAck(packet) => packet.encode(writer),
+            Packet::Publish(packet) => packet.encode(writer),
+            Packet::PubAck(packet)
+            | Packet::PubRec(packet)
+            | Packet::PubRel(packet)
+            | Packet::PubComp(packet) => packet.encode(writer),
+            Packet::Subscribe(packet) => packet.encode(writer),
+            Packet::SubAck(packet) | Packet::UnsubAck(packet) => packet.encode(writer),
+            Packet::Unsubscribe(packet) => packet.encode(writer),
+            Packet::PingReq | Packet::PingResp => Ok(()),
+            Packet::Disconnect(packet) => packet.encode(writer),
+            Packet::Auth(packet) => packet.encode(writer),
+        }
+    }
+}
+
+macro_rules! into_packet {
+    ($($packet:ident),*) => {$(
+        impl From<$packet> for Packet {
+            fn from(packet: $packet) -> Packet {
+                Packet::$packet(packet)
+            }
+        }
+    )*};
+}
+
+into_packet!(Auth, ConnAck, Disconnect, Publish, Subscribe, Unsubscribe);
+
+impl From<Connect> for Packet {
+    fn from(packet: Connect) -> Packet {
+        Packet::Connect(Box::new(packet))
+    }
+}
+
+/// Reads a Reason Code that `packet` may carry when `from` sends it.
+fn reason_code(
+    reader: &mut Reader,
+    packet: PacketType,
+    from: Side,
+) -> Result<ReasonCode, DecodeError> {
+    let at = reader.offset();
+    let value = reader.byte()?;
+    match ReasonCode::from_value(value) {
+        Some(code) if code.is_allowed(packet, from) => Ok(code),
+        Some(code) if code.is_allowed(packet, from.other()) => {
+            Err(Fault::ReasonCodeFromWrongSide(code, packet).at(at)) // U-3.14.2.1-2
+        }
+        _ => Err(Fault::UnknownReasonCode(value, packet).at(at)), // U-2.4-2
+    }
+}
+
+/// Whether `text` could be a Topic Name: not empty, without wildcards.
+fn is_topic_name(text: &str) -> bool {
+    !text.is_empty() && !has_wildcard(text) // MQTT-4.7.3-1
+}
+
+fn has_wildcard(text: &str) -> bool {
+    text.contains(['+', '#']) // MQTT-4.7.0-1
+}
