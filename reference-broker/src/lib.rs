@@ -1,6 +1,14 @@
 //! A minimal, spec-faithful MQTT 5.0 broker.
 //!
-//! Bottom up: [`topic`] (names, filters and trees of them). Each module says what it is for.
+//! Bottom up: [`codec`] (bytes and packets), [`topic`] (names, filters and trees of them),
+//! [`core`] (the broker as a pure state machine), [`transport`] (byte streams) and [`actor`] (the
+//! tasks that connect streams to the core). The first three depend on nothing but `bytes`: without
+//! the feature `server` they are all there is.
 
+#[cfg(feature = "server")]
+pub mod actor;
 pub mod codec;
+pub mod core;
 pub mod topic;
+#[cfg(feature = "server")]
+pub mod transport;

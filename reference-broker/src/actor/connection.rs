@@ -1,0 +1,130 @@
+use std::io;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::codec::{DecodeError, Framer, Packet, PacketType, Side};
+use crate::core::{ConnectionId, Input};
+use crate::transport::BoxStream;
+
+use super::broker::{Message, Outgoing};
+
+/// How many packets wait to be written before the broker takes that for a client that does not read.
+pub(super) const OUTBOX: usize = 8192;
+
+/// How many bytes are written at once.
+const BATCH: usize = 64 * 1024;
+
+/// How long one write may take.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a closed connection is read on, and how much of it, so that what the client still
+/// sends does not make the system throw away what it has yet to read.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1 << 20;
+
+/// Serves one connection until it ends, and tells the broker when that was not its own doing.
+pub(super) async fn run(
+    id: ConnectionId,
+    stream: BoxStream,
+    limit: u32,
+    broker: mpsc::Sender<Message>,
+    outbox: mpsc::Receiver<Outgoing>,
+) {
+    let (mut source, sink) = tokio::io::split(stream);
+    let closed_by_broker = tokio::select! {
+        () = read(id, &mut source, limit, &broker) => false,
+        written = write(sink, outbox) => written.is_ok(),
+    };
+    if closed_by_broker {
+        let _ = timeout(LINGER, drain(&mut source)).await;
+    } else {
+        // Nobody to tell any more: the broker is gone, and with it all that it knew.
+        let _ = broker.send(Message::Happened(Input::Closed(id))).await;
+    }
+}
+
+/// Turns bytes into messages until the stream ends. After bytes that are no packet it only waits
+/// for the broker to close.
+async fn read(
+    id: ConnectionId,
+    source: &mut ReadHalf<BoxStream>,
+    limit: u32,
+    broker: &mpsc::Sender<Message>,
+) {
+    let mut framer = Framer::new(limit);
+    loop {
+        let input = match next_packet(&mut framer) {
+            Ok(Some(packet)) => Input::Received(id, packet),
+            Ok(None) => match source.read_buf(framer.buffer()).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => continue,
+            },
+            Err((packet_type, error)) => {
+                let input = Input::Malformed(id, packet_type, error);
+                if broker.send(Message::Happened(input)).await.is_ok() {
+                    std::future::pending::<()>().await;
+                }
+                return;
+            }
+        };
+        if broker.send(Message::Happened(input)).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn next_packet(framer: &mut Framer) -> Result<Option<Packet>, (Option<PacketType>, DecodeError)> {
+    let first = framer.pending_bytes().first().copied();
+    let packet_type = first.and_then(|first| PacketType::from_value(first >> 4));
+    let packet = framer.next_frame().and_then(|frame| match frame {
+        Some(frame) => Packet::decode(&frame, Side::Client).map(Some),
+        None => Ok(None),
+    });
+    packet.map_err(|error| (packet_type, error))
+}
+
+/// Writes packets until told to close. This is the only place that writes to the stream.
+///
+/// # Errors
+///
+/// When the stream takes nothing more, or not in time.
+async fn write(
+    mut sink: WriteHalf<BoxStream>,
+    mut outbox: mpsc::Receiver<Outgoing>,
+) -> io::Result<()> {
+    let mut batch = BytesMut::new();
+    while let Some(first) = outbox.recv().await {
+        let mut next = Some(first);
+        let mut close = false;
+        while let Some(outgoing) = next {
+            match outgoing {
+                Outgoing::Packet(packet) => packet.encode(&mut batch).map_err(io::Error::other)?,
+                Outgoing::Close => close = true,
+            }
+            next = if close || batch.len() >= BATCH { None } else { outbox.try_recv().ok() };
+        }
+        timeout(WRITE_TIMEOUT, sink.write_all(&batch)).await??;
+        batch.clear();
+        if close {
+            return timeout(WRITE_TIMEOUT, sink.shutdown()).await?;
+        }
+    }
+    Err(io::ErrorKind::BrokenPipe.into())
+}
+
+/// Reads and forgets, until the client has seen the end.
+async fn drain(source: &mut ReadHalf<BoxStream>) {
+    let mut bytes = BytesMut::with_capacity(4096);
+    let mut total = 0;
+    while let Ok(count @ 1..) = source.read_buf(&mut bytes).await {
+        bytes.clear();
+        total += count;
+        if total > LINGER_BYTES {
+            return;
+        }
+    }
+}

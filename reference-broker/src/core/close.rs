@@ -1,0 +1,115 @@
+//! Every way a connection ends: by the client, by the network, by an error, by time.
+
+use crate::codec::{
+    ConnAck, DecodeError, Disconnect, Packet, PacketType, PropertyId, ReasonCode, Side,
+};
+
+use super::connection::State;
+use super::{Broker, ConnectionId, Moment, Output, Timer};
+
+impl Broker {
+    pub(super) fn receive_disconnect(&mut self, id: ConnectionId, disconnect: &Disconnect) {
+        let expiry = disconnect.properties.number(PropertyId::SessionExpiryInterval);
+        let Some(connection) = self.connections.get(&id) else { return };
+        let State::Connected(client) = &connection.state else { return };
+        let client = client.clone();
+        if connection.requested_expiry == 0 && expiry.is_some_and(|expiry| expiry > 0) {
+            let why = "session expiry interval raised from 0";
+            return self.refuse(id, ReasonCode::ProtocolError, why); // U-3.14.2.2.2-3
+        }
+        if let Some(session) = self.sessions.get_mut(&client) {
+            session.expiry = expiry.unwrap_or(session.expiry); // U-3.14.2.2.2-2
+        }
+        if disconnect.reason == ReasonCode::Success {
+            self.take_will(&client); // MQTT-3.14.4-3
+        }
+        self.close(id); // U-3.14.4-1
+    }
+
+    pub(super) fn network_closed(&mut self, id: ConnectionId) {
+        self.leave(id); // U-3.1.2.5-1
+    }
+
+    pub(super) fn connect_timed_out(&mut self, id: ConnectionId) {
+        if self.connections.get(&id).is_some_and(|open| open.state == State::Opened) {
+            self.close(id); // U-3.1.4-2
+        }
+    }
+
+    /// Closes a connection that has been silent for too long, or looks again when it may be.
+    pub(super) fn check_keep_alive(&mut self, id: ConnectionId) {
+        let deadline = self.connections.get(&id).and_then(|open| open.keep_alive_deadline());
+        match deadline {
+            Some(deadline) if deadline > self.now => {
+                self.set_timer(id, Some((deadline, Timer::KeepAlive(id)))); // U-3.1.2.10-3
+            }
+            Some(_) => {
+                self.refuse(id, ReasonCode::KeepAliveTimeout, "keep alive exceeded"); // MQTT-3.1.2-22
+            }
+            None => {}
+        }
+    }
+
+    /// Answers bytes that are no valid packet: with the fault's code, and a close (section 4.13).
+    pub(super) fn malformed(
+        &mut self,
+        id: ConnectionId,
+        packet_type: Option<PacketType>,
+        error: DecodeError,
+    ) {
+        let reason = error.fault.reason_code();
+        match self.connections.get(&id).map(|connection| &connection.state) {
+            Some(State::Connected(_)) => self.refuse(id, reason, &error.to_string()), // MQTT-4.13.1-1
+            Some(State::Opened) if packet_type == Some(PacketType::Connect) => {
+                self.refuse_connect(id, reason, &error.to_string()); // MQTT-3.1.4-1
+            }
+            Some(State::Opened) => self.close(id), // MQTT-3.14.0-1
+            None => {}
+        }
+    }
+
+    /// Refuses a CONNECT with a CONNACK and a close.
+    pub(super) fn refuse_connect(&mut self, id: ConnectionId, reason: ReasonCode, why: &str) {
+        let reason = match reason.is_allowed(PacketType::ConnAck, Side::Server) {
+            true => reason,
+            false => ReasonCode::ProtocolError,
+        };
+        let connack = ConnAck::new(false, reason).with(PropertyId::ReasonString, why); // MQTT-3.2.2-6
+        self.send(id, Packet::ConnAck(connack)); // U-3.1.4-3
+        self.close(id); // MQTT-3.2.2-7
+    }
+
+    /// Ends a connection for what its client did: with a DISCONNECT, and a close.
+    pub(super) fn refuse(&mut self, id: ConnectionId, reason: ReasonCode, why: &str) {
+        let disconnect = Disconnect::because(reason).with(PropertyId::ReasonString, why);
+        self.send(id, disconnect.into()); // U-4.13.1-5
+        self.close(id); // MQTT-4.13.1-1, MQTT-4.13.2-1
+    }
+
+    /// Closes a connection without another word, and lets its session wait, or end.
+    pub(super) fn close(&mut self, id: ConnectionId) {
+        if self.connections.contains_key(&id) {
+            self.outputs.push_back(Output::Close(id)); // MQTT-3.14.4-2
+            self.leave(id);
+        }
+    }
+
+    fn leave(&mut self, id: ConnectionId) {
+        self.set_timer(id, None);
+        let state = self.connections.remove(&id).map(|connection| connection.state);
+        if let Some(State::Connected(client)) = state {
+            self.park_session(&client);
+        }
+    }
+
+    /// Replaces the timer of a connection.
+    pub(super) fn set_timer(&mut self, id: ConnectionId, timer: Option<(Moment, Timer)>) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if let Some((due, old)) = std::mem::replace(&mut connection.timer, timer.clone()) {
+            self.timers.remove(due, old);
+        }
+        if let Some((due, timer)) = timer {
+            self.timers.add(due, timer);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::codec::Text;
+use crate::topic::TopicName;
+
+use super::{Moment, Timer};
+
+/// What the broker knows of one network connection; nothing of it outlives the connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) state: State,
+    /// When the last packet came in.
+    pub(super) last_received: Moment,
+    /// What it waits for: a CONNECT, or the end of its Keep Alive.
+    pub(super) timer: Option<(Moment, Timer)>,
+    /// Keep Alive in force, in seconds; 0 for none.
+    pub(super) keep_alive: u16,
+    /// The Session Expiry Interval that CONNECT asked for.
+    pub(super) requested_expiry: u32,
+    /// The client's Maximum Packet Size.
+    pub(super) packet_limit: Option<u32>,
+    /// How many more QoS 1 and 2 messages may be sent now (section 4.9).
+    pub(super) quota: u16,
+    /// The client's Topic Aliases.
+    pub(super) aliases: BTreeMap<u16, TopicName>,
+    /// Packet Identifiers of QoS 2 messages that came over this connection and wait for PUBREL:
+    /// what the client's own quota counts.
+    pub(super) open_inbound: BTreeSet<u16>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// No CONNECT yet.
+    Opened,
+    /// Connected as this client.
+    Connected(Text),
+}
+
+impl Connection {
+    pub(super) fn new(now: Moment) -> Connection {
+        Connection {
+            state: State::Opened,
+            last_received: now,
+            timer: None,
+            keep_alive: 0,
+            requested_expiry: 0,
+            packet_limit: None,
+            quota: 0,
+            aliases: BTreeMap::new(),
+            open_inbound: BTreeSet::new(),
+        }
+    }
+
+    /// When the client has been silent for one and a half times its Keep Alive.
+    pub(super) fn keep_alive_deadline(&self) -> Option<Moment> {
+        let allowed = Duration::from_millis(u64::from(self.keep_alive) * 1500); // MQTT-3.1.2-22
+        (self.keep_alive > 0).then(|| self.last_received.after(allowed))
+    }
+}

@@ -1,0 +1,235 @@
+//! The broker as a pure state machine: no I/O, no clock, no randomness, no hash order.
+//!
+//! The shell around it tells what happened ([`Broker::handle`], with the time), drains what is to
+//! be done ([`Broker::next_output`]) after each input, and comes back at
+//! [`Broker::next_deadline`] with [`Input::Tick`]. Equal inputs give equal outputs, byte for byte.
+//!
+//! A file a concern: `connect` (CONNECT, takeover), `close` (every way a connection ends),
+//! `publish` (from clients), `route` (to subscribers), `outbound` (delivery to one client),
+//! `subscribe`, `will`, `timer`. What a session remembers is in `session`, what a connection knows
+//! in `connection`.
+
+mod close;
+mod config;
+mod connect;
+mod connection;
+mod outbound;
+mod publish;
+mod route;
+mod session;
+mod subscribe;
+mod timer;
+mod will;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::codec::{DecodeError, Packet, PacketType, Property, PropertyId, ReasonCode, Text};
+use crate::topic::{FilterTree, NameTree};
+
+pub use config::Config;
+
+use connection::{Connection, State};
+use route::{Groups, Message, Subscriber};
+use session::Session;
+use timer::{Timer, Timers};
+
+/// A point on the shell's clock: milliseconds since an origin of its choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Moment(pub u64);
+
+impl Moment {
+    /// The moment `duration` later, at millisecond grain.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Moment {
+        Moment(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// Whole seconds from `earlier` to this moment.
+    fn seconds_since(self, earlier: Moment) -> u64 {
+        self.0.saturating_sub(earlier.0) / 1000
+    }
+}
+
+/// One network connection, as the shell numbers it; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub u64);
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A network connection was opened.
+    Opened(ConnectionId),
+    /// A packet came in.
+    Received(ConnectionId, Packet),
+    /// Bytes came in that are no valid packet; of which type, if they show it.
+    Malformed(ConnectionId, Option<PacketType>, DecodeError),
+    /// The network connection ended without the broker's doing.
+    Closed(ConnectionId),
+    /// Time passed.
+    Tick,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Send a packet.
+    Send(ConnectionId, Packet),
+    /// Close the network connection after all that was sent before.
+    Close(ConnectionId),
+}
+
+/// The whole state of a broker.
+#[derive(Debug)]
+pub struct Broker {
+    config: Config,
+    now: Moment,
+    connections: BTreeMap<ConnectionId, Connection>,
+    sessions: BTreeMap<Text, Session>,
+    subscriptions: FilterTree<Text, Subscriber>,
+    groups: Groups,
+    retained: NameTree<Arc<Message>>,
+    timers: Timers,
+    outputs: VecDeque<Output>,
+    assigned_ids: u64,
+}
+
+impl Broker {
+    /// A broker without sessions or messages.
+    pub fn new(config: Config) -> Broker {
+        Broker {
+            config,
+            now: Moment::default(),
+            connections: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            subscriptions: FilterTree::new(),
+            groups: Groups::default(),
+            retained: NameTree::new(),
+            timers: Timers::default(),
+            outputs: VecDeque::new(),
+            assigned_ids: 0,
+        }
+    }
+
+    /// What the broker was made with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Takes in what happened at `now`. Drain [`Broker::next_output`] before the next call.
+    ///
+    /// Timers that were due by then run first. A `now` before an earlier one counts as that one.
+    pub fn handle(&mut self, now: Moment, input: Input) {
+        self.now = self.now.max(now);
+        self.run_timers();
+        match input {
+            Input::Opened(id) => self.open(id),
+            Input::Received(id, packet) => self.receive(id, packet),
+            Input::Malformed(id, packet_type, error) => self.malformed(id, packet_type, error),
+            Input::Closed(id) => self.network_closed(id),
+            Input::Tick => {}
+        }
+    }
+
+    /// The next thing to be done, in order.
+    pub fn next_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Tick`] is due at the latest.
+    pub fn next_deadline(&self) -> Option<Moment> {
+        self.timers.next()
+    }
+
+    fn open(&mut self, id: ConnectionId) {
+        let deadline = self.now.after(self.config.connect_timeout);
+        self.connections.insert(id, Connection::new(self.now));
+        self.set_timer(id, Some((deadline, Timer::Connect(id)))); // U-3.1.4-2
+    }
+
+    fn receive(&mut self, id: ConnectionId, packet: Packet) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return; // The broker has closed it; what was still on its way has no effect.
+        };
+        connection.last_received = self.now; // U-3.1.2.10-3
+        match (&connection.state, packet) {
+            (State::Opened, Packet::Connect(connect)) => self.connect(id, *connect),
+            (State::Opened, _) => self.close(id), // MQTT-3.1.0-1, MQTT-3.14.0-1
+            (State::Connected(client), packet) => {
+                let client = client.clone();
+                self.receive_connected(id, &client, packet);
+            }
+        }
+    }
+
+    fn receive_connected(&mut self, id: ConnectionId, client: &Text, packet: Packet) {
+        match packet {
+            Packet::Publish(publish) => self.receive_publish(id, client, publish),
+            Packet::PubRel(ack) => self.receive_pubrel(id, client, &ack),
+            Packet::PubAck(ack) => self.receive_puback(id, client, &ack),
+            Packet::PubRec(ack) => self.receive_pubrec(id, client, &ack),
+            Packet::PubComp(ack) => self.receive_pubcomp(id, client, &ack),
+            Packet::Subscribe(subscribe) => self.subscribe(id, client, &subscribe),
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(id, client, &unsubscribe),
+            Packet::PingReq => self.send(id, Packet::PingResp), // MQTT-3.12.4-1
+            Packet::Disconnect(disconnect) => self.receive_disconnect(id, &disconnect),
+            // A second CONNECT (MQTT-3.1.0-2), AUTH without a method (U-3.15-1), and what only
+            // servers send (U-2.1.2-2).
+            _ => self.refuse(id, ReasonCode::ProtocolError, "unexpected packet"),
+        }
+    }
+
+    fn run_timers(&mut self) {
+        while let Some((due, timer)) = self.timers.pop_due(self.now) {
+            match timer {
+                Timer::Connect(id) => self.connect_timed_out(id),
+                Timer::KeepAlive(id) => self.check_keep_alive(id),
+                Timer::Will(client) => self.will_due(&client, due),
+                Timer::Session(client) => self.session_due(&client, due),
+            }
+        }
+    }
+
+    /// Queues a packet, unless the client could not take it: then optional properties are left out,
+    /// and if that is not enough the connection is closed instead.
+    fn send(&mut self, id: ConnectionId, packet: Packet) {
+        let limit = self.connections.get(&id).and_then(|connection| connection.packet_limit);
+        let Some(limit) = limit else {
+            self.outputs.push_back(Output::Send(id, packet));
+            return;
+        };
+        match fit(packet, limit) {
+            Some(packet) => self.outputs.push_back(Output::Send(id, packet)),
+            None => self.close(id), // MQTT-3.1.2-24
+        }
+    }
+}
+
+/// The packet, or what is left of it without optional properties, if its size is within `limit`.
+fn fit(mut packet: Packet, limit: u32) -> Option<Packet> {
+    let fits = |packet: &Packet| {
+        packet.encoded_len().is_ok_and(|size| u32::try_from(size).is_ok_and(|size| size <= limit))
+    };
+    if !fits(&packet) {
+        packet = without_problem_information(packet); // MQTT-3.2.2-19, MQTT-3.14.2-3
+    }
+    fits(&packet).then_some(packet)
+}
+
+fn without_problem_information(packet: Packet) -> Packet {
+    let is_needed = |property: &Property| {
+        ![PropertyId::ReasonString, PropertyId::UserProperty].contains(&property.id)
+    };
+    match packet {
+        Packet::ConnAck(mut packet) => {
+            packet.properties.retain(is_needed);
+            packet.into()
+        }
+        Packet::Disconnect(mut packet) => {
+            packet.properties.retain(is_needed);
+            packet.into()
+        }
+        packet => packet,
+    }
+}

@@ -1,0 +1,117 @@
+//! PUBLISH from clients, and the exchanges it opens (sections 3.3.4 and 4.3).
+
+use std::sync::Arc;
+
+use crate::codec::{Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, Text};
+use crate::topic::TopicName;
+
+use super::route::Message;
+use super::{Broker, ConnectionId};
+
+/// Why a PUBLISH ends its connection.
+type Refusal = (ReasonCode, &'static str);
+
+impl Broker {
+    pub(super) fn receive_publish(&mut self, id: ConnectionId, client: &Text, publish: Publish) {
+        let topic = match self.resolve_topic(id, &publish) {
+            Ok(topic) => topic,
+            Err((reason, why)) => return self.refuse(id, reason, why),
+        };
+        match publish.qos {
+            QoS::AtMostOnce => {
+                self.accept(client, topic, publish); // U-4.3.1-1
+            }
+            QoS::AtLeastOnce => {
+                let packet_id = publish.packet_id;
+                let reason = self.accept(client, topic, publish); // MQTT-4.3.2-5
+                self.send(id, Packet::PubAck(PublishAck::because(packet_id, reason))); // MQTT-4.3.2-4
+            }
+            QoS::ExactlyOnce => self.receive_qos2(id, client, topic, publish),
+        }
+    }
+
+    fn receive_qos2(
+        &mut self,
+        id: ConnectionId,
+        client: &Text,
+        topic: TopicName,
+        publish: Publish,
+    ) {
+        let packet_id = publish.packet_id;
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.open_inbound.insert(packet_id);
+            if connection.open_inbound.len() > usize::from(self.config.receive_maximum) {
+                let reason = ReasonCode::ReceiveMaximumExceeded;
+                return self.refuse(id, reason, "receive maximum exceeded"); // U-3.3.4-9
+            }
+        }
+        let known = self.sessions.get(client).is_some_and(|s| s.inbound.contains(&packet_id));
+        let reason = match known {
+            true => ReasonCode::Success, // MQTT-4.3.3-10
+            false => self.accept(client, topic, publish),
+        };
+        if reason.is_error() {
+            self.close_inbound(id, client, packet_id); // MQTT-4.3.3-9
+        } else if let Some(session) = self.sessions.get_mut(client) {
+            session.inbound.insert(packet_id); // U-4.1-8
+        }
+        self.send(id, Packet::PubRec(PublishAck::because(packet_id, reason))); // MQTT-4.3.3-8
+    }
+
+    pub(super) fn receive_pubrel(&mut self, id: ConnectionId, client: &Text, ack: &PublishAck) {
+        let reason = match self.close_inbound(id, client, ack.packet_id) {
+            true => ReasonCode::Success,                   // MQTT-4.3.3-12
+            false => ReasonCode::PacketIdentifierNotFound, // U-3.7.2.1-3
+        };
+        self.send(id, Packet::PubComp(PublishAck::because(ack.packet_id, reason))); // MQTT-4.3.3-11
+    }
+
+    /// Forgets a Packet Identifier of the client. Says whether it was open.
+    fn close_inbound(&mut self, id: ConnectionId, client: &Text, packet_id: u16) -> bool {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.open_inbound.remove(&packet_id);
+        }
+        self.sessions.get_mut(client).is_some_and(|session| session.inbound.remove(&packet_id))
+    }
+
+    /// The topic a PUBLISH names, by itself or by an alias (section 3.3.2.3.4).
+    fn resolve_topic(&mut self, id: ConnectionId, publish: &Publish) -> Result<TopicName, Refusal> {
+        let invalid: Refusal = (ReasonCode::TopicNameInvalid, "topic name not accepted");
+        let named = match publish.topic.is_empty() {
+            true => None,
+            false => Some(TopicName::parse(&publish.topic).map_err(|_| invalid)?),
+        };
+        let alias = publish.properties.number(PropertyId::TopicAlias);
+        let alias = alias.and_then(|alias| u16::try_from(alias).ok());
+        let aliases = self.connections.get_mut(&id).map(|connection| &mut connection.aliases);
+        match (named, alias, aliases) {
+            (_, Some(alias), _) if alias > self.config.topic_alias_maximum => {
+                Err((ReasonCode::TopicAliasInvalid, "topic alias above the maximum")) // MQTT-3.3.2-9
+            }
+            (Some(topic), Some(alias), Some(aliases)) => {
+                aliases.insert(alias, topic.clone()); // U-3.3.2.3.4-3
+                Ok(topic)
+            }
+            (Some(topic), _, _) => Ok(topic),
+            (None, Some(alias), Some(aliases)) => aliases
+                .get(&alias)
+                .cloned() // U-3.3.2.3.4-2
+                .ok_or((ReasonCode::ProtocolError, "topic alias not known")), // U-3.3.4-8
+            (None, _, _) => Err((ReasonCode::ProtocolError, "no topic name")), // U-3.3.2.1-2
+        }
+    }
+
+    /// Takes over a message and hands it on. Gives the code that tells the client how that went.
+    fn accept(&mut self, client: &Text, topic: TopicName, publish: Publish) -> ReasonCode {
+        if topic.starts_with_dollar() {
+            return ReasonCode::TopicNameInvalid; // U-4.7.2-1
+        }
+        let message =
+            Message::new(topic, publish.qos, publish.retain, publish.payload, &publish.properties)
+                .from(client.clone(), self.now);
+        match self.publish_message(Arc::new(message)) {
+            true => ReasonCode::Success,                // U-3.4.2.1-2
+            false => ReasonCode::NoMatchingSubscribers, // U-3.4.2.1-3
+        }
+    }
+}

@@ -1,0 +1,190 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::codec::{Properties, PropertyId, QoS, SubscriptionOptions, Text};
+use crate::topic::{FilterTree, SubscriptionFilter, TopicName};
+
+use super::outbound::Delivery;
+use super::{Broker, Moment};
+
+/// An application message as the broker holds it: shared by all who are to get it.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) topic: TopicName,
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+    pub(super) payload: Bytes,
+    /// The properties that go with the message unaltered.
+    pub(super) properties: Properties,
+    /// Message Expiry Interval, in seconds from `received`.
+    expiry: Option<u32>,
+    received: Moment,
+    /// The client that published it.
+    pub(super) publisher: Text,
+}
+
+impl Message {
+    pub(super) fn new(
+        topic: TopicName,
+        qos: QoS,
+        retain: bool,
+        payload: Bytes,
+        properties: &Properties,
+    ) -> Message {
+        let expiry = properties.number(PropertyId::MessageExpiryInterval);
+        let properties = properties.iter().filter(|property| {
+            matches!(
+                property.id,
+                PropertyId::PayloadFormatIndicator // MQTT-3.3.2-4
+                    | PropertyId::ContentType // MQTT-3.3.2-20
+                    | PropertyId::ResponseTopic // MQTT-3.3.2-15
+                    | PropertyId::CorrelationData // MQTT-3.3.2-16
+                    | PropertyId::UserProperty // MQTT-3.3.2-17, MQTT-3.3.2-18
+            )
+        });
+        let properties = properties.cloned().collect();
+        let (received, publisher) = (Moment::default(), Text::default());
+        Message { topic, qos, retain, payload, properties, expiry, received, publisher }
+    }
+
+    /// Says who published it, and when it came in.
+    pub(super) fn from(mut self, publisher: Text, received: Moment) -> Message {
+        self.publisher = publisher;
+        self.received = received;
+        self
+    }
+
+    /// Whether its lifetime has passed.
+    pub(super) fn is_expired(&self, now: Moment) -> bool {
+        let waited = now.0.saturating_sub(self.received.0);
+        let over = |expiry| waited >= u64::from(expiry) * 1000;
+        // Whoever is there at once gets the message, however short its lifetime.
+        self.expiry.is_some_and(over) && waited > 0 // MQTT-3.3.2-5
+    }
+
+    /// What is left of its lifetime, in seconds.
+    pub(super) fn remaining_expiry(&self, now: Moment) -> Option<u32> {
+        let waited = u32::try_from(now.seconds_since(self.received)).unwrap_or(u32::MAX);
+        self.expiry.map(|expiry| expiry.saturating_sub(waited)) // MQTT-3.3.2-6
+    }
+}
+
+/// A subscription as the trees keep it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subscriber {
+    pub(super) options: SubscriptionOptions,
+    pub(super) identifier: Option<u32>,
+}
+
+/// Shared Subscriptions (section 4.8.2): which filters there are, and who is in them.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    /// The full text of a shared filter, found by its Topic Filter.
+    filters: FilterTree<Text, ()>,
+    /// Members by the full text.
+    groups: BTreeMap<Text, Group>,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    members: BTreeMap<Text, Subscriber>,
+    /// Who got the last message.
+    last: Text,
+}
+
+impl Groups {
+    pub(super) fn join(&mut self, filter: &SubscriptionFilter, client: Text, member: Subscriber) {
+        let text = Text::from(filter.as_str());
+        self.filters.insert(filter.filter(), text.clone(), ());
+        self.groups.entry(text).or_default().members.insert(client, member); // U-3.8.4-4
+    }
+
+    pub(super) fn leave(&mut self, filter: &SubscriptionFilter, client: &Text) {
+        let text = Text::from(filter.as_str());
+        if let Some(group) = self.groups.get_mut(&text) {
+            group.members.remove(client); // U-3.10.4-2
+            if group.members.is_empty() {
+                self.groups.remove(&text); // U-4.8.2-6
+                self.filters.remove(filter.filter(), &text);
+            }
+        }
+    }
+
+    /// One member of each group that the topic concerns.
+    fn choose(
+        &mut self,
+        topic: &TopicName,
+        is_connected: impl Fn(&Text) -> bool,
+    ) -> Vec<(Text, Subscriber)> {
+        let texts: Vec<Text> = self.filters.matches(topic).map(|(text, ())| text.clone()).collect();
+        let groups = texts.iter().filter_map(|text| {
+            let group = self.groups.get_mut(text)?;
+            group.next(&is_connected)
+        });
+        groups.collect() // U-4.8.2-1, U-4.8.2-3
+    }
+}
+
+impl Group {
+    /// The member after the last one served, connected ones first.
+    fn next(&mut self, is_connected: impl Fn(&Text) -> bool) -> Option<(Text, Subscriber)> {
+        let after = self.members.iter().filter(|(client, _)| **client > self.last);
+        let mut turn = after.chain(self.members.iter());
+        let (client, member) = turn
+            .clone()
+            .find(|(client, _)| is_connected(client))
+            .or_else(|| turn.next())
+            .map(|(client, member)| (client.clone(), *member))?;
+        self.last = client.clone();
+        Some((client, member)) // U-4.8.2-7
+    }
+}
+
+impl Broker {
+    /// Retains the message if it asks for that, and hands it to all subscriptions it matches.
+    /// Says whether there was one.
+    pub(super) fn publish_message(&mut self, message: Arc<Message>) -> bool {
+        if message.retain {
+            if message.payload.is_empty() {
+                self.retained.remove(&message.topic); // MQTT-3.3.1-6, MQTT-3.3.1-7
+            } else {
+                self.retained.insert(&message.topic, Arc::clone(&message)); // MQTT-3.3.1-5
+            }
+        }
+        let mut matched = false;
+        for (client, delivery) in self.individual_deliveries(&message) {
+            matched = true;
+            self.deliver(&client, delivery); // MQTT-4.5.0-1
+        }
+        let sessions = &self.sessions;
+        let is_connected = |client: &Text| {
+            sessions.get(client).is_some_and(|session| session.connection.is_some())
+        };
+        for (client, subscriber) in self.groups.choose(&message.topic, is_connected) {
+            matched = true;
+            self.deliver(&client, Delivery::new(Arc::clone(&message), subscriber)); // MQTT-4.8.2-3
+        }
+        matched
+    }
+
+    /// One copy for each client with a matching subscription of its own, at the highest QoS of
+    /// those that match and with all their identifiers.
+    fn individual_deliveries(&self, message: &Arc<Message>) -> BTreeMap<Text, Delivery> {
+        let mut deliveries: BTreeMap<Text, Delivery> = BTreeMap::new();
+        for (client, subscriber) in self.subscriptions.matches(&message.topic) {
+            if subscriber.options.no_local && *client == message.publisher {
+                continue; // MQTT-3.8.3-3
+            }
+            let delivery = Delivery::new(Arc::clone(message), *subscriber);
+            match deliveries.get_mut(client) {
+                Some(merged) => merged.merge(delivery), // MQTT-3.3.4-2, MQTT-3.3.4-4
+                None => {
+                    deliveries.insert(client.clone(), delivery);
+                }
+            }
+        }
+        deliveries
+    }
+}

@@ -1,0 +1,30 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::codec::Text;
+use crate::topic::SubscriptionFilter;
+
+use super::outbound::Outbound;
+use super::will::StoredWill;
+use super::{ConnectionId, Moment};
+
+/// A Session Expiry Interval that never ends (section 3.1.2.11.2).
+pub(super) const NEVER: u32 = u32::MAX;
+
+/// Session State of one client (section 4.1).
+#[derive(Debug, Default)]
+pub(super) struct Session {
+    /// The connection it is in use on.
+    pub(super) connection: Option<ConnectionId>,
+    /// Session Expiry Interval in force, in seconds.
+    pub(super) expiry: u32,
+    /// When it ends, if nobody connects.
+    pub(super) expires_at: Option<Moment>,
+    /// Its subscriptions, by the text of their filters; options are in the trees.
+    pub(super) subscriptions: BTreeMap<Text, SubscriptionFilter>, // U-4.1-4
+    /// QoS 2 messages received and not released: their Packet Identifiers.
+    pub(super) inbound: BTreeSet<u16>, // U-4.1-8
+    /// Messages for the client.
+    pub(super) outbound: Outbound, // U-4.1-5, U-4.1-6
+    /// Its Will.
+    pub(super) will: Option<StoredWill>, // U-4.1-9
+}

@@ -1,0 +1,69 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::codec::{PropertyId, Text, Will};
+use crate::topic::TopicName;
+
+use super::route::Message;
+use super::{Broker, Moment, Timer};
+
+/// A Will as the session keeps it until it is published or deleted (section 3.1.2.5).
+#[derive(Debug)]
+pub(super) struct StoredWill {
+    topic: TopicName,
+    will: Will,
+    /// When it is published, once its connection is gone.
+    due: Option<Moment>,
+}
+
+impl StoredWill {
+    pub(super) fn new(topic: TopicName, will: Will) -> StoredWill {
+        StoredWill { topic, will, due: None }
+    }
+
+    /// Will Delay Interval, in seconds.
+    pub(super) fn delay(&self) -> u32 {
+        self.will.properties.number(PropertyId::WillDelayInterval).unwrap_or(0) // U-3.1.3.2.2-2
+    }
+}
+
+impl Broker {
+    /// Publishes the Will of a session whose connection has ended, now or after its delay.
+    pub(super) fn trigger_will(&mut self, client: &Text) {
+        let now = self.now;
+        let will = self.sessions.get_mut(client).and_then(|session| session.will.as_mut());
+        let Some(will) = will else { return };
+        match will.delay() {
+            0 => self.publish_will(client), // U-3.1.3.2.2-2
+            seconds => {
+                let due = now.after(Duration::from_secs(u64::from(seconds)));
+                will.due = Some(due);
+                self.timers.add(due, Timer::Will(client.clone())); // MQTT-3.1.2-8
+            }
+        }
+    }
+
+    pub(super) fn will_due(&mut self, client: &Text, due: Moment) {
+        let will = self.sessions.get(client).and_then(|session| session.will.as_ref());
+        if will.is_some_and(|will| will.due == Some(due)) {
+            self.publish_will(client);
+        }
+    }
+
+    /// Publishes the Will of a session, if it has one, and forgets it.
+    pub(super) fn publish_will(&mut self, client: &Text) {
+        let Some(StoredWill { topic, will, .. }) = self.take_will(client) else { return }; // MQTT-3.1.2-10
+        let message = Message::new(topic, will.qos, will.retain, will.payload, &will.properties)
+            .from(client.clone(), self.now); // U-3.1.3.2.4-2
+        self.publish_message(Arc::new(message));
+    }
+
+    /// Takes the Will out of a session, and stops its timer.
+    pub(super) fn take_will(&mut self, client: &Text) -> Option<StoredWill> {
+        let will = self.sessions.get_mut(client)?.will.take()?;
+        if let Some(due) = will.due {
+            self.timers.remove(due, Timer::Will(client.clone()));
+        }
+        Some(will)
+    }
+}
