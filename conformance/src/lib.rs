@@ -1,1 +1,5 @@
-//! mqttspec.
+//! Conformance suite for MQTT 5.0 brokers.
+
+pub mod report;
+pub mod trace;
+pub mod verdict;

@@ -1,0 +1,86 @@
+//! The result of a run, and its writers.
+
+use std::time::Duration;
+
+use crate::trace::Event;
+use crate::verdict::{Finding, Verdict};
+
+/// The result of one scenario.
+#[derive(Clone, Debug)]
+pub struct ScenarioResult {
+    /// Its id.
+    pub id: &'static str,
+    /// The section of the standard it belongs to, such as `3.1`.
+    pub section: &'static str,
+    /// What it shows.
+    pub shows: &'static str,
+    /// The requirements it proves.
+    pub requirements: Vec<&'static str>,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// Whether that verdict was to be expected: no failure, or a known deviation.
+    pub expected: bool,
+    /// Why a deviation is known, or why the scenario does not apply.
+    pub reason: Option<String>,
+    /// How long it took.
+    pub duration: Duration,
+    /// What it found, worst first; empty when it passed.
+    pub findings: Vec<Finding>,
+    /// What happened on its connections.
+    pub trace: Vec<Event>,
+}
+
+/// The result of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The target as it was given.
+    pub target: String,
+    /// The arguments that choose this target again, to be put after `mqttspec run`.
+    pub rerun: String,
+    /// What the target declared in its CONNACK, as lines `name: value`.
+    pub capabilities: Vec<(String, String)>,
+    /// Results in the order of the registry.
+    pub scenarios: Vec<ScenarioResult>,
+    /// How long the run took.
+    pub duration: Duration,
+    /// Whether it was ended before all selected scenarios had run.
+    pub interrupted: bool,
+}
+
+/// How many scenarios came to each verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// All scenarios that ran or were found not to apply.
+    pub scenarios: usize,
+    /// Passed.
+    pub pass: usize,
+    /// Failed.
+    pub fail: usize,
+    /// Advisory.
+    pub advisory: usize,
+    /// Not applicable.
+    pub not_applicable: usize,
+    /// Inconclusive.
+    pub inconclusive: usize,
+    /// With a verdict that was not expected.
+    pub unexpected: usize,
+}
+
+impl Report {
+    /// Counts the verdicts.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals { scenarios: self.scenarios.len(), ..Totals::default() };
+        for scenario in &self.scenarios {
+            let count = match scenario.verdict {
+                Verdict::Pass => &mut totals.pass,
+                Verdict::Fail => &mut totals.fail,
+                Verdict::Advisory => &mut totals.advisory,
+                Verdict::NotApplicable => &mut totals.not_applicable,
+                Verdict::Inconclusive => &mut totals.inconclusive,
+            };
+            *count += 1;
+            totals.unexpected += usize::from(!scenario.expected);
+        }
+        totals
+    }
+}
