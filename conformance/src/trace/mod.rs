@@ -58,3 +58,18 @@ pub enum Ending {
     /// A reset, or a failing write.
     Reset,
 }
+
+impl Ending {
+    /// How it is called in traces and findings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Ending::EndOfStream => "end of stream",
+            Ending::Reset => "reset",
+        }
+    }
+}
+
+/// A packet as one line.
+pub fn packet_text(packet: &Packet) -> String {
+    format!("{packet:?}")
+}

@@ -45,10 +45,7 @@ enum Children {
 
 impl<S: Slot> LevelTree<S> {
     pub(super) fn new() -> Self {
-        Self {
-            nodes: vec![Node::default()],
-            free: Vec::new(),
-        }
+        Self { nodes: vec![Node::default()], free: Vec::new() }
     }
 
     /// What a node holds.
@@ -68,9 +65,7 @@ impl<S: Slot> LevelTree<S> {
 
     /// What the node at the end of a path holds, if there is such a node.
     pub(super) fn get(&self, path: &str) -> Option<&S> {
-        let node = path
-            .split('/')
-            .try_fold(ROOT, |node, level| self.child(node, level))?;
+        let node = path.split('/').try_fold(ROOT, |node, level| self.child(node, level))?;
         Some(self.slot(node))
     }
 

@@ -150,11 +150,7 @@ impl SubscriptionFilter {
         let Some(shared) = text.strip_prefix(SHARE_PREFIX) else {
             let filter = TopicFilter::parse(text)?;
             let text = Arc::clone(&filter.0);
-            return Ok(Self {
-                text,
-                share: None,
-                filter,
-            });
+            return Ok(Self { text, share: None, filter });
         };
         check_common(text)?;
         let (share, filter) = match shared.split_once('/') {
@@ -167,11 +163,7 @@ impl SubscriptionFilter {
             Some("") => return Err(TopicError::EmptyShareFilter), // MQTT-4.8.2-2
             Some(filter) => TopicFilter::parse(filter)?,
         };
-        Ok(Self {
-            text: text.into(),
-            share: Some(share),
-            filter,
-        })
+        Ok(Self { text: text.into(), share: Some(share), filter })
     }
 
     /// The whole text, as it was parsed.
@@ -240,16 +232,10 @@ mod tests {
         for (filter, matching, others) in MATCHES {
             let filter = TopicFilter::parse(filter).unwrap();
             for name in matching.iter().copied() {
-                assert!(
-                    filter.matches(&TopicName::parse(name).unwrap()),
-                    "{filter} {name}"
-                );
+                assert!(filter.matches(&TopicName::parse(name).unwrap()), "{filter} {name}");
             }
             for name in others.iter().copied() {
-                assert!(
-                    !filter.matches(&TopicName::parse(name).unwrap()),
-                    "{filter} {name}"
-                );
+                assert!(!filter.matches(&TopicName::parse(name).unwrap()), "{filter} {name}");
             }
         }
     }
@@ -306,14 +292,8 @@ mod tests {
 
     #[test]
     fn only_the_exact_prefix_makes_a_shared_subscription() {
-        for text in [
-            "$share",
-            "$SHARE/g/t",
-            "$sharex/g/t",
-            "$sharex/t",
-            "a/$share/g/t",
-            "/$share",
-        ] {
+        for text in ["$share", "$SHARE/g/t", "$sharex/g/t", "$sharex/t", "a/$share/g/t", "/$share"]
+        {
             let subscription = SubscriptionFilter::parse(text).unwrap();
             assert_eq!(subscription.share(), None, "{text}");
             assert_eq!(subscription.filter().as_str(), text);

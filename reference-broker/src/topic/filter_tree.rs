@@ -30,10 +30,7 @@ impl<K, V> FilterTree<K, V> {
     /// A tree with nothing in it.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            tree: LevelTree::new(),
-            len: 0,
-        }
+        Self { tree: LevelTree::new(), len: 0 }
     }
 
     /// How many pairs of a filter and a key there are.
@@ -135,16 +132,10 @@ mod tests {
         }
         for (text, matching, others) in MATCHES {
             for other in matching.iter().copied() {
-                assert!(
-                    tree.matches(&name(other)).any(|(f, ())| *f == text),
-                    "{text} {other}"
-                );
+                assert!(tree.matches(&name(other)).any(|(f, ())| *f == text), "{text} {other}");
             }
             for other in others.iter().copied() {
-                assert!(
-                    tree.matches(&name(other)).all(|(f, ())| *f != text),
-                    "{text} {other}"
-                );
+                assert!(tree.matches(&name(other)).all(|(f, ())| *f != text), "{text} {other}");
             }
         }
     }
@@ -175,16 +166,10 @@ mod tests {
     #[test]
     fn answers_come_in_the_order_of_the_levels() {
         let mut tree = FilterTree::new();
-        for text in [
-            "a b/+", "+/+", "#", " /x", "+/#", "a b", "a b/x", "a b/#", "a b/x/#",
-        ] {
+        for text in ["a b/+", "+/+", "#", " /x", "+/#", "a b", "a b/x", "a b/#", "a b/x/#"] {
             tree.insert(&filter(text), 0, text);
         }
-        let matches = |text| {
-            tree.matches(&name(text))
-                .map(|(_, f)| *f)
-                .collect::<Vec<_>>()
-        };
+        let matches = |text| tree.matches(&name(text)).map(|(_, f)| *f).collect::<Vec<_>>();
         let found = ["#", "+/#", "+/+", "a b/#", "a b/+", "a b/x", "a b/x/#"];
         assert_eq!(matches("a b/x"), found);
         assert_eq!(matches(" /x"), [" /x", "#", "+/#", "+/+"]);
@@ -195,21 +180,12 @@ mod tests {
         let separators = "/".repeat(32_767);
         let longest = "/".repeat(65_535);
         let singles = "+/".repeat(32_767);
-        let deep = [
-            separators.clone(),
-            longest.clone(),
-            singles.clone() + "#",
-            singles + "+",
-        ];
+        let deep = [separators.clone(), longest.clone(), singles.clone() + "#", singles + "+"];
         let mut tree = FilterTree::new();
         for (i, text) in deep.iter().enumerate() {
             tree.insert(&filter(text), (), i);
         }
-        let found = |text: &str| {
-            tree.matches(&name(text))
-                .map(|(_, i)| *i)
-                .collect::<Vec<_>>()
-        };
+        let found = |text: &str| tree.matches(&name(text)).map(|(_, i)| *i).collect::<Vec<_>>();
         assert_eq!(found(&separators), [0, 2, 3]);
         assert_eq!(found(&longest), [1, 2]);
         assert_eq!(found(&longest[1..]), [2]);
@@ -230,10 +206,8 @@ mod tests {
             let text = (0..10).map(level).collect::<Vec<_>>().join("/");
             tree.insert(&filter(&text), (), bits);
         }
-        let mut found: Vec<_> = tree
-            .matches(&name(&["a"; 10].join("/")))
-            .map(|(_, v)| *v)
-            .collect();
+        let mut found: Vec<_> =
+            tree.matches(&name(&["a"; 10].join("/"))).map(|(_, v)| *v).collect();
         found.sort_unstable();
         assert_eq!(found, (0..1 << 10).collect::<Vec<_>>());
         assert_eq!(tree.matches(&name(&["b"; 10].join("/"))).count(), 1);

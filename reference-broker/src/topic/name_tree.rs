@@ -28,10 +28,7 @@ impl<V> NameTree<V> {
     /// A tree with nothing in it.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            tree: LevelTree::new(),
-            len: 0,
-        }
+        Self { tree: LevelTree::new(), len: 0 }
     }
 
     /// How many names there are.
@@ -127,18 +124,9 @@ mod tests {
             }
         }
         for (text, matching, others) in MATCHES {
-            let found: Vec<&str> = tree
-                .matching(&filter(text))
-                .map(|(n, ())| n.as_str())
-                .collect();
-            assert!(
-                matching.iter().all(|name| found.contains(name)),
-                "{text} {found:?}"
-            );
-            assert!(
-                !others.iter().any(|name| found.contains(name)),
-                "{text} {found:?}"
-            );
+            let found: Vec<&str> = tree.matching(&filter(text)).map(|(n, ())| n.as_str()).collect();
+            assert!(matching.iter().all(|name| found.contains(name)), "{text} {found:?}");
+            assert!(!others.iter().any(|name| found.contains(name)), "{text} {found:?}");
         }
     }
 
@@ -152,10 +140,7 @@ mod tests {
         assert_eq!(tree.len(), 3);
         assert_eq!(tree.get(&name("a")), Some(&2));
         assert_eq!(tree.get(&name("a/")), None);
-        let all: Vec<_> = tree
-            .iter()
-            .map(|(name, value)| (name.as_str(), *value))
-            .collect();
+        let all: Vec<_> = tree.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         assert_eq!(all, [("$a", 4), ("a", 2), ("a/b", 3)]);
         assert_eq!(tree.remove(&name("a")), Some(2));
         assert_eq!(tree.remove(&name("a")), None);
@@ -172,11 +157,7 @@ mod tests {
         let mut tree = NameTree::new();
         tree.insert(&name(&separators), 1);
         tree.insert(&name(&longest), 2);
-        let found = |text: &str| {
-            tree.matching(&filter(text))
-                .map(|(_, v)| *v)
-                .collect::<Vec<_>>()
-        };
+        let found = |text: &str| tree.matching(&filter(text)).map(|(_, v)| *v).collect::<Vec<_>>();
         assert_eq!(found("#"), [1, 2]);
         assert_eq!(found(&(singles.clone() + "+")), [1]);
         assert_eq!(found(&(singles + "#")), [1, 2]);

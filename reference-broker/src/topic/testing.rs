@@ -10,43 +10,23 @@ use super::{TopicFilter, TopicName};
 
 /// Filters, names that they match, names that they do not match.
 pub(super) const MATCHES: [(&str, &[&str], &[&str]); 22] = [
-    (
-        "a/b",
-        &["a/b"],
-        &["a", "a/", "a/b/", "/a/b", "a//b", "A/b", "a/B", "a/b/c"],
-    ),
-    (
-        "a/+",
-        &["a/b", "a/", "a/$b"],
-        &["a", "a/b/c", "a//", "/a", "b/a"],
-    ),
+    ("a/b", &["a/b"], &["a", "a/", "a/b/", "/a/b", "a//b", "A/b", "a/B", "a/b/c"]),
+    ("a/+", &["a/b", "a/", "a/$b"], &["a", "a/b/c", "a//", "/a", "b/a"]),
     ("+/b", &["a/b", "/b"], &["b", "a/b/c", "/a/b", "$a/b"]),
     ("+", &["a", "a b"], &["a/", "/a", "/", "$a"]),
     ("+/+", &["a/b", "/a", "a/", "/"], &["a", "a/b/c", "$a/b"]),
     ("/+", &["/a", "/"], &["a", "//", "/a/b"]),
     ("a/+/c", &["a/b/c", "a//c"], &["a/c", "a/b/b/c"]),
     ("+/+/+", &["//", "a/b/c", "/a/"], &["/", "a/b", "$a/b/c"]),
-    (
-        "#",
-        &["a", "/", "a/", "/a", "a/b/c"],
-        &["$a", "$a/b", "$SYS/x"],
-    ),
-    (
-        "a/#",
-        &["a", "a/", "a/b", "a/b/c", "a//b"],
-        &["/a", "ab", "A", "b/a"],
-    ),
+    ("#", &["a", "/", "a/", "/a", "a/b/c"], &["$a", "$a/b", "$SYS/x"]),
+    ("a/#", &["a", "a/", "a/b", "a/b/c", "a//b"], &["/a", "ab", "A", "b/a"]),
     ("/#", &["/", "/a", "//", "/a/b"], &["a", "a/"]),
     ("+/#", &["a", "a/b", "/", "/a"], &["$a", "$a/b"]),
     ("a/+/#", &["a/b", "a/", "a/b/c", "a//c"], &["a", "b/a/b"]),
     ("+/a/#", &["b/a", "/a", "b/a/c"], &["a/b", "a", "$x/a"]),
     ("/", &["/"], &["a", "//", "/a"]),
     ("//", &["//"], &["/", "/a/", "///"]),
-    (
-        "$SYS/#",
-        &["$SYS", "$SYS/a", "$SYS/a/b"],
-        &["SYS/a", "/$SYS/a", "$sys/a"],
-    ),
+    ("$SYS/#", &["$SYS", "$SYS/a", "$SYS/a/b"], &["SYS/a", "/$SYS/a", "$sys/a"]),
     ("$SYS/+", &["$SYS/a", "$SYS/"], &["$SYS", "$SYS/a/b"]),
     ("a/$b/c", &["a/$b/c"], &["a/b/c"]),
     ("a b", &["a b"], &["a", "a  b", " a b"]),
@@ -81,9 +61,8 @@ pub(super) fn nodes_for<'a>(texts: impl Iterator<Item = &'a Vec<String>>) -> usi
 
 /// A name of one to five levels.
 pub(super) fn any_name() -> impl Strategy<Value = TopicName> {
-    prop::collection::vec(select(&LEVELS[..]), 1..=5).prop_filter_map("an empty name", |levels| {
-        TopicName::parse(&levels.join("/")).ok()
-    })
+    prop::collection::vec(select(&LEVELS[..]), 1..=5)
+        .prop_filter_map("an empty name", |levels| TopicName::parse(&levels.join("/")).ok())
 }
 
 /// A filter of one to six levels, often with wildcards.

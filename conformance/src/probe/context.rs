@@ -1,0 +1,158 @@
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use reference_broker::codec::Packet;
+use tokio::time::Instant;
+
+use crate::trace::{Event, What};
+use crate::verdict::{Finding, Stop};
+
+use super::{Leftover, leftovers};
+
+/// How long a scenario waits for what the standard gives no time for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For a packet that must come.
+    pub reply: Duration,
+    /// For the end of a connection that must end.
+    pub close: Duration,
+}
+
+impl Patience {
+    /// The usual times, multiplied.
+    pub fn scaled(scale: f64) -> Patience {
+        let seconds = |seconds: f64| Duration::from_secs_f64(seconds * scale);
+        Patience { reply: seconds(5.0), close: seconds(10.0) }
+    }
+}
+
+/// What all probes of one run of one scenario share.
+#[derive(Clone, Debug)]
+pub(crate) struct Context(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    start: Instant,
+    patience: Patience,
+    /// What is recorded outlives a scenario that is cut off, hence not in the scenario.
+    record: Mutex<Record>,
+}
+
+#[derive(Debug)]
+struct Record {
+    events: Vec<Event>,
+    /// The requirement that the steps to come are about.
+    requirement: &'static str,
+    advisories: Vec<Finding>,
+    sessions: BTreeSet<String>,
+    retained: BTreeSet<String>,
+}
+
+impl Context {
+    pub(crate) fn new(requirement: &'static str, patience: Patience) -> Context {
+        let record = Record {
+            events: Vec::new(),
+            requirement,
+            advisories: Vec::new(),
+            sessions: BTreeSet::new(),
+            retained: BTreeSet::new(),
+        };
+        let start = Instant::now();
+        Context(Arc::new(Shared { start, patience, record: Mutex::new(record) }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Record> {
+        // A panic elsewhere leaves the record as it was: nothing here is done by halves.
+        self.0.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        self.0.patience
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.0.start.elapsed()
+    }
+
+    /// Appends an event and gives its place.
+    pub(crate) fn record(&self, probe: &str, what: What) -> usize {
+        let at = Duration::from_millis(u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX));
+        let mut record = self.lock();
+        record.events.push(Event { at, probe: probe.to_owned(), what });
+        record.events.len() - 1
+    }
+
+    pub(super) fn remember(&self, packet: &Packet) {
+        for leftover in leftovers(packet) {
+            match leftover {
+                Leftover::Session(client) => self.lock().sessions.insert(client.to_owned()),
+                Leftover::Retained(topic) => self.lock().retained.insert(topic.to_owned()),
+            };
+        }
+    }
+
+    /// From here on, findings are about this requirement.
+    pub(crate) fn proving(&self, requirement: &'static str) {
+        self.lock().requirement = requirement;
+    }
+
+    pub(crate) fn failure(&self, expected: &str, observed: String, event: usize) -> Stop {
+        let requirement = self.lock().requirement;
+        self.failure_of(requirement, expected, observed, event)
+    }
+
+    pub(crate) fn failure_of(
+        &self,
+        requirement: &'static str,
+        expected: &str,
+        observed: String,
+        event: usize,
+    ) -> Stop {
+        let requirement = Some(requirement);
+        Stop::Fail(Finding {
+            requirement,
+            expected: expected.to_owned(),
+            observed,
+            event: Some(event),
+        })
+    }
+
+    /// A failure shown by the last event.
+    pub(crate) fn failure_now(&self, expected: &str, observed: String) -> Stop {
+        let last = self.lock().events.len().saturating_sub(1);
+        self.failure(expected, observed, last)
+    }
+
+    pub(crate) fn trouble(&self, expected: &str, observed: String) -> Stop {
+        let last = self.lock().events.len().saturating_sub(1);
+        self.trouble_at(expected, observed, last)
+    }
+
+    pub(crate) fn trouble_at(&self, expected: &str, observed: String, event: usize) -> Stop {
+        let expected = expected.to_owned();
+        Stop::Inconclusive(Finding { requirement: None, expected, observed, event: Some(event) })
+    }
+
+    /// Notes that a SHOULD is not followed; the scenario goes on.
+    pub(crate) fn advise(&self, requirement: &'static str, expected: &str, observed: String) {
+        let mut record = self.lock();
+        let event = Some(record.events.len().saturating_sub(1));
+        let expected = expected.to_owned();
+        let requirement = Some(requirement);
+        record.advisories.push(Finding { requirement, expected, observed, event });
+    }
+
+    /// What was recorded: events and advisories.
+    pub(crate) fn taken(&self) -> (Vec<Event>, Vec<Finding>) {
+        let mut record = self.lock();
+        (std::mem::take(&mut record.events), std::mem::take(&mut record.advisories))
+    }
+
+    /// What the scenario may have left on the target: Client Identifiers with sessions, and topics
+    /// with retained messages.
+    pub(crate) fn leftovers(&self) -> (Vec<String>, Vec<String>) {
+        let record = self.lock();
+        (record.sessions.iter().cloned().collect(), record.retained.iter().cloned().collect())
+    }
+}

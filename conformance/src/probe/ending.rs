@@ -1,0 +1,221 @@
+//! The end of a connection: how it is brought about, and how it is told from its beginnings.
+
+use std::time::Duration;
+
+use reference_broker::codec::{Disconnect, Packet, ReasonCode};
+use tokio::io::AsyncWriteExt;
+
+use crate::trace::{Ending, What, packet_text};
+use crate::verdict::Outcome;
+
+use super::{Probe, Seen, Stream};
+
+/// Codes that name an error without naming which; section 4.13.1 allows them for any.
+const GENERAL: [ReasonCode; 3] =
+    [ReasonCode::UnspecifiedError, ReasonCode::MalformedPacket, ReasonCode::ProtocolError];
+
+/// How long a broker may take to close after the client's DISCONNECT before we do: it SHOULD
+/// (section 3.14.4), and no scenario but one is about that.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What came before the end of a connection.
+struct End {
+    disconnect: Option<Disconnect>,
+    ending: Ending,
+}
+
+impl Probe {
+    /// Reads until the broker closes. Other packets than DISCONNECT are passed over: they may have
+    /// been on their way.
+    async fn end(&mut self, expected: &str) -> Outcome<End> {
+        let mut disconnect = None;
+        let waiting: Vec<_> = self.unread.drain(..).map(|(_, packet)| packet).collect();
+        disconnect = waiting.into_iter().find_map(as_disconnect).or(disconnect);
+        loop {
+            match self.look(self.context.patience().close).await {
+                Seen::Packet(index, _) if disconnect.is_some() => {
+                    let observed = "another packet after it".to_owned();
+                    let expected = "nothing after DISCONNECT";
+                    return Err(self.context.failure_of(
+                        "MQTT-3.14.4-1",
+                        expected,
+                        observed,
+                        index,
+                    ));
+                }
+                Seen::Packet(_, packet) => disconnect = as_disconnect(packet),
+                Seen::Closed(_, ending) => return Ok(End { disconnect, ending }),
+                Seen::Silence(index, patience) if disconnect.is_some() => {
+                    let observed = format!("still open {patience:?} after its DISCONNECT");
+                    let expected = "the connection closed";
+                    return Err(self.context.failure_of(
+                        "MQTT-3.14.4-2",
+                        expected,
+                        observed,
+                        index,
+                    ));
+                }
+                other => return Err(self.instead(expected, other)),
+            }
+        }
+    }
+
+    /// Expects the broker to close, with whatever DISCONNECT before it.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not.
+    pub async fn closes(&mut self) -> Outcome {
+        self.end("the connection closed").await.map(drop)
+    }
+
+    /// Expects the broker to close because of an error that this code names, and advises if it
+    /// does not say so in a DISCONNECT (section 4.13.1).
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not close.
+    pub async fn closes_for(&mut self, reason: ReasonCode) -> Outcome {
+        let expected =
+            format!("the connection closed (0x{:02X} {})", reason.value(), reason.row().name);
+        let End { disconnect, ending } = self.end(&expected).await?;
+        match disconnect {
+            Some(packet) if packet.reason == reason || GENERAL.contains(&packet.reason) => {}
+            Some(packet) => {
+                let expected =
+                    format!("DISCONNECT 0x{:02X} ({})", reason.value(), reason.row().name);
+                let observed = packet_text(&packet.into());
+                self.context.advise("U-4.13.1-6", &expected, observed);
+            }
+            // A reset may have thrown the DISCONNECT away: its absence shows nothing.
+            None if ending == Ending::Reset => {}
+            None => {
+                let observed = "the connection closed without one".to_owned();
+                self.context.advise("U-4.13.1-5", "a DISCONNECT that says why", observed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Expects a CONNECT to be refused: a close, with or without a CONNACK that says why.
+    ///
+    /// # Errors
+    ///
+    /// A failure when the connection is accepted, stays open, or gets a DISCONNECT.
+    pub async fn refused(&mut self) -> Outcome {
+        let expected = "the CONNECT refused and the connection closed";
+        loop {
+            match self.look(self.context.patience().close).await {
+                Seen::Closed(..) => return Ok(()),
+                Seen::Packet(_, Packet::ConnAck(connack)) if connack.reason.is_error() => {}
+                Seen::Packet(index, Packet::Disconnect(packet)) => {
+                    let observed = packet_text(&packet.into());
+                    let expected = "no DISCONNECT before a CONNACK that accepts";
+                    return Err(self.context.failure_of(
+                        "MQTT-3.14.0-1",
+                        expected,
+                        observed,
+                        index,
+                    ));
+                }
+                other => return Err(self.instead(expected, other)),
+            }
+        }
+    }
+
+    /// Expects the connection to be closed with nothing sent over it.
+    ///
+    /// # Errors
+    ///
+    /// A failure when anything comes, or it stays open.
+    pub async fn closes_without_a_word(&mut self) -> Outcome {
+        let expected = "the connection closed with nothing sent";
+        match self.look(self.context.patience().close).await {
+            Seen::Closed(..) => Ok(()),
+            Seen::Packet(index, Packet::Disconnect(packet)) => {
+                let observed = packet_text(&packet.into());
+                Err(self.context.failure_of("MQTT-3.14.0-1", expected, observed, index))
+            }
+            // An answer to no CONNECT is odd, but nothing forbids it in so many words.
+            Seen::Packet(_, Packet::ConnAck(connack)) if connack.reason.is_error() => {
+                let observed = packet_text(&connack.into());
+                self.context.advise("U-3.2-2", "no CONNACK without a CONNECT", observed);
+                self.closes().await
+            }
+            other => Err(self.instead(expected, other)),
+        }
+    }
+
+    /// Disconnects as a client should, and waits until the broker has noticed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::send`].
+    pub async fn leave(self) -> Outcome {
+        self.leave_with(Disconnect::default()).await
+    }
+
+    /// As [`Probe::leave`], with a DISCONNECT of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::send`].
+    pub async fn leave_with(mut self, disconnect: Disconnect) -> Outcome {
+        self.send(disconnect).await?;
+        self.wait_for_end(FAREWELL).await;
+        self.give_up();
+        Ok(())
+    }
+
+    /// Ends the connection without a DISCONNECT, as a failing network would, and waits until the
+    /// broker has noticed.
+    ///
+    /// # Errors
+    ///
+    /// Inconclusive when the broker does not close its side: then nobody knows whether it noticed.
+    pub async fn vanish(mut self) -> Outcome {
+        if let Some(Stream(stream)) = self.stream.as_mut() {
+            // A connection that is gone already cannot be shut down; gone is all that is wanted.
+            let _ = stream.shutdown().await;
+        }
+        let index = self.context.record(&self.name, What::HalfClosed);
+        let noticed = self.wait_for_end(self.context.patience().close).await;
+        let name = self.name.clone();
+        self.give_up();
+        match noticed {
+            true => Ok(()),
+            false => {
+                let observed = format!("the connection of {name} still open");
+                Err(self.context.trouble_at(
+                    "the broker to notice a lost connection",
+                    observed,
+                    index,
+                ))
+            }
+        }
+    }
+
+    async fn wait_for_end(&mut self, patience: Duration) -> bool {
+        loop {
+            match self.look(patience).await {
+                Seen::Closed(..) => return true,
+                Seen::Packet(..) => {}
+                Seen::Broken(..) | Seen::Silence(..) => return false,
+            }
+        }
+    }
+
+    /// Closes the connection on our side.
+    fn give_up(&mut self) {
+        if self.stream.take().is_some() && self.ended.is_none() {
+            self.context.record(&self.name, What::ClosedByProbe);
+        }
+    }
+}
+
+fn as_disconnect(packet: Packet) -> Option<Disconnect> {
+    match packet {
+        Packet::Disconnect(disconnect) => Some(disconnect),
+        _ => None,
+    }
+}

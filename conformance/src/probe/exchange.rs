@@ -1,0 +1,336 @@
+//! Whole exchanges: a request and its answer, a message and its acknowledgements.
+
+use bytes::Bytes;
+use reference_broker::codec::{
+    ConnAck, Connect, Packet, PacketType, Publish, PublishAck, QoS, ReasonCode, Subscribe,
+    SubscribeAck, SubscriptionOptions, Unsubscribe,
+};
+
+use crate::trace::packet_text;
+use crate::verdict::{Outcome, Stop};
+
+use super::{Probe, called, policy_of};
+
+impl Probe {
+    /// Sends a CONNECT and expects it to be accepted.
+    ///
+    /// # Errors
+    ///
+    /// A failure when anything but CONNACK 0x00 comes.
+    pub async fn connect(&mut self, connect: Connect) -> Outcome<ConnAck> {
+        self.send(connect).await?;
+        self.connack().await
+    }
+
+    /// Expects CONNACK 0x00 as the next packet.
+    ///
+    /// # Errors
+    ///
+    /// A failure when anything else comes.
+    pub async fn connack(&mut self) -> Outcome<ConnAck> {
+        let accepted = |packet: &Packet| match packet {
+            Packet::ConnAck(connack) if !connack.reason.is_error() => Some(connack.clone()),
+            _ => None,
+        };
+        self.next("CONNACK 0x00 (success)", accepted).await
+    }
+
+    /// Sends PINGREQ and waits for its answer: the connection is open, and all before is read.
+    ///
+    /// # Errors
+    ///
+    /// A failure when no PINGRESP comes.
+    pub async fn ping(&mut self) -> Outcome {
+        self.send(Packet::PingReq).await?;
+        self.find("PINGRESP", |packet| (*packet == Packet::PingResp).then_some(())).await
+    }
+
+    /// Subscribes with default options and expects just this QoS to be granted.
+    ///
+    /// # Errors
+    ///
+    /// Not applicable when less is granted, a failure when the subscription is refused.
+    pub async fn subscribe(&mut self, filter: &str, qos: QoS) -> Outcome {
+        self.subscribe_with(filter, SubscriptionOptions::at(qos)).await
+    }
+
+    /// As [`Probe::subscribe`], with options of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::subscribe`].
+    pub async fn subscribe_with(&mut self, filter: &str, options: SubscriptionOptions) -> Outcome {
+        let qos = options.maximum_qos;
+        let mut request = Subscribe::new(self.packet_id(), filter, qos);
+        request.subscriptions.clear();
+        let suback = self.request(request.and(filter, options)).await?;
+        self.granted(&suback, &[qos])
+    }
+
+    /// Sends a SUBSCRIBE and waits for its SUBACK, whatever that says.
+    ///
+    /// # Errors
+    ///
+    /// A failure when none comes.
+    pub async fn request(&mut self, subscribe: Subscribe) -> Outcome<SubscribeAck> {
+        let id = subscribe.packet_id;
+        self.send(subscribe).await?;
+        self.suback(id).await
+    }
+
+    /// Checks that a SUBACK grants these levels, filter by filter.
+    ///
+    /// # Errors
+    ///
+    /// Not applicable when less is granted, a failure when a filter is refused or more is granted.
+    pub fn granted(&self, suback: &SubscribeAck, asked: &[QoS]) -> Outcome {
+        let packet = Packet::SubAck(suback.clone());
+        let observed = packet_text(&packet);
+        let expected = asked.iter().map(|qos| format!("QoS {}", qos.value())).collect::<Vec<_>>();
+        let expected = format!("SUBACK that grants {}", expected.join(", "));
+        if let Some(policy) = policy_of(&packet) {
+            return Err(self.context.trouble(&expected, format!("{observed}: {policy}")));
+        }
+        let granted: Vec<_> = suback.reasons.iter().map(|code| code.value()).collect();
+        let fits = granted.len() == asked.len()
+            && granted.iter().zip(asked).all(|(granted, asked)| *granted <= asked.value());
+        match fits {
+            false => Err(self.context.failure_now(&expected, observed)),
+            true if granted.iter().zip(asked).any(|(granted, asked)| *granted < asked.value()) => {
+                Err(Stop::NotApplicable(format!("the target grants less than asked: {observed}")))
+            }
+            true => Ok(()),
+        }
+    }
+
+    /// Unsubscribes from one filter; gives the code of the UNSUBACK.
+    ///
+    /// # Errors
+    ///
+    /// A failure when no UNSUBACK with one code comes.
+    pub async fn unsubscribe(&mut self, filter: &str) -> Outcome<ReasonCode> {
+        let id = self.packet_id();
+        self.send(Unsubscribe::new(id, filter)).await?;
+        let unsuback = self.unsuback(id).await?;
+        match unsuback.reasons[..] {
+            [reason] => Ok(reason),
+            _ => {
+                let observed = packet_text(&Packet::UnsubAck(unsuback));
+                Err(self.context.failure_now("an UNSUBACK with one code", observed))
+            }
+        }
+    }
+
+    /// Publishes a message and goes through the exchange of its QoS.
+    ///
+    /// # Errors
+    ///
+    /// A failure when the exchange is not completed, or the message is refused.
+    pub async fn publish(&mut self, topic: &str, payload: &str, qos: QoS) -> Outcome {
+        let payload = Bytes::copy_from_slice(payload.as_bytes());
+        let id = self.packet_id();
+        self.publish_with(Publish::new(topic, payload).qos(qos, id)).await
+    }
+
+    /// As [`Probe::publish`], with a packet of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::publish`].
+    pub async fn publish_with(&mut self, publish: Publish) -> Outcome {
+        let (qos, id) = (publish.qos, publish.packet_id);
+        self.send(publish).await?;
+        match qos {
+            QoS::AtMostOnce => Ok(()),
+            QoS::AtLeastOnce => self.puback(id).await.map(drop),
+            QoS::ExactlyOnce => {
+                self.pubrec(id).await?;
+                self.release(id).await
+            }
+        }
+    }
+
+    /// Sends PUBREL and waits for PUBCOMP 0x00.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not come, or says something else.
+    pub async fn release(&mut self, id: u16) -> Outcome {
+        self.send(Packet::PubRel(PublishAck::new(id))).await?;
+        let pubcomp = self.pubcomp(id).await?;
+        self.succeeded(Packet::PubComp(pubcomp.clone()), pubcomp.reason)
+    }
+
+    /// Waits for the next message and goes through the exchange of its QoS.
+    ///
+    /// # Errors
+    ///
+    /// A failure when none comes, or it is not this one.
+    pub async fn receives(&mut self, topic: &str, payload: &str) -> Outcome<Publish> {
+        let publish = self.holds(topic, payload).await?;
+        self.acknowledge(&publish).await?;
+        Ok(publish)
+    }
+
+    /// Waits for the next message and leaves it without an acknowledgement.
+    ///
+    /// # Errors
+    ///
+    /// A failure when none comes, or it is not this one.
+    pub async fn holds(&mut self, topic: &str, payload: &str) -> Outcome<Publish> {
+        let expected = format!("PUBLISH \"{topic}\" payload=\"{payload}\"");
+        let publish = self.message(&expected).await?;
+        match *publish.topic == *topic && *publish.payload == *payload.as_bytes() {
+            true => Ok(publish),
+            false => Err(self.context.failure_now(&expected, packet_text(&publish.into()))),
+        }
+    }
+
+    /// Waits for the next message, whatever it is.
+    ///
+    /// # Errors
+    ///
+    /// A failure when none comes.
+    pub async fn message(&mut self, expected: &str) -> Outcome<Publish> {
+        let message = |packet: &Packet| match packet {
+            Packet::Publish(publish) => Some(publish.clone()),
+            _ => None,
+        };
+        self.find(expected, message).await
+    }
+
+    /// Goes through the exchange of a received message's QoS.
+    ///
+    /// # Errors
+    ///
+    /// A failure when PUBREL does not come.
+    pub async fn acknowledge(&mut self, publish: &Publish) -> Outcome {
+        let ack = PublishAck::new(publish.packet_id);
+        match publish.qos {
+            QoS::AtMostOnce => Ok(()),
+            QoS::AtLeastOnce => self.send(Packet::PubAck(ack)).await,
+            QoS::ExactlyOnce => {
+                self.send(Packet::PubRec(ack.clone())).await?;
+                self.pubrel(publish.packet_id).await?;
+                self.send(Packet::PubComp(ack)).await
+            }
+        }
+    }
+
+    /// Checks that the connection is open and that no message has come over it.
+    ///
+    /// # Errors
+    ///
+    /// A failure when one has.
+    pub async fn has_no_message(&mut self) -> Outcome {
+        self.ping().await?;
+        let message = self.unread.iter().find(|(_, packet)| matches!(packet, Packet::Publish(_)));
+        match message {
+            None => Ok(()),
+            Some((index, packet)) => {
+                Err(self.context.failure("no message", packet_text(packet), *index))
+            }
+        }
+    }
+
+    /// Waits for PUBACK.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not come, or refuses the message.
+    pub async fn puback(&mut self, id: u16) -> Outcome<PublishAck> {
+        let ack = self.step(PacketType::PubAck, id).await?;
+        self.succeeded(Packet::PubAck(ack.clone()), ack.reason)?;
+        Ok(ack)
+    }
+
+    /// Waits for PUBREC.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not come, or refuses the message.
+    pub async fn pubrec(&mut self, id: u16) -> Outcome<PublishAck> {
+        let ack = self.step(PacketType::PubRec, id).await?;
+        self.succeeded(Packet::PubRec(ack.clone()), ack.reason)?;
+        Ok(ack)
+    }
+
+    /// Waits for PUBREL, whatever it says.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not come.
+    pub async fn pubrel(&mut self, id: u16) -> Outcome<PublishAck> {
+        self.step(PacketType::PubRel, id).await
+    }
+
+    /// Waits for PUBCOMP, whatever it says.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not come.
+    pub async fn pubcomp(&mut self, id: u16) -> Outcome<PublishAck> {
+        self.step(PacketType::PubComp, id).await
+    }
+
+    /// Waits for a step of an exchange, whatever it says.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not come.
+    pub async fn step(&mut self, packet_type: PacketType, id: u16) -> Outcome<PublishAck> {
+        let expected = called(packet_type, id);
+        let step = |packet: &Packet| match packet {
+            Packet::PubAck(ack)
+            | Packet::PubRec(ack)
+            | Packet::PubRel(ack)
+            | Packet::PubComp(ack)
+                if packet.packet_type() == packet_type && ack.packet_id == id =>
+            {
+                Some(ack.clone())
+            }
+            _ => None,
+        };
+        self.find(&expected, step).await
+    }
+
+    /// Waits for SUBACK, whatever it says.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not come.
+    pub async fn suback(&mut self, id: u16) -> Outcome<SubscribeAck> {
+        let expected = called(PacketType::SubAck, id);
+        let suback = |packet: &Packet| match packet {
+            Packet::SubAck(ack) if ack.packet_id == id => Some(ack.clone()),
+            _ => None,
+        };
+        self.find(&expected, suback).await
+    }
+
+    /// Waits for UNSUBACK, whatever it says.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not come.
+    pub async fn unsuback(&mut self, id: u16) -> Outcome<SubscribeAck> {
+        let expected = called(PacketType::UnsubAck, id);
+        let unsuback = |packet: &Packet| match packet {
+            Packet::UnsubAck(ack) if ack.packet_id == id => Some(ack.clone()),
+            _ => None,
+        };
+        self.find(&expected, unsuback).await
+    }
+
+    fn succeeded(&self, packet: Packet, reason: ReasonCode) -> Outcome {
+        let observed = packet_text(&packet);
+        match policy_of(&packet) {
+            _ if !reason.is_error() => Ok(()),
+            Some(policy) => Err(self.context.trouble("a success", format!("{observed}: {policy}"))),
+            None => {
+                let expected = format!("a {} that says success", packet.packet_type());
+                Err(self.context.failure_now(&expected, observed))
+            }
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! A raw MQTT client: sends anything, reads by packet, and says exactly what it saw.
+//!
+//! A probe tells apart a packet, broken bytes, the end of the connection and silence. Steps come in
+//! three kinds. What *sends* never waits. What *finds* waits for one packet and keeps the others
+//! for later steps, because acknowledgements and messages may overtake each other. What ends in
+//! `next` takes packets strictly in order.
+
+mod context;
+mod ending;
+mod exchange;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reference_broker::codec::{
+    Connect, DecodeError, Framer, Packet, PacketType, PropertyId, ReasonCode, Side,
+};
+use reference_broker::transport::BoxStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::trace::{Ending, What, packet_text};
+use crate::verdict::{Outcome, Stop};
+
+pub(crate) use context::Context;
+pub use context::Patience;
+
+/// The largest packet a probe takes, in bytes.
+const PACKET_LIMIT: u32 = 64 * 1024 * 1024;
+
+/// No fixed header has more bytes.
+const FIXED_HEADER_LIMIT: usize = 5;
+
+/// How many packets that nobody asked for a probe keeps before it calls that a flood.
+const UNREAD_LIMIT: usize = 100_000;
+
+/// A raw client on one network connection.
+#[derive(Debug)]
+pub struct Probe {
+    name: String,
+    client_id: String,
+    stream: Option<Stream>,
+    framer: Framer,
+    /// Packets that came and that no step has taken, with their places in the trace.
+    unread: VecDeque<(usize, Packet)>,
+    ended: Option<(usize, Ending)>,
+    next_id: u16,
+    context: Context,
+}
+
+struct Stream(BoxStream);
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stream")
+    }
+}
+
+/// What a probe sees next, with its place in the trace.
+#[derive(Clone, Debug)]
+enum Seen {
+    Packet(usize, Packet),
+    Broken(usize, DecodeError),
+    Closed(usize, Ending),
+    Silence(usize, Duration),
+}
+
+impl Probe {
+    pub(crate) fn new(name: &str, client_id: String, stream: BoxStream, context: Context) -> Probe {
+        context.record(name, What::Opened);
+        Probe {
+            name: name.to_owned(),
+            client_id,
+            stream: Some(Stream(stream)),
+            framer: Framer::new(PACKET_LIMIT),
+            unread: VecDeque::new(),
+            ended: None,
+            next_id: 0,
+            context,
+        }
+    }
+
+    /// The Client Identifier that belongs to this probe's name.
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// A clean start under this probe's Client Identifier.
+    pub fn connect_packet(&self) -> Connect {
+        Connect::new(self.client_id.as_str())
+    }
+
+    /// A Packet Identifier that this probe has not used yet.
+    pub fn packet_id(&mut self) -> u16 {
+        self.next_id = self.next_id.wrapping_add(1).max(1);
+        self.next_id
+    }
+
+    /// Sends a packet.
+    ///
+    /// # Errors
+    ///
+    /// Inconclusive when it cannot be written down, or the target takes no bytes for too long. A
+    /// connection that is closed is no error here: the next step sees it.
+    pub async fn send(&mut self, packet: impl Into<Packet>) -> Outcome {
+        let packet = packet.into();
+        let bytes = packet.to_bytes().map_err(|error| {
+            self.context.trouble("a packet that can be sent", error.to_string())
+        })?;
+        self.context.remember(&packet);
+        let index = self.context.record(&self.name, What::Sent(packet));
+        self.write(index, &bytes).await
+    }
+
+    /// Sends several packets in one write.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::send`].
+    pub async fn send_together(&mut self, packets: &[Packet]) -> Outcome {
+        let mut bytes = bytes::BytesMut::new();
+        let mut index = 0;
+        for packet in packets {
+            packet.encode(&mut bytes).map_err(|error| {
+                self.context.trouble("a packet that can be sent", error.to_string())
+            })?;
+            self.context.remember(packet);
+            index = self.context.record(&self.name, What::Sent(packet.clone()));
+        }
+        self.write(index, &bytes).await
+    }
+
+    /// Sends bytes as they are, in one write.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::send`].
+    pub async fn send_bytes(&mut self, bytes: impl Into<Bytes>) -> Outcome {
+        let bytes = bytes.into();
+        let index = self.context.record(&self.name, What::SentBytes(bytes.clone()));
+        self.write(index, &bytes).await
+    }
+
+    async fn write(&mut self, index: usize, bytes: &[u8]) -> Outcome {
+        let Some(Stream(stream)) = self.stream.as_mut() else {
+            return Err(self
+                .context
+                .trouble("a connection to send over", "it was given up".into()));
+        };
+        if self.ended.is_some() {
+            return Ok(());
+        }
+        let patience = self.context.patience().reply;
+        match timeout(patience, stream.write_all(bytes)).await {
+            Ok(Ok(())) => Ok(()),
+            // What is already on its way to us can still be read, the reason for the close say.
+            Ok(Err(_)) => Ok(()),
+            Err(_) => {
+                let observed = format!("{} took no bytes for {patience:?}", self.name);
+                Err(self.context.trouble_at("the target to take our bytes", observed, index))
+            }
+        }
+    }
+
+    /// Reads until the next packet, the end, or until nothing has come for `patience`.
+    async fn look(&mut self, patience: Duration) -> Seen {
+        let deadline = Instant::now() + patience;
+        loop {
+            match next_packet(&mut self.framer) {
+                Ok(Some(packet)) => {
+                    let index = self.context.record(&self.name, What::Received(packet.clone()));
+                    return Seen::Packet(index, packet);
+                }
+                Ok(None) => {}
+                Err((bytes, error)) => {
+                    let what = What::ReceivedBroken(bytes, error);
+                    return Seen::Broken(self.context.record(&self.name, what), error);
+                }
+            }
+            if let Some((index, ending)) = self.ended {
+                return Seen::Closed(index, ending);
+            }
+            let read = match self.stream.as_mut() {
+                Some(Stream(stream)) => {
+                    timeout_at(deadline, stream.read_buf(self.framer.buffer())).await
+                }
+                None => Ok(Ok(0)),
+            };
+            let ending = match read {
+                Ok(Ok(0)) => Ending::EndOfStream,
+                Ok(Ok(_)) => continue,
+                Ok(Err(_)) => Ending::Reset,
+                Err(_) => {
+                    let index = self.context.record(&self.name, What::Silence(patience));
+                    return Seen::Silence(index, patience);
+                }
+            };
+            let index = self.context.record(&self.name, What::ClosedByBroker(ending));
+            self.ended = Some((index, ending));
+        }
+    }
+
+    /// Waits for a packet that `pick` takes; others are kept for later steps.
+    ///
+    /// # Errors
+    ///
+    /// A failure when the connection ends, or the target falls silent, before it comes.
+    pub async fn find<T>(
+        &mut self,
+        expected: &str,
+        mut pick: impl FnMut(&Packet) -> Option<T>,
+    ) -> Outcome<T> {
+        if let Some((position, found)) =
+            self.unread.iter().enumerate().find_map(|(at, (_, packet))| Some((at, pick(packet)?)))
+        {
+            self.unread.remove(position);
+            return Ok(found);
+        }
+        loop {
+            match self.look(self.context.patience().reply).await {
+                Seen::Packet(index, packet) => {
+                    if let Some(found) = pick(&packet) {
+                        return Ok(found);
+                    }
+                    if matches!(packet, Packet::Disconnect(_)) || self.unread.len() >= UNREAD_LIMIT
+                    {
+                        return Err(self.unexpected(expected, index, &packet));
+                    }
+                    self.unread.push_back((index, packet));
+                }
+                other => return Err(self.instead(expected, other)),
+            }
+        }
+    }
+
+    /// Takes the very next packet, which `pick` must take.
+    ///
+    /// # Errors
+    ///
+    /// A failure when anything else comes, or nothing.
+    pub async fn next<T>(
+        &mut self,
+        expected: &str,
+        pick: impl FnOnce(&Packet) -> Option<T>,
+    ) -> Outcome<T> {
+        let seen = match self.unread.pop_front() {
+            Some((index, packet)) => Seen::Packet(index, packet),
+            None => self.look(self.context.patience().reply).await,
+        };
+        match seen {
+            Seen::Packet(index, packet) => {
+                pick(&packet).ok_or_else(|| self.unexpected(expected, index, &packet))
+            }
+            other => Err(self.instead(expected, other)),
+        }
+    }
+
+    /// Places in the trace and packets that no step has taken yet.
+    pub fn unread(&self) -> impl Iterator<Item = &Packet> {
+        self.unread.iter().map(|(_, packet)| packet)
+    }
+
+    fn unexpected(&self, expected: &str, index: usize, packet: &Packet) -> Stop {
+        if let Some(policy) = policy_of(packet) {
+            let observed = format!("{}: {policy}", packet_text(packet));
+            return self.context.trouble_at(expected, observed, index);
+        }
+        self.context.failure(expected, packet_text(packet), index)
+    }
+
+    fn instead(&self, expected: &str, seen: Seen) -> Stop {
+        let unread = match self.unread.is_empty() {
+            true => String::new(),
+            false => {
+                let packets: Vec<_> = self.unread().take(3).map(packet_text).collect();
+                format!(" (before that, not asked for: {})", packets.join("; "))
+            }
+        };
+        match seen {
+            Seen::Packet(index, packet) => self.unexpected(expected, index, &packet),
+            Seen::Broken(index, error) => {
+                let observed = format!("bytes that are no valid packet: {error}");
+                self.context.failure_of(error.fault.requirement(), expected, observed, index)
+            }
+            Seen::Closed(index, ending) => {
+                let observed =
+                    format!("the connection closed by the broker ({}){unread}", ending.name());
+                self.context.failure(expected, observed, index)
+            }
+            Seen::Silence(index, patience) => {
+                let observed = format!("nothing for {:.1} s{unread}", patience.as_secs_f64());
+                self.context.failure(expected, observed, index)
+            }
+        }
+    }
+}
+
+/// Why a refusal says nothing of conformance, if it does not: rights and load are the operator's.
+fn policy_of(packet: &Packet) -> Option<&'static str> {
+    let reasons = match packet {
+        Packet::Disconnect(packet) => std::slice::from_ref(&packet.reason),
+        Packet::ConnAck(packet) => std::slice::from_ref(&packet.reason),
+        Packet::PubAck(packet) | Packet::PubRec(packet) => std::slice::from_ref(&packet.reason),
+        Packet::SubAck(packet) | Packet::UnsubAck(packet) => &packet.reasons,
+        _ => &[],
+    };
+    reasons.iter().find_map(|reason| match reason {
+        ReasonCode::NotAuthorized | ReasonCode::BadUserNameOrPassword => {
+            Some("the target does not let this client do that; give it the rights")
+        }
+        ReasonCode::ServerBusy
+        | ReasonCode::ServerUnavailable
+        | ReasonCode::ServerShuttingDown
+        | ReasonCode::MessageRateTooHigh
+        | ReasonCode::QuotaExceeded
+        | ReasonCode::ConnectionRateExceeded
+        | ReasonCode::AdministrativeAction => {
+            Some("the target is at a limit; run with fewer --jobs, or raise it")
+        }
+        _ => None,
+    })
+}
+
+/// The next packet; with an error come the bytes that show it.
+fn next_packet(framer: &mut Framer) -> Result<Option<Packet>, (Bytes, DecodeError)> {
+    let header = framer.pending_bytes();
+    let header = Bytes::copy_from_slice(&header[..header.len().min(FIXED_HEADER_LIMIT)]);
+    match framer.next_frame().map_err(|error| (header, error))? {
+        Some(frame) => match Packet::decode(&frame, Side::Server) {
+            Ok(packet) => Ok(Some(packet)),
+            Err(error) => Err((frame.bytes, error)),
+        },
+        None => Ok(None),
+    }
+}
+
+/// What a packet leaves behind on a target after its connection is gone.
+enum Leftover<'a> {
+    Session(&'a str),
+    Retained(&'a str),
+}
+
+fn leftovers(packet: &Packet) -> impl Iterator<Item = Leftover<'_>> {
+    let (first, second) = match packet {
+        Packet::Connect(connect) => {
+            let kept = connect.properties.contains(PropertyId::SessionExpiryInterval);
+            let will = connect.will.as_ref().filter(|will| will.retain);
+            (
+                kept.then_some(Leftover::Session(&connect.client_id)),
+                will.map(|will| Leftover::Retained(&will.topic)),
+            )
+        }
+        Packet::Publish(publish) if publish.retain && !publish.topic.is_empty() => {
+            (None, Some(Leftover::Retained(&publish.topic)))
+        }
+        _ => (None, None),
+    };
+    first.into_iter().chain(second)
+}
+
+/// What a packet of this type is called when it is asked for by Packet Identifier.
+fn called(packet_type: PacketType, id: u16) -> String {
+    format!("{packet_type} id={id}")
+}

@@ -1,0 +1,156 @@
+//! Runs scenarios: schedules them, keeps their time, looks after the target, and says what happened.
+//!
+//! Nothing is printed here; whoever runs is told of each result as it comes.
+
+mod perform;
+mod select;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::report::{Report, ScenarioResult};
+use crate::scenario::{Scenario, Timing};
+use crate::target::{Connector, Target, Unusable, preflight};
+use crate::verdict::{Finding, Verdict};
+
+pub use perform::paused_runtime;
+pub use select::{Selection, SelectionError};
+
+use perform::{Performance, Surroundings};
+
+/// How a run is made.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many scenarios run at once; those that let time pass come on top.
+    pub jobs: usize,
+    /// Multiplies every patience and deadline.
+    pub timeout_scale: f64,
+    /// Sets this run's names apart from those of others: a few letters and digits.
+    pub token: String,
+}
+
+impl Options {
+    /// How long the first answer of a target may take.
+    fn patience(&self) -> Duration {
+        Duration::from_secs_f64(5.0 * self.timeout_scale)
+    }
+}
+
+/// Why there is nothing to report.
+#[derive(Debug)]
+pub enum RunError {
+    /// The target cannot be tested.
+    Unusable(Unusable),
+    /// The tester itself failed.
+    Trouble(io::Error),
+}
+
+/// Runs `scenarios` against `target` until all are done or `interrupt` resolves.
+///
+/// # Errors
+///
+/// When no scenario could be run.
+pub async fn run(
+    target: &Target,
+    scenarios: Vec<(usize, &'static Scenario)>,
+    options: &Options,
+    interrupt: impl Future<Output = ()>,
+    mut on_result: impl FnMut(&ScenarioResult),
+) -> Result<Report, RunError> {
+    let started = Instant::now();
+    let surroundings = surroundings(target, options, scenarios.len()).await?;
+    let capabilities = surroundings.capabilities.lines();
+    let jobs = Arc::new(Semaphore::new(options.jobs.max(1)));
+    let mut running = JoinSet::new();
+    let order = |(_, scenario): &(usize, &Scenario)| scenario.timing == Timing::Prompt;
+    let (prompt, timed): (Vec<_>, Vec<_>) = scenarios.into_iter().partition(order);
+    // Those that only wait begin first and overlap with all others.
+    for (index, scenario) in timed {
+        let performance = Performance::new(index, scenario, Arc::clone(&surroundings));
+        running.spawn(async move { (index, performance.run().await) });
+    }
+    for (index, scenario) in prompt {
+        let performance = Performance::new(index, scenario, Arc::clone(&surroundings));
+        let jobs = Arc::clone(&jobs);
+        running.spawn(async move {
+            let _turn = jobs.acquire_owned().await;
+            (index, performance.run().await)
+        });
+    }
+    let mut results = Vec::new();
+    let mut interrupted = false;
+    tokio::pin!(interrupt);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut interrupt => {
+                interrupted = true;
+                break;
+            }
+            joined = running.join_next() => match joined {
+                Some(Ok((index, result))) => {
+                    on_result(&result);
+                    results.push((index, result));
+                }
+                Some(Err(error)) => return Err(RunError::Trouble(io::Error::other(error))),
+                None => break,
+            },
+        }
+    }
+    running.abort_all();
+    results.sort_by_key(|(index, _)| *index);
+    Ok(Report {
+        target: target.to_string(),
+        rerun: target.to_string(),
+        capabilities,
+        scenarios: results.into_iter().map(|(_, result)| result).collect(),
+        duration: started.elapsed(),
+        interrupted,
+    })
+}
+
+/// Looks at the target once and prepares what all scenarios share.
+async fn surroundings(
+    target: &Target,
+    options: &Options,
+    scenarios: usize,
+) -> Result<Arc<Surroundings>, RunError> {
+    let token = options.token.clone();
+    let client = format!("{token}first");
+    let patience = options.patience();
+    let (connector, capabilities) = match target {
+        // Each scenario has a broker of its own, so the one that was looked at is not kept.
+        Target::Embedded => (None, perform::look_at_embedded(client, patience).await?),
+        _ => {
+            let connector = Connector::new(target).await.map_err(RunError::Trouble)?;
+            let capabilities =
+                preflight(&connector, &client, patience).await.map_err(RunError::Unusable)?;
+            (Some(connector), capabilities)
+        }
+    };
+    let alone = options.jobs <= 1 || scenarios <= 1;
+    let scale = options.timeout_scale;
+    Ok(Arc::new(Surroundings { connector, capabilities, token, scale, alone }))
+}
+
+/// A result that says the tester failed.
+fn trouble(scenario: &Scenario, expected: &str, observed: String) -> ScenarioResult {
+    let finding =
+        Finding { requirement: None, expected: expected.to_owned(), observed, event: None };
+    ScenarioResult {
+        id: scenario.id,
+        section: scenario.section(),
+        shows: scenario.shows,
+        requirements: scenario.requirements.to_vec(),
+        verdict: Verdict::Inconclusive,
+        expected: true,
+        reason: None,
+        duration: Duration::ZERO,
+        findings: vec![finding],
+        trace: Vec::new(),
+    }
+}

@@ -1,0 +1,277 @@
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reference_broker::codec::{Connect, Disconnect, Packet, Publish, QoS};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::timeout;
+
+use crate::probe::{Context, Patience, Probe};
+use crate::report::ScenarioResult;
+use crate::scenario::{Names, Scenario, Stage};
+use crate::target::{Capabilities, Connector, Target, preflight};
+use crate::verdict::{Finding, Outcome, Stop, Verdict};
+
+use super::{RunError, trouble};
+
+/// How long a scenario on the paused clock may take in real time: it needs milliseconds, so more
+/// means that it spins.
+const SPIN_LIMIT: Duration = Duration::from_secs(60);
+
+/// What all scenarios of a run share.
+#[derive(Debug)]
+pub(super) struct Surroundings {
+    /// The way to the target; none if each scenario has a broker of its own.
+    pub(super) connector: Option<Connector>,
+    pub(super) capabilities: Capabilities,
+    pub(super) token: String,
+    pub(super) scale: f64,
+    /// Whether scenarios run one by one.
+    pub(super) alone: bool,
+}
+
+/// One scenario about to run.
+pub(super) struct Performance {
+    index: usize,
+    scenario: &'static Scenario,
+    surroundings: Arc<Surroundings>,
+}
+
+impl Performance {
+    pub(super) fn new(
+        index: usize,
+        scenario: &'static Scenario,
+        surroundings: Arc<Surroundings>,
+    ) -> Performance {
+        Performance { index, scenario, surroundings }
+    }
+
+    /// Runs the scenario to its result.
+    pub(super) async fn run(self) -> ScenarioResult {
+        let missing =
+            self.scenario.needs.iter().find(|need| !self.surroundings.capabilities.meet(**need));
+        if let Some(need) = missing {
+            return ScenarioResult {
+                verdict: Verdict::NotApplicable,
+                reason: Some(format!("needs {need}")),
+                findings: Vec::new(),
+                ..trouble(self.scenario, "", String::new())
+            };
+        }
+        match self.surroundings.connector.clone() {
+            Some(connector) => self.on(connector).await,
+            None => self.on_paused_clock().await,
+        }
+    }
+
+    /// Runs it on a broker and a clock of its own.
+    async fn on_paused_clock(self) -> ScenarioResult {
+        let scenario = self.scenario;
+        let started = Instant::now();
+        let inner = tokio::task::spawn_blocking(move || {
+            let runtime = paused_runtime()?;
+            runtime.block_on(async {
+                let connector = Connector::new(&Target::Embedded).await?;
+                Ok::<_, std::io::Error>(self.on(connector).await)
+            })
+        });
+        let mut result = match timeout(SPIN_LIMIT, inner).await {
+            Ok(Ok(Ok(result))) => result,
+            Ok(Ok(Err(error))) => trouble(scenario, "a runtime", error.to_string()),
+            Ok(Err(error)) => trouble(scenario, "an end of the scenario", panic_text(error)),
+            Err(_) => {
+                trouble(scenario, "an end of the scenario", format!("none in {SPIN_LIMIT:?}"))
+            }
+        };
+        result.duration = started.elapsed();
+        result
+    }
+
+    async fn on(self, connector: Connector) -> ScenarioResult {
+        let Performance { index, scenario, surroundings } = self;
+        let started = Instant::now();
+        let first = scenario.requirements.first().copied().unwrap_or_default();
+        let patience = Patience::scaled(surroundings.scale);
+        let context = Context::new(first, patience);
+        let names = names(&surroundings.token, index);
+        let stage = Stage::new(
+            connector.clone(),
+            surroundings.capabilities.clone(),
+            context.clone(),
+            names.clone(),
+        );
+        let outcome = finish(scenario, stage, surroundings.scale, &context).await;
+        let (trace, advisories) = context.taken();
+        let mut result = result(scenario, outcome, advisories);
+        result.trace = trace;
+        // A broker that ends with the scenario needs no tidying up.
+        if surroundings.connector.is_some() {
+            tidy_up(&connector, &context, &names).await;
+        }
+        if let Err(stop) = is_alive(&connector, patience, &names).await {
+            not_alive(&mut result, stop, surroundings.alone);
+        }
+        result.duration = started.elapsed();
+        result
+    }
+}
+
+/// A runtime whose clock jumps to the next timer whenever all its tasks wait.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn paused_runtime() -> std::io::Result<Runtime> {
+    Builder::new_current_thread().enable_time().start_paused(true).build()
+}
+
+/// Looks at the embedded broker as at any other.
+pub(super) async fn look_at_embedded(
+    client: String,
+    patience: Duration,
+) -> Result<Capabilities, RunError> {
+    let inner = tokio::task::spawn_blocking(move || {
+        let runtime = paused_runtime().map_err(RunError::Trouble)?;
+        runtime.block_on(async {
+            let connector = Connector::new(&Target::Embedded).await.map_err(RunError::Trouble)?;
+            preflight(&connector, &client, patience).await.map_err(RunError::Unusable)
+        })
+    });
+    inner.await.map_err(|error| RunError::Trouble(std::io::Error::other(error)))?
+}
+
+/// Goes through the scenario's steps, catching what it must not do: panic, or never end.
+async fn finish(
+    scenario: &'static Scenario,
+    mut stage: Stage,
+    scale: f64,
+    context: &Context,
+) -> Outcome {
+    let mut task = JoinSet::new();
+    task.spawn(async move { scenario.perform(&mut stage).await });
+    let deadline = scenario.deadline(scale);
+    let expected = "an end of the scenario";
+    match timeout(deadline, task.join_next()).await {
+        Ok(Some(Ok(outcome))) => outcome,
+        Ok(Some(Err(error))) => Err(context.trouble(expected, panic_text(error))),
+        Ok(None) => Err(context.trouble(expected, "it was never begun".to_owned())),
+        Err(_) => Err(context.trouble(expected, format!("none in {deadline:?}"))),
+    }
+}
+
+fn panic_text(error: JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            format!("a fault of the suite itself: {}", text.unwrap_or("a panic"))
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+fn result(scenario: &Scenario, outcome: Outcome, advisories: Vec<Finding>) -> ScenarioResult {
+    let mut findings = advisories;
+    let mut reason = None;
+    let verdict = match outcome {
+        Ok(()) if findings.is_empty() => Verdict::Pass,
+        Ok(()) => Verdict::Advisory,
+        Err(Stop::Fail(finding)) => {
+            findings.insert(0, finding);
+            Verdict::Fail
+        }
+        Err(Stop::NotApplicable(why)) => {
+            reason = Some(why);
+            Verdict::NotApplicable
+        }
+        Err(Stop::Inconclusive(finding)) => {
+            findings.insert(0, finding);
+            Verdict::Inconclusive
+        }
+    };
+    ScenarioResult { verdict, reason, findings, ..trouble(scenario, "", String::new()) }
+}
+
+/// Names that are this scenario's own on a broker that others use too.
+fn names(token: &str, index: usize) -> Names {
+    Names { topics: format!("mqttspec/{token}/{index}"), clients: format!("{token}{index}") }
+}
+
+/// Connects a fresh client: a broker that crashed closes its connections too, and must not pass
+/// for that.
+async fn is_alive(connector: &Connector, patience: Patience, names: &Names) -> Outcome {
+    let context = Context::new("U-4.13.1-7", patience);
+    let mut probe = visitor(connector, &context, names, "alive").await?;
+    probe.connect(Connect::new(probe.client_id())).await?;
+    probe.ping().await?;
+    probe.send(Disconnect::default()).await
+}
+
+async fn visitor(
+    connector: &Connector,
+    context: &Context,
+    names: &Names,
+    name: &str,
+) -> Outcome<Probe> {
+    let connecting = connector.connect(context.patience().reply);
+    let stream = connecting
+        .await
+        .map_err(|error| context.trouble("a connection to the target", error.to_string()))?;
+    Ok(Probe::new(name, format!("{}{name}", names.clients), stream, context.clone()))
+}
+
+fn not_alive(result: &mut ScenarioResult, stop: Stop, alone: bool) {
+    let (Stop::Fail(mut finding) | Stop::Inconclusive(mut finding)) = stop else { return };
+    finding.expected = "a target that serves a fresh client after the scenario".to_owned();
+    finding.event = None;
+    if alone {
+        finding.requirement = result.requirements.first().copied();
+        result.verdict = Verdict::Fail;
+    } else {
+        finding.requirement = None;
+        finding.observed.push_str("; others ran beside it, run it alone to be sure");
+        result.verdict = Verdict::Inconclusive;
+    }
+    result.findings.insert(0, finding);
+}
+
+/// Removes what the scenario may have left: sessions, and retained messages. What cannot be
+/// removed is no fault of the scenario's, and the names are not used again.
+async fn tidy_up(connector: &Connector, context: &Context, names: &Names) {
+    let (sessions, retained) = context.leftovers();
+    let quiet = Context::new("U-4.13.1-7", context.patience());
+    for client in sessions {
+        let _ = end_session(connector, &quiet, names, &client).await;
+    }
+    if !retained.is_empty() {
+        let _ = clear(connector, &quiet, names, &retained).await;
+    }
+}
+
+async fn end_session(
+    connector: &Connector,
+    context: &Context,
+    names: &Names,
+    client: &str,
+) -> Outcome {
+    let mut probe = visitor(connector, context, names, "tidy").await?;
+    probe.connect(Connect::new(client)).await?;
+    probe.send(Disconnect::default()).await
+}
+
+async fn clear(
+    connector: &Connector,
+    context: &Context,
+    names: &Names,
+    topics: &[String],
+) -> Outcome {
+    let mut probe = visitor(connector, context, names, "tidy").await?;
+    probe.connect(Connect::new(probe.client_id())).await?;
+    for topic in topics.iter().filter(|topic| topic.starts_with(&names.topics)) {
+        let id = probe.packet_id();
+        let empty = Publish::new(topic, "").qos(QoS::AtLeastOnce, id).retain();
+        probe.send(empty).await?;
+    }
+    probe.ping().await?;
+    probe.send(Packet::from(Disconnect::default())).await
+}

@@ -1,0 +1,119 @@
+use std::fmt;
+
+use crate::scenario::{Scenario, all};
+
+/// Which scenarios are to run.
+#[derive(Clone, Debug, Default)]
+pub struct Selection(Vec<String>);
+
+/// Why a selection selects nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelectionError {
+    /// The argument that matches no scenario.
+    pub argument: String,
+    /// An id that looks like it.
+    pub nearest: Option<&'static str>,
+}
+
+impl fmt::Display for SelectionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}' matches no scenario", self.argument)?;
+        match self.nearest {
+            Some(nearest) => write!(f, "; did you mean '{nearest}'?"),
+            None => f.write_str("; see `mqttspec list`"),
+        }
+    }
+}
+
+impl std::error::Error for SelectionError {}
+
+impl Selection {
+    /// Sections, ids, globs of ids, or requirements; none for all scenarios.
+    pub fn new(arguments: Vec<String>) -> Selection {
+        Selection(arguments)
+    }
+
+    /// The scenarios selected, with their places in the registry.
+    ///
+    /// # Errors
+    ///
+    /// The first argument that matches nothing.
+    pub fn scenarios(&self) -> Result<Vec<(usize, &'static Scenario)>, SelectionError> {
+        for argument in &self.0 {
+            if !all().iter().any(|scenario| matches(argument, scenario)) {
+                return Err(SelectionError {
+                    argument: argument.clone(),
+                    nearest: nearest(argument),
+                });
+            }
+        }
+        let is_selected = |scenario: &Scenario| {
+            self.0.is_empty() || self.0.iter().any(|argument| matches(argument, scenario))
+        };
+        Ok(all().iter().enumerate().filter(|(_, scenario)| is_selected(scenario)).collect())
+    }
+}
+
+/// A section selects itself and its subsections; anything else is an id, a glob or a requirement.
+fn matches(argument: &str, scenario: &Scenario) -> bool {
+    let section = scenario.section();
+    let within = section.strip_prefix(argument.trim_end_matches('/'));
+    within.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        || glob(argument.as_bytes(), scenario.id.as_bytes())
+        || scenario.requirements.iter().any(|id| glob(argument.as_bytes(), id.as_bytes()))
+}
+
+/// Whether `pattern`, with `*` for any run of bytes, is all of `text`. Linear: only the last `*`
+/// is ever tried again.
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t) = (0, 0);
+    let mut star = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(byte) if *byte == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            _ => match star {
+                Some((at, from)) => {
+                    p = at + 1;
+                    t = from + 1;
+                    star = Some((at, t));
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|byte| *byte == b'*')
+}
+
+fn nearest(argument: &str) -> Option<&'static str> {
+    let likeness = |id: &str| strsim::jaro_winkler(argument, id);
+    let ids = all().iter().map(|scenario| scenario.id);
+    ids.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|id| likeness(id) > 0.8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_match_whole_texts() {
+        for (pattern, text, matches) in [
+            ("3.1/*", "3.1/a", true),
+            ("*qos2*", "4.3/qos2-basic", true),
+            ("*qos2", "4.3/qos2-basic", false),
+            ("a*b*c", "aXbXbXc", true),
+            ("a*b*c", "aXbXbX", false),
+            ("", "", true),
+            ("*", "", true),
+            ("a", "ab", false),
+        ] {
+            assert_eq!(glob(pattern.as_bytes(), text.as_bytes()), matches, "{pattern} {text}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Scenarios: what the suite asks of a broker, a file a section of the standard.
+//!
+//! A scenario sees a [`Stage`] and nothing of transports or targets. It returns; it never panics.
+//! That something did *not* happen is shown by a fence (a marker message on the same path, or
+//! PINGREQ and PINGRESP), never by a pause.
+
+mod s3_01_connect;
+mod stage;
+mod vectors;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::target::Need;
+use crate::verdict::Outcome;
+
+pub(crate) use stage::Names;
+pub use stage::Stage;
+pub use vectors::PacketVector;
+
+/// The steps of a scenario, under way.
+pub type Steps<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
+
+/// How a scenario relates to time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timing {
+    /// It waits for answers only.
+    Prompt,
+    /// It lets about this many seconds of real time pass.
+    Timed(u16),
+}
+
+/// One thing that the suite shows about a broker.
+#[derive(Clone)]
+pub struct Scenario {
+    /// Section and words, such as `3.1/second-connect-closes`; never renamed.
+    pub id: &'static str,
+    /// What it shows, in one line.
+    pub shows: &'static str,
+    /// The requirements it proves; a finding cites the first unless the step says otherwise.
+    pub requirements: &'static [&'static str],
+    /// What the target must have.
+    pub needs: &'static [Need],
+    /// How it relates to time.
+    pub timing: Timing,
+    run: Run,
+}
+
+#[derive(Clone, Copy)]
+enum Run {
+    Steps(fn(&mut Stage) -> Steps<'_>),
+    Vector(&'static PacketVector),
+}
+
+impl fmt::Debug for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Scenario").field(&self.id).finish()
+    }
+}
+
+/// Makes a scenario of an async function over a [`Stage`].
+macro_rules! scenario {
+    ($id:literal, $steps:path, $shows:literal, [$($requirement:literal),+ $(,)?]) => {
+        $crate::scenario::Scenario::new(
+            $id,
+            $shows,
+            &[$($requirement),+],
+            |stage| Box::pin($steps(stage)),
+        )
+    };
+}
+pub(crate) use scenario;
+
+impl Scenario {
+    pub(crate) const fn new(
+        id: &'static str,
+        shows: &'static str,
+        requirements: &'static [&'static str],
+        steps: fn(&mut Stage) -> Steps<'_>,
+    ) -> Scenario {
+        let run = Run::Steps(steps);
+        Scenario { id, shows, requirements, needs: &[], timing: Timing::Prompt, run }
+    }
+
+    /// Says what the target must have.
+    pub(crate) const fn needs(mut self, needs: &'static [Need]) -> Scenario {
+        self.needs = needs;
+        self
+    }
+
+    /// Says that it lets about this many seconds pass.
+    pub(crate) const fn timed(mut self, seconds: u16) -> Scenario {
+        self.timing = Timing::Timed(seconds);
+        self
+    }
+
+    /// The section of the standard it belongs to: what stands before the first `/`.
+    pub fn section(&self) -> &'static str {
+        self.id.split_once('/').map_or(self.id, |(section, _)| section)
+    }
+
+    /// How long it may take before it is cut off, in units of the target's clock.
+    pub fn deadline(&self, scale: f64) -> Duration {
+        let own = match self.timing {
+            Timing::Prompt => 0,
+            Timing::Timed(seconds) => seconds,
+        };
+        Duration::from_secs(u64::from(own)) + Duration::from_secs_f64(45.0 * scale)
+    }
+
+    /// Goes through its steps.
+    pub(crate) fn perform<'a>(&self, stage: &'a mut Stage) -> Steps<'a> {
+        match self.run {
+            Run::Steps(steps) => steps(stage),
+            Run::Vector(vector) => Box::pin(vector.perform(stage)),
+        }
+    }
+}
+
+/// Every scenario, in the order of the standard.
+pub fn all() -> &'static [Scenario] {
+    static ALL: OnceLock<Vec<Scenario>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let mut all: Vec<Scenario> = WRITTEN.iter().flat_map(|list| list.iter().cloned()).collect();
+        all.extend(vectors::scenarios());
+        all.sort_by_key(|scenario| section_order(scenario.section())); // Stable: files keep theirs.
+        all
+    })
+}
+
+/// `3.10` comes after `3.9`.
+fn section_order(section: &str) -> Vec<u32> {
+    section.split('.').map(|part| part.parse().unwrap_or(u32::MAX)).collect()
+}
+
+/// The scenarios of each file.
+const WRITTEN: &[&[Scenario]] = &[s3_01_connect::SCENARIOS];

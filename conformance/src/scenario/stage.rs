@@ -1,0 +1,208 @@
+use std::time::Duration;
+
+use reference_broker::codec::{Connect, QoS};
+use tokio::time::sleep;
+
+use crate::probe::{Context, Probe};
+use crate::target::{Capabilities, Connector};
+use crate::trace::What;
+use crate::verdict::{Outcome, Stop};
+
+/// Keep Alive of clients that a scenario does not choose one for, in seconds: long enough never to
+/// matter, without asking for none.
+const KEEP_ALIVE: u16 = 3600;
+
+/// What a scenario is given: a way to the target, names of its own, and time.
+#[derive(Debug)]
+pub struct Stage {
+    connector: Connector,
+    capabilities: Capabilities,
+    context: Context,
+    topics: String,
+    clients: String,
+    markers: u32,
+}
+
+impl Stage {
+    pub(crate) fn new(
+        connector: Connector,
+        capabilities: Capabilities,
+        context: Context,
+        names: Names,
+    ) -> Stage {
+        let Names { topics, clients } = names;
+        Stage { connector, capabilities, context, topics, clients, markers: 0 }
+    }
+
+    /// What the target declared.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// A topic, or filter, that no other scenario uses.
+    pub fn topic(&self, name: &str) -> String {
+        format!("{}/{name}", self.topics)
+    }
+
+    /// A Client Identifier that no other scenario uses: the probe's of the same name.
+    pub fn client_id(&self, name: &str) -> String {
+        format!("{}{name}", self.clients)
+    }
+
+    /// From here on, findings are about this requirement.
+    pub fn proving(&self, requirement: &'static str) {
+        self.context.proving(requirement);
+    }
+
+    /// Notes that the target does not follow a SHOULD; the scenario goes on.
+    pub fn advise(&self, requirement: &'static str, expected: &str, observed: impl Into<String>) {
+        self.context.advise(requirement, expected, observed.into());
+    }
+
+    /// Ends the scenario with a failure, shown by the last event.
+    ///
+    /// # Errors
+    ///
+    /// Always.
+    pub fn fail<T>(&self, expected: &str, observed: impl Into<String>) -> Outcome<T> {
+        Err(self.context.failure_now(expected, observed.into()))
+    }
+
+    /// Ends the scenario with a failure unless `holds`.
+    ///
+    /// # Errors
+    ///
+    /// When it does not hold.
+    pub fn check(&self, holds: bool, expected: &str, observed: impl Into<String>) -> Outcome {
+        match holds {
+            true => Ok(()),
+            false => self.fail(expected, observed),
+        }
+    }
+
+    /// Ends the scenario because the target cannot be brought to where it could be judged.
+    ///
+    /// # Errors
+    ///
+    /// Always.
+    pub fn not_applicable<T>(&self, why: impl Into<String>) -> Outcome<T> {
+        Err(Stop::NotApplicable(why.into()))
+    }
+
+    /// Opens a network connection and sends nothing.
+    ///
+    /// # Errors
+    ///
+    /// Inconclusive when the target cannot be reached.
+    pub async fn open(&mut self, name: &str) -> Outcome<Probe> {
+        let patience = self.context.patience().reply;
+        let stream = self.connector.connect(patience).await.map_err(|error| {
+            self.context.trouble("a connection to the target", error.to_string())
+        })?;
+        Ok(Probe::new(name, self.client_id(name), stream, self.context.clone()))
+    }
+
+    /// Connects a client with a clean start.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it is not accepted.
+    pub async fn connected(&mut self, name: &str) -> Outcome<Probe> {
+        self.connected_with(name, |connect| connect).await
+    }
+
+    /// Connects a client with a clean start, changed as `change` says.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it is not accepted.
+    pub async fn connected_with(
+        &mut self,
+        name: &str,
+        change: impl FnOnce(Connect) -> Connect,
+    ) -> Outcome<Probe> {
+        let mut probe = self.open(name).await?;
+        let connect = change(probe.connect_packet().keep_alive(KEEP_ALIVE));
+        probe.connect(connect).await?;
+        Ok(probe)
+    }
+
+    /// Connects a client whose session outlives its connections by `seconds`.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it is not accepted.
+    pub async fn with_session(&mut self, name: &str, seconds: u32) -> Outcome<Probe> {
+        self.connected_with(name, |connect| connect.session_expiry(seconds)).await
+    }
+
+    /// Connects a client to the session that it left, and expects it to be there.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it is not accepted, or Session Present is 0.
+    pub async fn resumed(&mut self, name: &str, seconds: u32) -> Outcome<Probe> {
+        self.resumed_with(name, |connect| connect.session_expiry(seconds)).await
+    }
+
+    /// As [`Stage::resumed`], changed as `change` says.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stage::resumed`].
+    pub async fn resumed_with(
+        &mut self,
+        name: &str,
+        change: impl FnOnce(Connect) -> Connect,
+    ) -> Outcome<Probe> {
+        let mut probe = self.open(name).await?;
+        let connect = change(probe.connect_packet().keep_alive(KEEP_ALIVE).resume());
+        let connack = probe.connect(connect).await?;
+        self.check(connack.session_present, "session_present 1", "session_present 0")?;
+        Ok(probe)
+    }
+
+    /// Shows that nothing went from `from` to `to` on this topic: a marker sent now is the next
+    /// message that comes.
+    ///
+    /// # Errors
+    ///
+    /// A failure when something else comes first, or the marker does not come.
+    pub async fn nothing_on(&mut self, topic: &str, from: &mut Probe, to: &mut Probe) -> Outcome {
+        self.nothing_on_at(topic, QoS::AtLeastOnce, from, to).await
+    }
+
+    /// As [`Stage::nothing_on`], for messages at another QoS: only messages at the same QoS keep
+    /// their order (section 4.6).
+    ///
+    /// # Errors
+    ///
+    /// As [`Stage::nothing_on`].
+    pub async fn nothing_on_at(
+        &mut self,
+        topic: &str,
+        qos: QoS,
+        from: &mut Probe,
+        to: &mut Probe,
+    ) -> Outcome {
+        self.markers += 1;
+        let marker = format!("marker {}", self.markers);
+        from.publish(topic, &marker, qos).await?;
+        to.receives(topic, &marker).await.map(drop)
+    }
+
+    /// Lets time pass, because the standard gives what is to be seen a time.
+    pub async fn wait(&mut self, duration: Duration) {
+        sleep(duration).await;
+        self.context.record("stage", What::Waited(duration));
+    }
+}
+
+/// The names that are one scenario's own.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    /// Begins every topic; without a slash at its end.
+    pub(crate) topics: String,
+    /// Begins every Client Identifier; of letters and digits (section 3.1.3.1).
+    pub(crate) clients: String,
+}

@@ -1,0 +1,184 @@
+//! Brokers under test: how to name one, how to reach it, and what it says it can do.
+
+mod capabilities;
+mod preflight;
+
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reference_broker::actor::Server;
+use reference_broker::core::Config;
+use reference_broker::transport::{BoxStream, tcp};
+use tokio::time::timeout;
+
+pub use capabilities::{Capabilities, Need};
+pub use preflight::{Unusable, preflight};
+
+/// The port of MQTT over TCP where an address leaves it out.
+const DEFAULT_PORT: u16 = 1883;
+
+/// A broker to be tested, as it is named on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The reference broker in this process, over memory, on a clock that jumps: `embedded:`.
+    Embedded,
+    /// The reference broker in this process, over TCP, in real time: `embedded+tcp:`.
+    EmbeddedTcp,
+    /// A broker at an address: `mqtt://host:port`.
+    Address(Address),
+}
+
+/// A host and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    host: String,
+    port: u16,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Embedded => f.write_str("embedded:"),
+            Target::EmbeddedTcp => f.write_str("embedded+tcp:"),
+            Target::Address(address) => write!(f, "mqtt://{address}"),
+        }
+    }
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Target, String> {
+        const KINDS: &str = "use mqtt://host:port, embedded: or embedded+tcp:";
+        match text.split_once(':') {
+            Some(("embedded", "")) => Ok(Target::Embedded),
+            Some(("embedded+tcp", "")) => Ok(Target::EmbeddedTcp),
+            Some(("mqtt", rest)) => {
+                let authority = rest
+                    .strip_prefix("//")
+                    .ok_or_else(|| format!("'{text}' lacks the slashes of mqtt://host:port"))?;
+                authority.trim_end_matches('/').parse().map(Target::Address)
+            }
+            Some((scheme, _)) if text.contains("://") => {
+                Err(format!("no target of the kind '{scheme}': {KINDS}"))
+            }
+            _ => Err(format!("'{text}' names no target: {KINDS}")),
+        }
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Address, String> {
+        let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((host, "")) => (host, None),
+            Some((host, rest)) => (host, Some(rest.strip_prefix(':').unwrap_or(rest))),
+            None => match text.rsplit_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (text, None),
+            },
+        };
+        if host.is_empty() || host.contains(['/', '@', '?', '#']) {
+            return Err(format!("'{text}' is not a host and port"));
+        }
+        let port = match port {
+            Some(port) => port.parse().map_err(|_| format!("'{port}' is not a port"))?,
+            None => DEFAULT_PORT,
+        };
+        Ok(Address { host: host.to_owned(), port })
+    }
+}
+
+/// A way to open connections to one running broker.
+#[derive(Clone, Debug)]
+pub enum Connector {
+    /// To a broker in this process.
+    Memory(Arc<Server>),
+    /// To an address; a broker in this process behind it ends with the connector.
+    Tcp(Address, Option<Arc<Server>>),
+}
+
+impl Connector {
+    /// Reaches the target, starting the broker if that is part of it.
+    ///
+    /// # Errors
+    ///
+    /// When no port can be had for a broker of our own.
+    pub async fn new(target: &Target) -> io::Result<Connector> {
+        Ok(match target {
+            Target::Embedded => Connector::Memory(Arc::new(Server::start(Config::default()))),
+            Target::EmbeddedTcp => {
+                let server = Server::start(Config::default());
+                let address = server.listen(("127.0.0.1", 0)).await?;
+                let address = Address { host: address.ip().to_string(), port: address.port() };
+                Connector::Tcp(address, Some(Arc::new(server)))
+            }
+            Target::Address(address) => Connector::Tcp(address.clone(), None),
+        })
+    }
+
+    /// Opens a connection.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, or that it took longer than `patience`.
+    pub async fn connect(&self, patience: Duration) -> io::Result<BoxStream> {
+        match self {
+            Connector::Memory(server) => Ok(Box::new(server.connect().await?)),
+            Connector::Tcp(address, _) => {
+                let connecting = tcp::connect((address.host.as_str(), address.port));
+                match timeout(patience, connecting).await {
+                    Ok(stream) => Ok(Box::new(stream?)),
+                    Err(_) => Err(io::ErrorKind::TimedOut.into()),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_read_and_written_alike() {
+        for (text, written) in [
+            ("embedded:", "embedded:"),
+            ("embedded+tcp:", "embedded+tcp:"),
+            ("mqtt://localhost", "mqtt://localhost:1883"),
+            ("mqtt://10.0.0.1:99/", "mqtt://10.0.0.1:99"),
+            ("mqtt://[::1]:1884", "mqtt://[::1]:1884"),
+        ] {
+            assert_eq!(text.parse::<Target>().map(|target| target.to_string()), Ok(written.into()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_target_is_told_so() {
+        for (text, problem) in [
+            ("http://a", "no target of the kind 'http'"),
+            ("localhost:1883", "'localhost:1883' names no target"),
+            ("mqtt:localhost", "lacks the slashes"),
+            ("mqtt://", "'' is not a host and port"),
+            ("mqtt://a:b", "'b' is not a port"),
+            ("mqtt://a:70000", "'70000' is not a port"),
+            ("mqtt://user@a", "'user@a' is not a host and port"),
+        ] {
+            let error = text.parse::<Target>().unwrap_err();
+            assert!(error.contains(problem), "{text}: {error}");
+        }
+    }
+}
