@@ -2,6 +2,7 @@
 
 pub mod probe;
 pub mod report;
+pub mod requirement;
 pub mod runner;
 pub mod scenario;
 pub mod target;
