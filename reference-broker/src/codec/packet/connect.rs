@@ -221,7 +221,11 @@ impl Will {
 fn decode_protocol(reader: &mut Reader) -> Result<(), DecodeError> {
     let at = reader.offset();
     // Compared as bytes: whether another name is well-formed UTF-8 is of no interest.
-    if reader.binary().map_err(|error| Fault::StringOverrun.at(error.offset))? != PROTOCOL_NAME {
+    let name = reader.binary().map_err(|error| match error.fault {
+        Fault::BinaryOverrun => Fault::StringOverrun.at(error.offset),
+        _ => error,
+    })?;
+    if name != PROTOCOL_NAME {
         return Err(Fault::UnsupportedProtocolName.at(at)); // MQTT-3.1.2-1
     }
     let at = reader.offset();
