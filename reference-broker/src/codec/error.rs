@@ -186,6 +186,7 @@ impl Fault {
             Fault::DuplicateProperty(id, place) => once_requirement(id, place),
             Fault::PropertyOutOfRange(id, place) => range_requirement(id, place),
             Fault::AuthenticationMethodMissing(Place::Auth) => "U-3.15.2.2.2-1",
+            Fault::AuthenticationMethodMissing(Place::ConnAck) => "MQTT-4.12.0-5",
             Fault::AuthenticationMethodMissing(_) => "U-3.1.2.11.10-1",
             Fault::ServerReferenceWithoutRedirection(Place::ConnAck) => "U-3.2.2.3.16-2",
             Fault::ServerReferenceWithoutRedirection(_) => "U-3.14.2.2.5-2",

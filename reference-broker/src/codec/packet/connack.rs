@@ -34,7 +34,8 @@ impl ConnAck {
         let at = reader.offset();
         let properties = Properties::decode(reader, Place::ConnAck, from)?;
         check_server_reference(&properties, reason, Place::ConnAck, at)?;
-        if properties.contains(PropertyId::AuthenticationData)
+        if reason == ReasonCode::Success
+            && properties.contains(PropertyId::AuthenticationData)
             && !properties.contains(PropertyId::AuthenticationMethod)
         {
             return Err(Fault::AuthenticationMethodMissing(Place::ConnAck).at(at)); // MQTT-4.12.0-5

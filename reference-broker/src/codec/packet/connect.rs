@@ -3,7 +3,7 @@ use bytes::Bytes;
 use super::super::reader::Reader;
 use super::super::writer::Writer;
 use super::super::{DecodeError, EncodeError, Fault, Place, Properties, PropertyId, Side, Text};
-use super::{QoS, is_topic_name};
+use super::{QoS, check_response_topic, is_topic_name};
 
 const PROTOCOL_NAME: &str = "MQTT";
 const PROTOCOL_VERSION: u8 = 5;
@@ -207,7 +207,9 @@ impl Will {
         qos: QoS,
         retain: bool,
     ) -> Result<Will, DecodeError> {
+        let at = reader.offset();
         let properties = Properties::decode(reader, Place::Will, from)?;
+        check_response_topic(&properties, at)?;
         let at = reader.offset();
         let topic = reader.text()?; // MQTT-3.1.3-11
         if !is_topic_name(&topic) {
@@ -221,7 +223,11 @@ impl Will {
 fn decode_protocol(reader: &mut Reader) -> Result<(), DecodeError> {
     let at = reader.offset();
     // Compared as bytes: whether another name is well-formed UTF-8 is of no interest.
-    if reader.binary().map_err(|error| Fault::StringOverrun.at(error.offset))? != PROTOCOL_NAME {
+    let name = reader.binary().map_err(|error| match error.fault {
+        Fault::BinaryOverrun => Fault::StringOverrun.at(error.offset),
+        _ => error,
+    })?;
+    if name != PROTOCOL_NAME {
         return Err(Fault::UnsupportedProtocolName.at(at)); // MQTT-3.1.2-1
     }
     let at = reader.offset();

@@ -16,7 +16,9 @@ use bytes::{Bytes, BytesMut};
 
 use super::reader::Reader;
 use super::writer::Writer;
-use super::{DecodeError, EncodeError, Fault, Frame, Place, ReasonCode, Side};
+use super::{
+    DecodeError, EncodeError, Fault, Frame, Place, Properties, PropertyId, ReasonCode, Side,
+};
 
 pub use auth::Auth;
 pub use connack::ConnAck;
@@ -262,7 +264,7 @@ impl Packet {
     }
 
     /// Its properties, if its type has any.
-    pub fn properties(&self) -> Option<&super::Properties> {
+    pub fn properties(&self) -> Option<&Properties> {
         match self {
             Packet::Connect(packet) => Some(&packet.properties),
             Packet::ConnAck(packet) => Some(&packet.properties),
@@ -421,6 +423,14 @@ fn reason_code(
             Err(Fault::ReasonCodeFromWrongSide(code, packet).at(at)) // U-3.14.2.1-2
         }
         _ => Err(Fault::UnknownReasonCode(value, packet).at(at)), // U-2.4-2
+    }
+}
+
+/// A Response Topic is the Topic Name of the answer, also the one of a Will that will be published.
+fn check_response_topic(properties: &Properties, at: usize) -> Result<(), DecodeError> {
+    match properties.text(PropertyId::ResponseTopic) {
+        Some(topic) if !is_topic_name(topic) => Err(Fault::ResponseTopicInvalid.at(at)), // MQTT-3.3.2-14
+        _ => Ok(()),
     }
 }
 

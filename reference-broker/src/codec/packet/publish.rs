@@ -3,7 +3,7 @@ use bytes::Bytes;
 use super::super::reader::Reader;
 use super::super::writer::Writer;
 use super::super::{DecodeError, EncodeError, Fault, Place, Properties, PropertyId, Side, Text};
-use super::{QoS, has_wildcard, is_topic_name};
+use super::{QoS, check_response_topic, has_wildcard};
 
 const DUP: u8 = 0b1000;
 const QOS_SHIFT: u8 = 1;
@@ -82,9 +82,7 @@ impl Publish {
         if topic.is_empty() && !properties.contains(PropertyId::TopicAlias) {
             return Err(Fault::TopicMissing.at(topic_at)); // U-3.3.2.1-2
         }
-        if properties.text(PropertyId::ResponseTopic).is_some_and(|topic| !is_topic_name(topic)) {
-            return Err(Fault::ResponseTopicInvalid.at(at)); // MQTT-3.3.2-14
-        }
+        check_response_topic(&properties, at)?;
         Ok(Publish {
             dup: flags & DUP != 0,
             qos,
