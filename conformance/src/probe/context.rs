@@ -23,7 +23,7 @@ impl Patience {
     /// The usual times, multiplied.
     pub fn scaled(scale: f64) -> Patience {
         let seconds = |seconds: f64| Duration::from_secs_f64(seconds * scale);
-        Patience { reply: seconds(5.0), close: seconds(10.0) }
+        Patience { reply: seconds(5.0), close: seconds(5.0) }
     }
 }
 
@@ -81,6 +81,17 @@ impl Context {
         let mut record = self.lock();
         record.events.push(Event { at, probe: probe.to_owned(), what });
         record.events.len() - 1
+    }
+
+    /// Whether the event is a CONNACK of an earlier protocol version that refuses.
+    pub(super) fn is_old_refusal(&self, event: usize) -> bool {
+        let record = self.lock();
+        let Some(What::ReceivedBroken(bytes, _)) =
+            record.events.get(event).map(|event| &event.what)
+        else {
+            return false;
+        };
+        matches!(bytes[..], [0x20, 0x02, 0x00, 1..=5])
     }
 
     pub(super) fn remember(&self, packet: &Packet) {

@@ -55,6 +55,15 @@ impl Probe {
                         index,
                     ));
                 }
+                Seen::Silence(index, patience) => {
+                    let observed = match self.ping().await {
+                        Ok(()) => format!("still open after {patience:?}, and PINGREQ is answered"),
+                        Err(_) => {
+                            format!("still open after {patience:?}, and PINGREQ is not answered")
+                        }
+                    };
+                    return Err(self.context.failure(expected, observed, index));
+                }
                 other => return Err(self.instead(expected, other)),
             }
         }
@@ -103,10 +112,25 @@ impl Probe {
     ///
     /// A failure when the connection is accepted, stays open, or gets a DISCONNECT.
     pub async fn refused(&mut self) -> Outcome {
+        self.refusal(false).await
+    }
+
+    /// As [`Probe::refused`], for a CONNECT of another protocol version: the CONNACK may then be
+    /// one of that version, with its two bytes and a code from 1 to 5.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::refused`].
+    pub async fn refused_in_any_version(&mut self) -> Outcome {
+        self.refusal(true).await
+    }
+
+    async fn refusal(&mut self, any_version: bool) -> Outcome {
         let expected = "the CONNECT refused and the connection closed";
         loop {
             match self.look(self.context.patience().close).await {
                 Seen::Closed(..) => return Ok(()),
+                Seen::Broken(index, _) if any_version && self.context.is_old_refusal(index) => {}
                 Seen::Packet(_, Packet::ConnAck(connack)) if connack.reason.is_error() => {}
                 Seen::Packet(index, Packet::Disconnect(packet)) => {
                     let observed = packet_text(&packet.into());

@@ -1,12 +1,32 @@
 //! Malformed packets as scenarios: each vector of `fixtures/packets/malformed` that a client can
 //! send, and that the standard tells a server how to answer, is one.
 
-use reference_broker::codec::ReasonCode;
-use reference_broker::codec::vector::Vector;
+use std::sync::OnceLock;
 
+use reference_broker::codec::vector::{self, Vector};
+use reference_broker::codec::{ReasonCode, Side};
+
+use crate::requirement;
 use crate::verdict::{Outcome, Stop};
 
-use super::{Scenario, Stage};
+use super::{Run, Scenario, Stage, Timing};
+
+/// Every file of malformed packets; a test holds the list to the folder.
+const FILES: [&str; 13] = [
+    include_str!("../../../fixtures/packets/malformed/acknowledgements.hex"),
+    include_str!("../../../fixtures/packets/malformed/auth.hex"),
+    include_str!("../../../fixtures/packets/malformed/connack.hex"),
+    include_str!("../../../fixtures/packets/malformed/connect.hex"),
+    include_str!("../../../fixtures/packets/malformed/disconnect.hex"),
+    include_str!("../../../fixtures/packets/malformed/fixed-header.hex"),
+    include_str!("../../../fixtures/packets/malformed/properties.hex"),
+    include_str!("../../../fixtures/packets/malformed/publish.hex"),
+    include_str!("../../../fixtures/packets/malformed/strings.hex"),
+    include_str!("../../../fixtures/packets/malformed/suback.hex"),
+    include_str!("../../../fixtures/packets/malformed/subscribe.hex"),
+    include_str!("../../../fixtures/packets/malformed/unsubscribe.hex"),
+    include_str!("../../../fixtures/packets/malformed/will.hex"),
+];
 
 /// A malformed packet that a client sends.
 #[derive(Debug)]
@@ -39,26 +59,83 @@ enum Tier {
 
 /// The scenarios that are made of vectors.
 pub(super) fn scenarios() -> impl Iterator<Item = Scenario> {
-    std::iter::empty()
+    static VECTORS: OnceLock<Vec<PacketVector>> = OnceLock::new();
+    let vectors = VECTORS.get_or_init(|| {
+        let files = FILES.iter().filter_map(|file| vector::parse(file).ok());
+        files.flatten().filter_map(|vector| PacketVector::new(vector).ok().flatten()).collect()
+    });
+    vectors.iter().map(|vector| Scenario {
+        id: &vector.id,
+        shows: &vector.shows,
+        requirements: &vector.requirements,
+        needs: &[],
+        timing: Timing::Prompt,
+        run: Run::Vector(vector),
+    })
 }
 
 impl PacketVector {
+    /// What a vector says, if it is one for brokers.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with its fields.
+    fn new(vector: Vector) -> Result<Option<PacketVector>, String> {
+        if vector.from().map_err(|error| error.to_string())? == Side::Server {
+            return Ok(None);
+        }
+        let field = |key| vector.field(key).map_err(|error| error.to_string());
+        let tier = match field("tier")? {
+            "A" | "B" => Tier::Named,
+            "C" => Tier::General,
+            "none" => return Ok(None),
+            other => return Err(format!("{}: no tier '{other}'", vector.name)),
+        };
+        let when = match field("when")? {
+            "first" => When::First,
+            "connected" => When::Connected,
+            other => return Err(format!("{}: no moment '{other}'", vector.name)),
+        };
+        let reason = u8::from_str_radix(field("reason")?, 16).ok();
+        let reason = reason.and_then(ReasonCode::from_value);
+        let reason = reason.ok_or_else(|| format!("{}: no such reason code", vector.name))?;
+        let rows = field("requirement")?.split_whitespace().map(|id| {
+            requirement::find(id).ok_or_else(|| format!("{}: no requirement {id}", vector.name))
+        });
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
+        let first = rows.first().ok_or_else(|| format!("{}: no requirement", vector.name))?;
+        let id = format!("{}/malformed/{}", section(first.section), vector.name);
+        let shows = format!("The broker closes on {}", field("shows")?);
+        let requirements = rows.iter().map(|row| row.id).collect();
+        Ok(Some(PacketVector { id, shows, requirements, reason, when, tier, vector }))
+    }
+
+    fn is_about_the_version(&self) -> bool {
+        self.reason == ReasonCode::UnsupportedProtocolVersion
+    }
+
     pub(super) async fn perform(&self, stage: &mut Stage) -> Outcome {
-        let _ = (&self.id, &self.shows, &self.requirements, self.tier, Tier::General, Tier::Named);
-        // The same connection without the fault works: what follows is the fault's doing.
-        let mut control = stage.connected("control").await?;
-        control.ping().await?;
+        // The same without the fault works, so what follows is the fault's doing.
+        let mut bystander = stage.connected("bystander").await?;
+        bystander.ping().await?;
         let closed = match self.when {
             When::First => {
                 let mut alice = stage.open("alice").await?;
                 alice.send_bytes(self.vector.bytes.clone()).await?;
-                alice.refused().await
+                match self.is_about_the_version() {
+                    true => alice.refused_in_any_version().await,
+                    false => alice.refused().await,
+                }
             }
             When::Connected => {
                 let mut alice = stage.connected("alice").await?;
                 alice.ping().await?;
                 alice.send_bytes(self.vector.bytes.clone()).await?;
-                alice.closes_for(self.reason).await
+                match self.vector.bytes.first() {
+                    // Whoever says goodbye, however badly, need not be told why (section 3.14.4).
+                    Some(0xE0..=0xEF) => alice.closes().await,
+                    _ => alice.closes_for(self.reason).await,
+                }
             }
         };
         match (closed, self.tier) {
@@ -68,7 +145,41 @@ impl PacketVector {
             }
             (closed, _) => closed?,
         }
-        // Nobody else is harmed.
-        control.ping().await
+        stage.proving("U-4.13.1-7");
+        bystander.ping().await
+    }
+}
+
+/// Chapter and section of a longer number: `3.1` of `3.1.2.11.4`.
+fn section(number: &str) -> &str {
+    let mut dots = number.match_indices('.').map(|(position, _)| position);
+    dots.nth(1).map_or(number, |end| &number[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn every_file_is_listed_and_every_vector_understood() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/packets/malformed");
+        assert_eq!(fs::read_dir(folder).unwrap().count(), FILES.len());
+        let mut scenarios = 0;
+        for file in FILES {
+            for vector in vector::parse(file).unwrap() {
+                scenarios += usize::from(PacketVector::new(vector).unwrap().is_some());
+            }
+        }
+        assert_eq!(super::scenarios().count(), scenarios);
+        assert!(scenarios > 0);
+    }
+
+    #[test]
+    fn sections_have_two_numbers() {
+        assert_eq!(section("3.1.2.11.4"), "3.1");
+        assert_eq!(section("4.13"), "4.13");
+        assert_eq!(section("6"), "6");
     }
 }
