@@ -33,6 +33,16 @@ pub enum Timing {
     Timed(u16),
 }
 
+impl Timing {
+    /// How many seconds of real time it lets pass.
+    pub fn seconds(self) -> Option<u16> {
+        match self {
+            Timing::Prompt => None,
+            Timing::Timed(seconds) => Some(seconds),
+        }
+    }
+}
+
 /// One thing that the suite shows about a broker.
 #[derive(Clone)]
 pub struct Scenario {
@@ -104,10 +114,7 @@ impl Scenario {
 
     /// How long it may take before it is cut off, in units of the target's clock.
     pub fn deadline(&self, scale: f64) -> Duration {
-        let own = match self.timing {
-            Timing::Prompt => 0,
-            Timing::Timed(seconds) => seconds,
-        };
+        let own = self.timing.seconds().unwrap_or(0);
         Duration::from_secs(u64::from(own)) + Duration::from_secs_f64(45.0 * scale)
     }
 

@@ -1,0 +1,170 @@
+//! The binary as a user meets it: arguments, targets that are no brokers, exit codes, reports.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Output};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Runs `mqttspec` and gives its exit code and what it wrote to both streams.
+fn mqttspec(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } =
+        Command::new(env!("CARGO_BIN_EXE_mqttspec")).args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+/// A server that treats each connection as `serve` does, for as long as the test process lives.
+fn server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || listener.incoming().flatten().for_each(serve));
+    address
+}
+
+/// Runs the suite against an address and expects trouble, told in a line with `message`, in time.
+fn trouble(address: SocketAddr, message: &str) {
+    let started = Instant::now();
+    let url = format!("mqtt://{address}");
+    let (code, _, stderr) = mqttspec(&["run", &url, "--timeout-scale", "0.2"]);
+    assert_eq!(code, Some(3), "{stderr}");
+    assert!(stderr.contains(message) && stderr.contains(&url), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_port_where_nothing_listens() {
+    let free = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    trouble(free, "cannot be reached: Connection refused");
+}
+
+#[test]
+fn a_server_that_says_nothing() {
+    let address = server(|stream| std::mem::forget(stream));
+    trouble(address, "did not answer a CONNECT within 1s");
+}
+
+#[test]
+fn a_server_that_closes_at_once() {
+    let address = server(drop);
+    trouble(address, "closed the connection instead of answering");
+}
+
+#[test]
+fn a_server_that_speaks_http() {
+    let address = server(|mut stream| {
+        let _ = stream.read(&mut [0; 64]);
+        let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    });
+    trouble(address, "speaks HTTP, not MQTT");
+}
+
+#[test]
+fn a_server_that_sends_garbage_for_ever() {
+    for garbage in
+        [&[0x00; 1024][..], &[0xFF; 1024], &[0x30; 1024], b"garbage ".repeat(128).as_slice()]
+    {
+        let garbage = garbage.to_vec();
+        let address = server(move |mut stream| {
+            let garbage = garbage.clone();
+            thread::spawn(move || while stream.write_all(&garbage).is_ok() {});
+        });
+        trouble(address, "does not speak MQTT 5");
+    }
+}
+
+#[test]
+fn a_server_that_sends_good_packets_for_ever() {
+    let address = server(|mut stream| {
+        thread::spawn(move || while stream.write_all(&[0xD0, 0x00].repeat(512)).is_ok() {});
+    });
+    trouble(address, "PINGRESP in answer to a CONNECT");
+}
+
+#[test]
+fn arguments_that_cannot_be_used() {
+    for (arguments, code, message) in [
+        (&["run", "http://localhost"][..], 2, "no target of the kind 'http'"),
+        (&["run", "localhost:1883"], 2, "names no target"),
+        (&["run", "embedded:", "9.9"], 4, "'9.9' matches no scenario"),
+        (&["run", "3.1/second-connect-close"], 4, "did you mean '3.1/second-connect-closes'"),
+        (&["run", "--report", "xml=x"], 2, "no report 'xml'"),
+        (&["run", "--report", "json=/nowhere/x"], 2, "/nowhere/x: No such file"),
+        (&["run", "--known-deviations", "/nowhere/x"], 2, "/nowhere/x: No such file"),
+        (&["run", "--jobs", "0"], 2, "not a number from 1 on"),
+        (&["run", "--timeout-scale", "-1"], 2, "unexpected argument"),
+        (&["run", "--timeout-scale", "nan"], 2, "not a number from 0.01"),
+        (&["explain", "MQTT-9.9.9-9"], 4, "nothing is called 'MQTT-9.9.9-9'"),
+        (&["list", "nothing-like-that"], 4, "matches no scenario"),
+        (&["fly"], 2, "unrecognized subcommand"),
+    ] {
+        let (exit, _, stderr) = mqttspec(arguments);
+        assert_eq!(exit, Some(code), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(message), "{arguments:?}: {stderr}");
+    }
+}
+
+#[test]
+fn a_selection_runs_and_reports() {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("report.json");
+    let junit = folder.path().join("report.xml");
+    std::fs::write(&json, "left over from an earlier run, and longer than it need be").unwrap();
+    let json_argument = format!("json={}", json.display());
+    let junit_argument = format!("junit={}", junit.display());
+    let arguments = [
+        "run",
+        "embedded:",
+        "MQTT-3.1.0-2",
+        "--report",
+        &json_argument,
+        "--report",
+        &junit_argument,
+    ];
+    let (code, stdout, stderr) = mqttspec(&arguments);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    assert_eq!(report["schema"], 1);
+    assert_eq!(report["target"]["url"], "embedded:");
+    let ids: Vec<_> =
+        report["scenarios"].as_array().unwrap().iter().map(|row| &row["id"]).collect();
+    assert!(ids.iter().any(|id| *id == "3.1/second-connect-closes"), "{ids:?}");
+    assert!(std::fs::read_to_string(&junit).unwrap().contains("3.1/second-connect-closes"));
+}
+
+#[test]
+fn deviations_are_held_to_the_truth() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("deviations.toml");
+    let run = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let path = file.display().to_string();
+        mqttspec(&["run", "3.1/second-connect-closes", "--known-deviations", &path])
+    };
+    let listed = "[[deviation]]\nid = \"3.1/second-connect-closes\"\nreason = \"it says so\"\n";
+    let (code, stdout, _) = run(listed);
+    assert_eq!(code, Some(1), "{stdout}");
+    assert!(stdout.contains("listed as a known deviation, but passes"), "{stdout}");
+    let (code, _, stderr) = run(&listed.replace("closes", "close"));
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("3.1/second-connect-closes"), "names the nearest id: {stderr}");
+}
+
+#[test]
+fn lists_and_explanations() {
+    let (code, stdout, _) = mqttspec(&["list", "3.1", "--json"]);
+    let list: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(code, Some(0));
+    assert!(list["scenarios"].as_array().is_some_and(|rows| !rows.is_empty()));
+    for (id, says) in [
+        ("3.1/second-connect-closes", "A second CONNECT"),
+        ("MQTT-3.1.0-2", "3.1/second-connect-closes"),
+        ("receive_maximum", "property 0x21"),
+        ("0x8e", "session taken over"),
+    ] {
+        let (code, stdout, stderr) = mqttspec(&["explain", id]);
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(stdout.contains(says), "{id}: {stdout}");
+    }
+}
