@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use reference_broker::codec::vector::{self, Vector};
 use reference_broker::codec::{
-    DecodeError, Fault, Frame, Framer, Packet, PacketType, Place, Properties, PropertyId, Side,
+    DecodeError, Fault, Frame, Framer, Packet, PacketType, Place, Properties, PropertyId,
+    ReasonCode, Side,
 };
 
 const SIDES: [Side; 2] = [Side::Client, Side::Server];
@@ -125,6 +126,33 @@ fn requirements_are_in_the_register() {
             let observers = [party.1, "both"];
             assert!(observers.contains(&&**observable), "{name}: {} by {observable}", ids[0]);
         }
+    }
+}
+
+#[test]
+fn faults_of_the_tables_name_requirements_of_the_register() {
+    let mut faults = Vec::new();
+    for packet in PacketType::ALL {
+        faults.extend(SIDES.map(|from| Fault::WrongDirection(packet, from)));
+        faults.push(Fault::InvalidFlags(packet));
+        faults.push(Fault::TopicFilterMissing(packet));
+        faults.push(Fault::ReasonCodeMissing(packet));
+        faults.push(Fault::UnknownReasonCode(3, packet));
+        faults.push(Fault::ReasonCodeFromWrongSide(ReasonCode::Success, packet));
+    }
+    for place in Place::ALL {
+        faults.push(Fault::AuthenticationMethodMissing(place));
+        faults.push(Fault::ServerReferenceWithoutRedirection(place));
+        for id in PropertyId::ALL {
+            faults.push(Fault::PropertyNotAllowed(*id, place));
+            faults.push(Fault::PropertyFromWrongSide(*id, place));
+            faults.push(Fault::DuplicateProperty(*id, place));
+            faults.push(Fault::PropertyOutOfRange(*id, place));
+        }
+    }
+    let register = register();
+    for fault in faults {
+        assert!(register.contains_key(fault.requirement()), "{fault:?}: {}", fault.requirement());
     }
 }
 
