@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use reference_broker::codec::vector::{self, Vector};
 use reference_broker::codec::{
-    DecodeError, Fault, Frame, Framer, Packet, PacketType, Place, Properties, PropertyId, Side,
+    DecodeError, Fault, Frame, Framer, Packet, PacketType, Place, Properties, PropertyId,
+    ReasonCode, Side,
 };
 
 const SIDES: [Side; 2] = [Side::Client, Side::Server];
@@ -44,7 +45,7 @@ fn malformed_vectors_give_their_fault() {
         let reason = format!("{:02X}", error.fault.reason_code().value());
         assert_eq!(reason, field(&vector, "reason"), "{name}: reason code");
         let stated: Vec<_> = field(&vector, "requirement").split(' ').collect();
-        let requirement = error.fault.requirement();
+        let requirement = error.fault.requirement(vector.from().unwrap());
         assert!(stated.contains(&requirement), "{name}: {requirement} is not in {stated:?}");
     }
 }
@@ -124,6 +125,36 @@ fn requirements_are_in_the_register() {
             assert!([party.0, "both"].contains(&&**binds), "{name}: {} binds {binds}", ids[0]);
             let observers = [party.1, "both"];
             assert!(observers.contains(&&**observable), "{name}: {} by {observable}", ids[0]);
+        }
+    }
+}
+
+#[test]
+fn faults_of_the_tables_name_requirements_of_the_register() {
+    let mut faults = Vec::new();
+    for packet in PacketType::ALL {
+        faults.extend(SIDES.map(|from| Fault::WrongDirection(packet, from)));
+        faults.push(Fault::InvalidFlags(packet));
+        faults.push(Fault::TopicFilterMissing(packet));
+        faults.push(Fault::ReasonCodeMissing(packet));
+        faults.push(Fault::UnknownReasonCode(3, packet));
+        faults.push(Fault::ReasonCodeFromWrongSide(ReasonCode::Success, packet));
+    }
+    for place in Place::ALL {
+        faults.push(Fault::AuthenticationMethodMissing(place));
+        faults.push(Fault::ServerReferenceWithoutRedirection(place));
+        for id in PropertyId::ALL {
+            faults.push(Fault::PropertyNotAllowed(*id, place));
+            faults.push(Fault::PropertyFromWrongSide(*id, place));
+            faults.push(Fault::DuplicateProperty(*id, place));
+            faults.push(Fault::PropertyOutOfRange(*id, place));
+        }
+    }
+    let register = register();
+    for fault in faults {
+        for side in [Side::Client, Side::Server] {
+            let requirement = fault.requirement(side);
+            assert!(register.contains_key(requirement), "{fault:?}: {requirement}");
         }
     }
 }

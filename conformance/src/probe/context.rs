@@ -94,6 +94,11 @@ impl Context {
         matches!(bytes[..], [0x20, 0x02, 0x00, 1..=5])
     }
 
+    /// Whether there is an event like this.
+    pub(crate) fn any(&self, is_it: impl FnMut(&Event) -> bool) -> bool {
+        self.lock().events.iter().any(is_it)
+    }
+
     pub(super) fn remember(&self, packet: &Packet) {
         for leftover in leftovers(packet) {
             match leftover {

@@ -281,7 +281,8 @@ impl Probe {
             Seen::Packet(index, packet) => self.unexpected(expected, index, &packet),
             Seen::Broken(index, error) => {
                 let observed = format!("bytes that are no valid packet: {error}");
-                self.context.failure_of(error.fault.requirement(), expected, observed, index)
+                let requirement = error.fault.requirement(Side::Server);
+                self.context.failure_of(requirement, expected, observed, index)
             }
             Seen::Closed(index, ending) => {
                 let observed =

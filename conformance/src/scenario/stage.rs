@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use reference_broker::codec::{Connect, QoS};
+use reference_broker::codec::{Connect, Packet, QoS};
 use tokio::time::sleep;
 
 use crate::probe::{Context, Probe};
@@ -189,6 +189,13 @@ impl Stage {
         let marker = format!("marker {}", self.markers);
         from.publish(topic, &marker, qos).await?;
         to.receives(topic, &marker).await.map(drop)
+    }
+
+    /// Whether a probe has received a packet like this.
+    pub fn saw(&self, probe: &str, is_it: impl Fn(&Packet) -> bool) -> bool {
+        self.context.any(|event| {
+            event.probe == probe && matches!(&event.what, What::Received(packet) if is_it(packet))
+        })
     }
 
     /// Lets time pass, because the standard gives what is to be seen a time.

@@ -4,9 +4,10 @@
 use std::sync::OnceLock;
 
 use reference_broker::codec::vector::{self, Vector};
-use reference_broker::codec::{ReasonCode, Side};
+use reference_broker::codec::{Packet, ReasonCode, Side};
 
 use crate::requirement;
+use crate::target::Need;
 use crate::verdict::{Outcome, Stop};
 
 use super::{Run, Scenario, Stage, Timing};
@@ -34,6 +35,7 @@ pub struct PacketVector {
     id: String,
     shows: String,
     requirements: Vec<&'static str>,
+    needs: &'static [Need],
     reason: ReasonCode,
     when: When,
     tier: Tier,
@@ -68,7 +70,7 @@ pub(super) fn scenarios() -> impl Iterator<Item = Scenario> {
         id: &vector.id,
         shows: &vector.shows,
         requirements: &vector.requirements,
-        needs: &[],
+        needs: vector.needs,
         timing: Timing::Prompt,
         run: Run::Vector(vector),
     })
@@ -107,11 +109,16 @@ impl PacketVector {
         let id = format!("{}/malformed/{}", section(first.section), vector.name);
         let shows = format!("The broker closes on {}", field("shows")?);
         let requirements = rows.iter().map(|row| row.id).collect();
-        Ok(Some(PacketVector { id, shows, requirements, reason, when, tier, vector }))
+        let needs = needs(&vector);
+        Ok(Some(PacketVector { id, shows, requirements, needs, reason, when, tier, vector }))
     }
 
     fn is_about_the_version(&self) -> bool {
         self.reason == ReasonCode::UnsupportedProtocolVersion
+    }
+
+    fn is_about_no_local(&self) -> bool {
+        self.requirements.contains(&"MQTT-3.8.3-4")
     }
 
     pub(super) async fn perform(&self, stage: &mut Stage) -> Outcome {
@@ -138,7 +145,13 @@ impl PacketVector {
                 }
             }
         };
-        match (closed, self.tier) {
+        // Section 3.8.3.1 calls No Local on a Shared Subscription an error of the whole packet; that
+        // a broker refuses just the subscription does no harm.
+        let tier = match self.is_about_no_local() && stage.saw("alice", refuses_all_filters) {
+            true => Tier::General,
+            false => self.tier,
+        };
+        match (closed, tier) {
             (Err(Stop::Fail(finding)), Tier::General) => {
                 let requirement = finding.requirement.unwrap_or("U-1.2-2");
                 stage.advise(requirement, &finding.expected, finding.observed);
@@ -148,6 +161,24 @@ impl PacketVector {
         stage.proving("U-4.13.1-7");
         bystander.ping().await
     }
+}
+
+/// What a SUBSCRIBE asks of its broker apart from its fault: one that does not have it may refuse
+/// the filter for that reason alone.
+fn needs(vector: &Vector) -> &'static [Need] {
+    let is_subscribe = vector.bytes.first() == Some(&0x82);
+    let fault = vector.fields.get("error").map_or("", String::as_str);
+    if is_subscribe && fault.contains("SubscriptionIdentifier") {
+        &[Need::SubscriptionIdentifiers]
+    } else if is_subscribe && fault == "NoLocalOnSharedSubscription" {
+        &[Need::SharedSubscriptions]
+    } else {
+        &[]
+    }
+}
+
+fn refuses_all_filters(packet: &Packet) -> bool {
+    matches!(packet, Packet::SubAck(suback) if suback.reasons.iter().all(|code| code.is_error()))
 }
 
 /// Chapter and section of a longer number: `3.1` of `3.1.2.11.4`.

@@ -158,9 +158,11 @@ impl Fault {
         }
     }
 
-    /// The requirement that forbids it, as an id of the register.
-    pub fn requirement(&self) -> &'static str {
+    /// The requirement that forbids it to a packet from this side, as an id of the register.
+    pub fn requirement(&self, from: Side) -> &'static str {
         match *self {
+            Fault::PacketTooLarge { .. } if from == Side::Server => "MQTT-3.1.2-24",
+            Fault::PacketIdentifierZero if from == Side::Server => "MQTT-2.2.1-4",
             Fault::ReservedPacketType => "U-2.1.2-1",
             Fault::InvalidFlags(packet) => flags_requirement(packet),
             Fault::PublishQoS3 => "MQTT-3.3.1-4",
