@@ -1,5 +1,6 @@
 //! Conformance suite for MQTT 5.0 brokers.
 
+pub mod deviation;
 pub mod exit;
 pub mod report;
 pub mod trace;
