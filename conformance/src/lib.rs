@@ -1,5 +1,12 @@
-//! Conformance suite for MQTT 5.0 brokers.
+//! Conformance suite for MQTT 5.0 brokers: what it asks, how it asks, and what it says of the
+//! answers.
+//!
+//! [`scenario`] holds what is asked; a scenario speaks through [`probe`]s. [`runner`] runs
+//! scenarios against a [`target`] and ends with a [`report`]; every run is kept as a [`trace`], and
+//! every [`verdict`] cites a row of the register of [`requirement`]s.
 
+pub mod deviation;
+pub mod exit;
 pub mod probe;
 pub mod report;
 pub mod requirement;

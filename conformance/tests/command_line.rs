@@ -41,7 +41,7 @@ fn a_port_where_nothing_listens() {
 
 #[test]
 fn a_server_that_says_nothing() {
-    let address = server(|stream| std::mem::forget(stream));
+    let address = server(std::mem::forget);
     trouble(address, "did not answer a CONNECT within 1s");
 }
 

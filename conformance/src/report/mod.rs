@@ -1,4 +1,20 @@
 //! The result of a run, and its writers.
+//!
+//! A [`Report`] is plain data. Each writer takes it and an [`std::io::Write`]; none prints, reads a
+//! clock or asks the environment. What a target sent may hold anything: JSON keeps it in its own
+//! escapes, the others show control characters as `\u{1b}`.
+
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod json;
+pub mod junit;
+pub mod progress;
+mod section;
+mod table;
+pub mod terminal;
+mod text;
+
+pub use section::title;
 
 use std::time::Duration;
 
@@ -64,6 +80,20 @@ pub struct Totals {
     pub inconclusive: usize,
     /// With a verdict that was not expected.
     pub unexpected: usize,
+    /// Known deviations among the failed and the advisory ones.
+    pub known_deviations: usize,
+}
+
+impl ScenarioResult {
+    /// Whether its verdict is that of a known deviation.
+    pub fn is_known_deviation(&self) -> bool {
+        self.expected
+            && match self.verdict {
+                Verdict::Fail => true,
+                Verdict::Advisory => self.reason.is_some(),
+                Verdict::Pass | Verdict::NotApplicable | Verdict::Inconclusive => false,
+            }
+    }
 }
 
 impl Report {
@@ -80,7 +110,34 @@ impl Report {
             };
             *count += 1;
             totals.unexpected += usize::from(!scenario.expected);
+            totals.known_deviations += usize::from(scenario.is_known_deviation());
         }
         totals
     }
+
+    /// The results by section, sections in the order of their first result.
+    pub fn sections(&self) -> Vec<(&'static str, Vec<&ScenarioResult>)> {
+        let mut sections: Vec<(&str, Vec<&ScenarioResult>)> = Vec::new();
+        for scenario in &self.scenarios {
+            match sections.iter_mut().find(|(section, _)| *section == scenario.section) {
+                Some((_, results)) => results.push(scenario),
+                None => sections.push((scenario.section, vec![scenario])),
+            }
+        }
+        sections
+    }
+
+    /// The command that runs one of its scenarios again, alone.
+    pub fn rerun_command(&self, id: &str) -> String {
+        let words = ["mqttspec", "run", &self.rerun, id];
+        words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A trace as text, one line an event.
+fn trace_lines(trace: &[Event]) -> Vec<String> {
+    trace
+        .iter()
+        .map(|event| format!("{:8.3}  {} {:?}", event.at.as_secs_f64(), event.probe, event.what))
+        .collect()
 }

@@ -1,0 +1,155 @@
+//! One report with every verdict, expected and not, and with text that means harm.
+
+use std::time::Duration;
+
+use reference_broker::codec::{Connect, Packet};
+
+use super::{Report, ScenarioResult};
+use crate::trace::{Ending, Event, What};
+use crate::verdict::{Finding, Verdict};
+
+/// What breaks naive writers: markup, the end of a CDATA section, NUL, a colour, a new line, a
+/// change of direction, something that is no character.
+pub(crate) const HOSTILE: &str = "<&\"]]>'\0\u{1b}[31mred\r\n\u{202e}\u{fffe}</script>";
+
+fn result(id: &'static str, section: &'static str, verdict: Verdict) -> ScenarioResult {
+    ScenarioResult {
+        id,
+        section,
+        shows: "what it shows",
+        requirements: vec!["MQTT-3.1.0-2"],
+        verdict,
+        expected: true,
+        reason: None,
+        duration: Duration::from_millis(12),
+        findings: Vec::new(),
+        trace: Vec::new(),
+    }
+}
+
+fn finding(requirement: &'static str, expected: &str, observed: &str) -> Finding {
+    Finding {
+        requirement: Some(requirement),
+        expected: expected.to_owned(),
+        observed: observed.to_owned(),
+        event: None,
+    }
+}
+
+/// A trace of this many exchanges.
+pub(crate) fn trace(exchanges: u64) -> Vec<Event> {
+    let event = |at, what| Event { at: Duration::from_millis(at), probe: "alice".to_owned(), what };
+    let mut trace = vec![
+        event(0, What::Opened),
+        event(0, What::Sent(Packet::Connect(Connect::new("alice").into()))),
+    ];
+    for i in 0..exchanges {
+        trace.push(event(2 * i + 1, What::Sent(Packet::PingReq)));
+        trace.push(event(2 * i + 2, What::Received(Packet::PingResp)));
+    }
+    trace.push(event(2 * exchanges + 3, What::ClosedByBroker(Ending::EndOfStream)));
+    trace
+}
+
+/// The report.
+pub(crate) fn report() -> Report {
+    Report {
+        target: "mqtt://localhost:1883".to_owned(),
+        rerun: "mqtt://localhost:1883".to_owned(),
+        capabilities: vec![
+            ("receive_maximum".to_owned(), "100".to_owned()),
+            ("assigned_client_identifier".to_owned(), HOSTILE.to_owned()),
+        ],
+        scenarios: [connecting(), publishing(), elsewhere()].concat(),
+        duration: Duration::from_millis(1240),
+        interrupted: true,
+    }
+}
+
+fn connecting() -> Vec<ScenarioResult> {
+    vec![
+        result("3.1/first-packet-is-connect", "3.1", Verdict::Pass),
+        ScenarioResult {
+            shows: "a second CONNECT on a connection ends it",
+            expected: false,
+            findings: vec![
+                Finding {
+                    event: Some(3),
+                    ..finding("MQTT-3.1.0-2", "the connection closed", "a PINGRESP")
+                },
+                finding("MQTT-4.13.1-1", "DISCONNECT 0x82", "no DISCONNECT"),
+            ],
+            trace: trace(1),
+            ..result("3.1/second-connect-closes", "3.1", Verdict::Fail)
+        },
+        ScenarioResult {
+            reason: Some("fixed in 2.1 (https://example.org/1)".to_owned()),
+            findings: vec![finding("MQTT-3.1.2-3", "the connection closed", "CONNACK 0x00")],
+            ..result("3.1/reserved-flag", "3.1", Verdict::Fail)
+        },
+        ScenarioResult {
+            expected: false,
+            reason: Some("listed as a known deviation, but passes".to_owned()),
+            ..result("3.1/will-qos-3", "3.1", Verdict::Pass)
+        },
+        ScenarioResult {
+            findings: vec![Finding {
+                requirement: None,
+                ..finding("", "a CONNACK within 5 s", "connection refused by the network")
+            }],
+            ..result("3.1/keep-alive", "3.1", Verdict::Inconclusive)
+        },
+    ]
+}
+
+fn publishing() -> Vec<ScenarioResult> {
+    vec![
+        ScenarioResult {
+            findings: vec![finding("MQTT-3.3.1-2", "a close", "the message delivered")],
+            trace: trace(0),
+            ..result("3.3/dup-at-qos-0", "3.3", Verdict::Advisory)
+        },
+        ScenarioResult {
+            reason: Some("by design".to_owned()),
+            findings: vec![finding("U-3.3.2-1", "the same order", "another order")],
+            ..result("3.3/user-property-order", "3.3", Verdict::Advisory)
+        },
+        ScenarioResult {
+            expected: false,
+            reason: Some(
+                "listed as a known deviation with verdict fail, but comes to advisory".to_owned(),
+            ),
+            findings: vec![finding("MQTT-3.3.4-9", "at most 2 in flight", "3 in flight")],
+            ..result("3.3/receive-maximum", "3.3", Verdict::Advisory)
+        },
+        ScenarioResult {
+            reason: Some("the target has no retained messages (Retain Available 0)".to_owned()),
+            ..result("3.3/retained", "3.3", Verdict::NotApplicable)
+        },
+    ]
+}
+
+fn elsewhere() -> Vec<ScenarioResult> {
+    let long = "a long word ".repeat(20) + &"x".repeat(200);
+    let mut hostile = trace(20);
+    hostile[30].probe = HOSTILE.to_owned() + &long;
+    vec![
+        ScenarioResult {
+            shows: HOSTILE,
+            expected: false,
+            requirements: vec![HOSTILE],
+            findings: vec![Finding {
+                event: Some(30),
+                ..finding(HOSTILE, &format!("{HOSTILE} {long}"), &long)
+            }],
+            trace: hostile,
+            ..result(HOSTILE, "4.7", Verdict::Fail)
+        },
+        ScenarioResult {
+            reason: Some(HOSTILE.to_owned()),
+            findings: vec![finding("MQTT-4.7.1-1", HOSTILE, &"y".repeat(1300))],
+            ..result("4.7/\u{1b}]0;title\u{7}", "4.7", Verdict::Fail)
+        },
+        result("6/<unknown> section", HOSTILE, Verdict::Pass),
+    ]
+}

@@ -1,0 +1,350 @@
+//! The report for a person at a terminal: what needs a look, then a table, then one line.
+//!
+//! Made for 100 columns. Colour carries no meaning of its own: without it the same words are there.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+
+use super::text::{clip, counted, visible, wrap};
+use super::{Report, ScenarioResult, trace_lines};
+use crate::verdict::{Finding, Verdict};
+
+pub(super) const WIDTH: usize = 100;
+/// Where values begin, behind their labels.
+const VALUE: usize = 15;
+/// Longer values are cut; the JSON report has them whole.
+const LONGEST_VALUE: usize = 1200;
+/// Traces up to this many lines are shown whole.
+const SHORT_TRACE: usize = 24;
+/// What is kept of a longer one, before and after its place.
+const BEFORE: usize = 12;
+const AFTER: usize = 5;
+
+const LABEL: Style = Style::new().dimmed();
+const NAME: Style = Style::new().bold();
+
+/// Whether colours belong on this stream: it is a terminal, and the environment (such as
+/// `NO_COLOR`) does not say otherwise.
+pub fn wants_colour(stream: &impl RawStream) -> bool {
+    AutoStream::choice(stream) != ColorChoice::Never
+}
+
+/// How to write for a terminal.
+#[derive(Clone, Copy)]
+pub struct Terminal<'a> {
+    /// Whether to colour; see [`wants_colour`].
+    pub colour: bool,
+    /// Whether to list advisories and known deviations, and to show traces whole.
+    pub verbose: bool,
+    /// The text of a requirement, by its id.
+    pub requirement_text: &'a dyn Fn(&str) -> Option<&'a str>,
+}
+
+impl<'a> Terminal<'a> {
+    /// Plain, brief, and without the text of requirements.
+    pub fn plain() -> Terminal<'a> {
+        Terminal { colour: false, verbose: false, requirement_text: &|_| None }
+    }
+
+    /// Writes everything: findings, the table by section, the summary.
+    pub fn write(&self, report: &Report, out: &mut impl Write) -> io::Result<()> {
+        self.findings(report, out)?;
+        self.sections(report, out)?;
+        self.summary(report, out)
+    }
+
+    /// Writes a block for each verdict that was not expected or is inconclusive, then a line for
+    /// each known deviation and advisory if `verbose`.
+    pub fn findings(&self, report: &Report, out: &mut impl Write) -> io::Result<()> {
+        for result in &report.scenarios {
+            if !result.expected || result.verdict == Verdict::Inconclusive {
+                self.block(result, &report.rerun_command(result.id), out)?;
+                writeln!(out)?;
+            }
+        }
+        if self.verbose {
+            self.known_deviations(report, out)?;
+            self.advisories(report, out)?;
+        }
+        Ok(())
+    }
+
+    /// Writes all there is to say about one result; `rerun` is the command that repeats it.
+    pub fn block(
+        &self,
+        result: &ScenarioResult,
+        rerun: &str,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let verdict = self.paint(style(result.verdict, result.expected).bold(), headline(result));
+        writeln!(out, "{verdict}  {}", self.paint(NAME, visible(result.id)))?;
+        self.value("shows", result.shows, out)?;
+        if let Some(reason) = &result.reason {
+            self.value("reason", reason, out)?;
+        }
+        let mut findings = result.findings.iter();
+        match findings.next() {
+            Some(finding) => {
+                self.requirement(finding, out)?;
+                self.value("expected", &finding.expected, out)?;
+                self.value("observed", &finding.observed, out)?;
+                for also in findings {
+                    self.value("also", &in_a_line(also), out)?;
+                }
+                self.trace(result, finding.event, out)?;
+            }
+            None => self.value("requirement", &result.requirements.join(", "), out)?,
+        }
+        self.label("rerun", out)?;
+        writeln!(out, "{}", visible(rerun))
+    }
+
+    pub(super) fn paint(&self, style: Style, text: impl Display) -> String {
+        let style = if self.colour { style } else { Style::new() };
+        format!("{style}{text}{style:#}")
+    }
+
+    pub(super) fn heading(&self, text: &str, out: &mut impl Write) -> io::Result<()> {
+        writeln!(out, "{}", self.paint(NAME, text))
+    }
+
+    fn label(&self, name: &str, out: &mut impl Write) -> io::Result<()> {
+        let width = VALUE - 2;
+        write!(out, "  {}", self.paint(LABEL, format_args!("{name:width$}")))
+    }
+
+    fn value(&self, name: &str, value: &str, out: &mut impl Write) -> io::Result<()> {
+        if value.is_empty() {
+            return Ok(());
+        }
+        self.label(name, out)?;
+        let lines = wrap(&shortened(value), WIDTH - VALUE);
+        writeln!(out, "{}", lines.join(&format!("\n{:VALUE$}", "")))
+    }
+
+    fn requirement(&self, finding: &Finding, out: &mut impl Write) -> io::Result<()> {
+        let Some(id) = finding.requirement else { return Ok(()) };
+        self.label("requirement", out)?;
+        writeln!(out, "{}", visible(id))?;
+        if let Some(text) = (self.requirement_text)(id) {
+            for line in wrap(&shortened(text), WIDTH - VALUE) {
+                writeln!(out, "{:VALUE$}{}", "", self.paint(LABEL, line))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn trace(
+        &self,
+        result: &ScenarioResult,
+        place: Option<usize>,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let lines = trace_lines(&result.trace);
+        if lines.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "  {}", self.paint(LABEL, "trace"))?;
+        let (start, end) =
+            if self.verbose { (0, lines.len()) } else { shown_part(lines.len(), place) };
+        self.left_out(start, out)?;
+        for (i, line) in lines.iter().enumerate().take(end).skip(start) {
+            let line = visible(line);
+            let line = if self.verbose { line } else { clip(&line, WIDTH - 4) };
+            if place == Some(i) {
+                writeln!(out, "  {} {}", self.paint(NAME, '>'), self.paint(NAME, line))?;
+            } else {
+                writeln!(out, "    {line}")?;
+            }
+        }
+        self.left_out(lines.len() - end, out)
+    }
+
+    fn left_out(&self, count: usize, out: &mut impl Write) -> io::Result<()> {
+        if count == 0 {
+            return Ok(());
+        }
+        let note = format!("... {}", counted(count, "line", "lines"));
+        writeln!(out, "    {}", self.paint(LABEL, note))
+    }
+
+    fn known_deviations(&self, report: &Report, out: &mut impl Write) -> io::Result<()> {
+        let known = report.scenarios.iter().filter(|result| result.is_known_deviation());
+        let rows = known.map(|result| {
+            let reason = result.reason.as_deref().unwrap_or_default();
+            (result.verdict, [visible(result.id), visible(reason)])
+        });
+        self.rows("Known deviations", rows.collect(), out)
+    }
+
+    fn advisories(&self, report: &Report, out: &mut impl Write) -> io::Result<()> {
+        let mut rows = Vec::new();
+        for result in &report.scenarios {
+            if result.verdict != Verdict::Advisory || !result.expected || result.reason.is_some() {
+                continue;
+            }
+            for finding in &result.findings {
+                rows.push((result.verdict, [visible(result.id), in_a_line(finding)]));
+            }
+        }
+        self.rows("Advisories", rows, out)
+    }
+
+    fn rows(
+        &self,
+        heading: &str,
+        rows: Vec<(Verdict, [String; 2])>,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        const WIDEST: usize = 44;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.heading(heading, out)?;
+        let widths = rows.iter().map(|(_, [id, _])| id.chars().count());
+        let width = widths.max().unwrap_or(0).min(WIDEST);
+        for (verdict, [id, text]) in rows {
+            let name = self.paint(style(verdict, true), format_args!("{verdict:8}"));
+            let text = clip(&text, (WIDTH - 14).saturating_sub(width.max(id.chars().count())));
+            writeln!(out, "  {name}  {id:width$}  {}", self.paint(LABEL, text))?;
+        }
+        writeln!(out)
+    }
+}
+
+/// The colour of a verdict; what was not expected is as red as a failure.
+pub(super) fn style(verdict: Verdict, expected: bool) -> Style {
+    let colour = match verdict {
+        _ if !expected => AnsiColor::Red,
+        Verdict::Pass => AnsiColor::Green,
+        Verdict::Fail => AnsiColor::Red,
+        Verdict::Advisory => AnsiColor::Cyan,
+        Verdict::Inconclusive => AnsiColor::Yellow,
+        Verdict::NotApplicable => return Style::new(),
+    };
+    Style::new().fg_color(Some(colour.into()))
+}
+
+fn headline(result: &ScenarioResult) -> String {
+    let name = result.verdict.name().to_uppercase();
+    match result.verdict {
+        Verdict::Fail | Verdict::Inconclusive => name,
+        _ if result.expected => name,
+        _ => format!("UNEXPECTED {name}"),
+    }
+}
+
+fn shortened(value: &str) -> String {
+    let mut chars = value.chars();
+    let mut shown: String = chars.by_ref().take(LONGEST_VALUE).collect();
+    shown = visible(&shown);
+    match chars.count() {
+        0 => shown,
+        more => format!("{shown} ... {}", counted(more, "character more", "characters more")),
+    }
+}
+
+fn in_a_line(finding: &Finding) -> String {
+    let id = finding.requirement.map(|id| format!("{id}: ")).unwrap_or_default();
+    visible(&format!("{id}expected {}, observed {}", finding.expected, finding.observed))
+}
+
+/// The part of a trace of `length` lines to show: around the place, or its end.
+fn shown_part(length: usize, place: Option<usize>) -> (usize, usize) {
+    if length <= SHORT_TRACE {
+        return (0, length);
+    }
+    let place = place.unwrap_or(length).min(length - 1);
+    let start = place.saturating_sub(BEFORE);
+    let end = (place + AFTER + 1).min(length);
+    // Saying "... 1 line" takes as much room as the line.
+    (if start == 1 { 0 } else { start }, if end + 1 == length { length } else { end })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    fn text_of(id: &str) -> Option<&'static str> {
+        (id == "MQTT-3.1.0-2").then_some(
+            "A second CONNECT on one connection is a Protocol Error, and the server closes the \
+             connection it came on.",
+        )
+    }
+
+    fn shown(terminal: Terminal<'_>) -> String {
+        let mut out = Vec::new();
+        terminal.write(&fixture::report(), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn brief() {
+        let terminal = Terminal { requirement_text: &text_of, ..Terminal::plain() };
+        insta::assert_snapshot!(shown(terminal));
+    }
+
+    #[test]
+    fn verbose() {
+        insta::assert_snapshot!(shown(Terminal { verbose: true, ..Terminal::plain() }));
+    }
+
+    #[test]
+    fn coloured() {
+        let text =
+            shown(Terminal { colour: true, requirement_text: &text_of, ..Terminal::plain() });
+        insta::assert_snapshot!(text.replace('\u{1b}', "ESC"));
+    }
+
+    #[test]
+    fn colour_changes_no_word() {
+        let coloured = shown(Terminal { colour: true, ..Terminal::plain() });
+        let stripped = anstream::adapter::strip_str(&coloured).to_string();
+        assert_eq!(stripped, shown(Terminal::plain()));
+    }
+
+    #[test]
+    fn without_colour_nothing_steers_the_terminal() {
+        let text = shown(Terminal { verbose: true, ..Terminal::plain() });
+        let steers =
+            |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202e}' | '\u{fffe}');
+        assert_eq!(text.chars().find(|&c| steers(c)), None);
+    }
+
+    #[test]
+    fn brief_output_fits() {
+        let text = shown(Terminal { requirement_text: &text_of, ..Terminal::plain() });
+        // Ids and commands stay whole, to be copied.
+        let breakable = |line: &&str| line.starts_with(' ') && !line.starts_with("  rerun");
+        for line in text.lines().filter(breakable) {
+            assert!(line.chars().count() <= WIDTH, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_is_no_terminal_gets_no_colour() {
+        let buffer: Vec<u8> = Vec::new();
+        assert!(!wants_colour(&buffer));
+    }
+
+    #[test]
+    fn a_long_trace_is_cut_around_its_place() {
+        assert_eq!(shown_part(24, Some(3)), (0, 24));
+        assert_eq!(shown_part(100, Some(50)), (38, 56));
+        assert_eq!(shown_part(100, Some(13)), (0, 19), "no `... 1 line`");
+        assert_eq!(shown_part(100, Some(93)), (81, 100), "no `... 1 line`");
+        assert_eq!(shown_part(100, None), (87, 100));
+        assert_eq!(shown_part(100, Some(1000)), (87, 100));
+    }
+
+    #[test]
+    fn a_huge_value_is_cut_and_says_so() {
+        let value = shortened(&"x".repeat(1_000_000));
+        assert!(value.ends_with("x ... 998800 characters more"));
+    }
+}
