@@ -4,12 +4,13 @@
 
 mod perform;
 mod select;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::report::{Report, ScenarioResult};
@@ -64,41 +65,36 @@ pub async fn run(
     let started = Instant::now();
     let surroundings = surroundings(target, options, scenarios.len()).await?;
     let capabilities = surroundings.capabilities.lines();
-    let jobs = Arc::new(Semaphore::new(options.jobs.max(1)));
-    let mut running = JoinSet::new();
-    let order = |(_, scenario): &(usize, &Scenario)| scenario.timing == Timing::Prompt;
-    let (prompt, timed): (Vec<_>, Vec<_>) = scenarios.into_iter().partition(order);
+    let is_prompt = |(_, scenario): &(usize, &Scenario)| scenario.timing == Timing::Prompt;
+    let (prompt, timed): (Vec<_>, Vec<_>) = scenarios.into_iter().partition(is_prompt);
+    let mut prompt = prompt.into_iter();
     // Those that only wait begin first and overlap with all others.
-    for (index, scenario) in timed {
+    let first = timed.into_iter().chain(prompt.by_ref().take(options.jobs.max(1)));
+    let mut running = JoinSet::new();
+    let begin = |running: &mut JoinSet<_>, (index, scenario): (usize, &'static Scenario)| {
         let performance = Performance::new(index, scenario, Arc::clone(&surroundings));
-        running.spawn(async move { (index, performance.run().await) });
-    }
-    for (index, scenario) in prompt {
-        let performance = Performance::new(index, scenario, Arc::clone(&surroundings));
-        let jobs = Arc::clone(&jobs);
-        running.spawn(async move {
-            let _turn = jobs.acquire_owned().await;
-            (index, performance.run().await)
-        });
-    }
+        running.spawn(async move { (index, scenario.timing, performance.run().await) });
+    };
+    first.for_each(|next| begin(&mut running, next));
     let mut results = Vec::new();
     let mut interrupted = false;
     tokio::pin!(interrupt);
     loop {
-        tokio::select! {
+        let joined = tokio::select! {
             biased;
             () = &mut interrupt => {
                 interrupted = true;
                 break;
             }
-            joined = running.join_next() => match joined {
-                Some(Ok((index, result))) => {
-                    on_result(&result);
-                    results.push((index, result));
-                }
-                Some(Err(error)) => return Err(RunError::Trouble(io::Error::other(error))),
-                None => break,
-            },
+            joined = running.join_next() => joined,
+        };
+        let Some(joined) = joined else { break };
+        let (index, timing, result) =
+            joined.map_err(|error| RunError::Trouble(io::Error::other(error)))?;
+        on_result(&result);
+        results.push((index, result));
+        if timing == Timing::Prompt {
+            prompt.by_ref().take(1).for_each(|next| begin(&mut running, next));
         }
     }
     running.abort_all();
@@ -134,7 +130,8 @@ async fn surroundings(
     };
     let alone = options.jobs <= 1 || scenarios <= 1;
     let scale = options.timeout_scale;
-    Ok(Arc::new(Surroundings { connector, capabilities, token, scale, alone }))
+    let dead = false.into();
+    Ok(Arc::new(Surroundings { connector, capabilities, token, scale, alone, dead }))
 }
 
 /// A result that says the tester failed.

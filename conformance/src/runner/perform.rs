@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use reference_broker::codec::{Connect, Disconnect, Packet, Publish, QoS};
@@ -28,6 +29,8 @@ pub(super) struct Surroundings {
     pub(super) scale: f64,
     /// Whether scenarios run one by one.
     pub(super) alone: bool,
+    /// Whether the target, which they share, was found dead.
+    pub(super) dead: AtomicBool,
 }
 
 /// One scenario about to run.
@@ -109,7 +112,9 @@ impl Performance {
             tidy_up(&connector, &context, &names).await;
         }
         if let Err(stop) = is_alive(&connector, patience, &names).await {
-            not_alive(&mut result, stop, surroundings.alone);
+            let shared = surroundings.connector.is_some();
+            let was_dead = surroundings.dead.swap(shared, Ordering::Relaxed);
+            not_alive(&mut result, stop, surroundings.alone && !was_dead);
         }
         result.duration = started.elapsed();
         result
@@ -220,16 +225,17 @@ async fn visitor(
     Ok(Probe::new(name, format!("{}{name}", names.clients), stream, context.clone()))
 }
 
-fn not_alive(result: &mut ScenarioResult, stop: Stop, alone: bool) {
+/// `to_blame` says that nobody else can have brought the target to its end.
+fn not_alive(result: &mut ScenarioResult, stop: Stop, to_blame: bool) {
     let (Stop::Fail(mut finding) | Stop::Inconclusive(mut finding)) = stop else { return };
     finding.expected = "a target that serves a fresh client after the scenario".to_owned();
     finding.event = None;
-    if alone {
+    if to_blame {
         finding.requirement = result.requirements.first().copied();
         result.verdict = Verdict::Fail;
     } else {
         finding.requirement = None;
-        finding.observed.push_str("; others ran beside it, run it alone to be sure");
+        finding.observed.push_str("; other scenarios came before or ran beside it: run it alone");
         result.verdict = Verdict::Inconclusive;
     }
     result.findings.insert(0, finding);

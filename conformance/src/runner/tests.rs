@@ -1,0 +1,119 @@
+//! Scenarios that go wrong, and targets that do: each ends as its own verdict, and the rest go on.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use reference_broker::actor::Server;
+use reference_broker::core::Config;
+
+use crate::scenario::{Scenario, Stage};
+use crate::verdict::Outcome;
+
+use super::*;
+
+static PASSES: Scenario = Scenario::new("1/passes", "", &["MQTT-3.1.0-2"], |stage| {
+    Box::pin(async { stage.connected("alice").await?.ping().await })
+});
+static PANICS: Scenario = Scenario::new("2/panics", "", &["MQTT-3.1.0-2"], |_| {
+    Box::pin(async { panic!("a slip of ours") })
+});
+static HANGS: Scenario = Scenario::new("3/hangs", "", &["MQTT-3.1.0-2"], |stage| {
+    Box::pin(async {
+        let _alice = stage.connected("alice").await?;
+        std::future::pending().await
+    })
+});
+static FAILS: Scenario = Scenario::new("4/fails", "", &["MQTT-3.1.0-2"], |stage| {
+    Box::pin(async {
+        stage.connected("alice").await?.message("a message nobody sent").await.map(drop)
+    })
+});
+static KILLS: Scenario =
+    Scenario::new("5/kills", "", &["MQTT-3.1.0-2"], |stage| Box::pin(kill(stage)));
+
+/// The broker that `KILLS` stops.
+static VICTIM: OnceLock<Server> = OnceLock::new();
+
+async fn kill(stage: &mut Stage) -> Outcome {
+    stage.connected("alice").await?.ping().await?;
+    if let Some(victim) = VICTIM.get() {
+        victim.stop().await;
+    }
+    Ok(())
+}
+
+fn options(jobs: usize) -> Options {
+    Options { jobs, timeout_scale: 0.2, token: "test".to_owned() }
+}
+
+fn verdicts(report: &Report) -> Vec<(&str, Verdict)> {
+    report.scenarios.iter().map(|result| (result.id, result.verdict)).collect()
+}
+
+fn listed(scenarios: &[&'static Scenario]) -> Vec<(usize, &'static Scenario)> {
+    scenarios.iter().copied().enumerate().collect()
+}
+
+#[tokio::test]
+async fn each_scenario_ends_as_its_own_verdict_and_the_rest_go_on() {
+    let scenarios = listed(&[&HANGS, &PANICS, &FAILS, &PASSES]);
+    let mut told = 0;
+    let never = std::future::pending();
+    let report =
+        run(&Target::Embedded, scenarios, &options(2), never, |_| told += 1).await.unwrap();
+    assert_eq!(told, 4);
+    assert_eq!(
+        verdicts(&report),
+        [
+            ("3/hangs", Verdict::Inconclusive),
+            ("2/panics", Verdict::Inconclusive),
+            ("4/fails", Verdict::Fail),
+            ("1/passes", Verdict::Pass),
+        ]
+    );
+    let observed = |index: usize| report.scenarios[index].findings[0].observed.as_str();
+    assert_eq!(observed(0), "none in 9s");
+    assert_eq!(observed(1), "a fault of the suite itself: a slip of ours");
+    assert_eq!(observed(2), "nothing for 1.0 s");
+    assert!(!report.scenarios[0].trace.is_empty(), "what was seen before the end is kept");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_dies_is_told_apart_from_a_scenario_that_fails() {
+    let victim = VICTIM.get_or_init(|| Server::start(Config::default()));
+    let address = victim.listen(("127.0.0.1", 0)).await.unwrap();
+    let target: Target = format!("mqtt://{address}").parse().unwrap();
+    let scenarios = listed(&[&PASSES, &KILLS, &PASSES]);
+    let never = std::future::pending();
+    let report = run(&target, scenarios, &options(1), never, |_| ()).await.unwrap();
+    assert_eq!(
+        verdicts(&report),
+        [
+            ("1/passes", Verdict::Pass),
+            ("5/kills", Verdict::Fail),
+            ("1/passes", Verdict::Inconclusive),
+        ]
+    );
+    let finding = &report.scenarios[1].findings[0];
+    assert_eq!(finding.expected, "a target that serves a fresh client after the scenario");
+}
+
+#[tokio::test]
+async fn an_interrupted_run_reports_what_is_known() {
+    static SLOW: Scenario = Scenario::new("1/slow", "", &["MQTT-3.1.0-2"], |stage| {
+        Box::pin(async {
+            stage.wait(Duration::from_secs(3600)).await;
+            Ok(())
+        })
+    })
+    .timed(3600);
+    let (interrupt, interrupted) = tokio::sync::oneshot::channel::<()>();
+    let mut interrupt = Some(interrupt);
+    let on_result = |_: &ScenarioResult| drop(interrupt.take());
+    let scenarios = listed(&[&SLOW, &PASSES]);
+    let ended = async { drop(interrupted.await) };
+    let target = Target::EmbeddedTcp;
+    let report = run(&target, scenarios, &options(2), ended, on_result).await.unwrap();
+    assert!(report.interrupted);
+    assert_eq!(verdicts(&report), [("1/passes", Verdict::Pass)]);
+}
