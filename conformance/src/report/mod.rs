@@ -18,7 +18,7 @@ pub use section::title;
 
 use std::time::Duration;
 
-use crate::trace::Event;
+use crate::trace::{Event, event_line, name_width};
 use crate::verdict::{Finding, Verdict};
 
 /// The result of one scenario.
@@ -134,10 +134,8 @@ impl Report {
     }
 }
 
-/// A trace as text, one line an event.
+/// The lines of a trace, one an event, so that a finding's event is its line.
 fn trace_lines(trace: &[Event]) -> Vec<String> {
-    trace
-        .iter()
-        .map(|event| format!("{:8.3}  {} {:?}", event.at.as_secs_f64(), event.probe, event.what))
-        .collect()
+    let width = name_width(trace);
+    trace.iter().map(|event| event_line(event, width)).collect()
 }

@@ -4,10 +4,45 @@
 //! snapshots and hand-written tests share it:
 //!
 //! ```text
+//! # Comments and blank lines are skipped.
 //!    0.000  alice || opened
 //!    0.000  alice -> CONNECT     client_id="alice" clean_start keep_alive=300
 //!    0.001  alice <- CONNACK     0x00 (success) receive_maximum=100
+//!    0.002  alice -> SUBSCRIBE   id=1 subscription_identifier=5 "a/+" qos=1 no_local "b" qos=0
+//!    0.003  alice -> PUBLISH     "a/b" qos=1 id=2 user_property="k":"v" payload="text"
+//!    0.004  alice -> BYTES 10 0e 00 04 61*65535
+//!    0.005  alice <- BROKEN 00 00  ! packet type 0 is reserved at byte 0
+//!    5.005  alice || silent for 5.000 s
+//!    5.005  alice || closed by the broker (end of stream)
 //! ```
+//!
+//! A line holds the time in seconds, the probe, a mark (`->` sent, `<-` received, `||` the
+//! connection itself) and what happened. A packet is its type, its fields, and its properties
+//! under the keys of the property table, those of a Will after `will.`. Fields that are off, empty
+//! or 0 by default are left out.
+//!
+//! Strings are quoted, with `\"`, `\\` and `\u{..}` for what does not print. Bytes are quoted if
+//! all of them are printable ASCII and else `x` with hex digits. A value that is one unit many
+//! times over is written once, as in `"a"*65535` or `x00*1000`.
+//!
+//! The name behind a reason code and the fault behind broken bytes are there for the reader; the
+//! parser does not need them, but refuses wrong ones. Where bytes alone do not show their fault,
+//! because it took a size limit or the end of the stream to make it one, the fault follows in
+//! brackets, as in `[PacketTooLarge 100 50]`.
+
+mod fault;
+mod literal;
+mod normalise;
+mod parse;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use normalise::normalise;
+pub use parse::{ParseError, parse};
+pub use write::{event_line, name_width, packet_text, to_text};
 
 use std::time::Duration;
 
@@ -67,9 +102,4 @@ impl Ending {
             Ending::Reset => "reset",
         }
     }
-}
-
-/// A packet as one line.
-pub fn packet_text(packet: &Packet) -> String {
-    format!("{packet:?}")
 }
