@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -80,6 +80,37 @@ fn a_server_that_sends_good_packets_for_ever() {
         thread::spawn(move || while stream.write_all(&[0xD0, 0x00].repeat(512)).is_ok() {});
     });
     trouble(address, "PINGRESP in answer to a CONNECT");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_the_run_with_its_reports() {
+    // Accepts every client and never says another word, so that scenarios wait.
+    let (connected, connections) = std::sync::mpsc::channel();
+    let address = server(move |mut stream| {
+        let _ = stream.read(&mut [0; 256]);
+        let _ = stream.write_all(&[0x20, 0x03, 0x00, 0x00, 0x00]);
+        let _ = connected.send(stream);
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("report.json");
+    let url = format!("mqtt://{address}");
+    let report = format!("json={}", json.display());
+    let run = Command::new(env!("CARGO_BIN_EXE_mqttspec"))
+        .args(["run", &url, "3.1", "--jobs", "1", "--timeout-scale", "100", "--report", &report])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The first connection is the look at the target, the second the first scenario's.
+    let _first = connections.recv().unwrap();
+    let _second = connections.recv().unwrap();
+    Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
+    let Output { status, stdout, .. } = run.wait_with_output().unwrap();
+    let stdout = String::from_utf8(stdout).unwrap();
+    assert_eq!(status.code(), Some(3), "{stdout}");
+    assert!(stdout.contains("interrupted before all that was selected had run"), "{stdout}");
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    assert_eq!(report["interrupted"], true);
 }
 
 #[test]

@@ -1,5 +1,4 @@
 use std::fs::{File, OpenOptions};
-use std::future;
 use std::io::{self, BufWriter, Write, stdout};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -10,7 +9,7 @@ use conformance::deviation::KnownDeviations;
 use conformance::exit::Exit;
 use conformance::report::progress::Progress;
 use conformance::report::terminal::{Terminal, wants_colour};
-use conformance::report::{Report, json, junit};
+use conformance::report::{Report, ScenarioResult, json, junit};
 use conformance::requirement;
 use conformance::runner::{Options, RunError, Selection, run as run_scenarios};
 use conformance::scenario;
@@ -100,10 +99,11 @@ pub(super) fn run(arguments: &RunArguments) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| (Exit::Trouble, format!("cannot start: {error}")))?;
     let mut progress = Progress::new(selected.len());
-    let running = run_scenarios(&target, selected, &options, interrupt(), |result| {
-        progress.finished(result);
+    let ran = runtime.block_on(async {
+        let interrupt = interrupt().map_err(RunError::Trouble)?;
+        let on_result = |result: &ScenarioResult| progress.finished(result);
+        run_scenarios(&target, selected, &options, interrupt, on_result).await
     });
-    let ran = runtime.block_on(running);
     // A scenario that spins cannot be stopped; it must not keep us from reporting either.
     runtime.shutdown_background();
     progress.done();
@@ -195,12 +195,30 @@ fn token(target: &Target) -> String {
     token
 }
 
+/// Resolves when the user or the system asks for an end: Ctrl-C or SIGTERM. It listens from this
+/// call on, not from when it is awaited.
+#[cfg(unix)]
+fn interrupt() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupted, mut ended) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = ended.recv() => {}
+        }
+    })
+}
+
 /// Resolves at Ctrl-C.
-async fn interrupt() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        // No such signal here: nothing ever interrupts.
-        future::pending::<()>().await;
-    }
+#[cfg(not(unix))]
+fn interrupt() -> io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            // No such signal here: nothing ever interrupts.
+            std::future::pending::<()>().await;
+        }
+    })
 }
 
 fn trouble(target: &Target, error: RunError) -> String {
