@@ -1,6 +1,7 @@
 //! Brokers under test: how to name one, how to reach it, and what it says it can do.
 
 mod capabilities;
+mod null;
 mod preflight;
 
 use std::fmt;
@@ -11,10 +12,11 @@ use std::time::Duration;
 
 use reference_broker::actor::Server;
 use reference_broker::core::Config;
-use reference_broker::transport::{BoxStream, tcp};
+use reference_broker::transport::{BoxStream, memory, tcp};
 use tokio::time::timeout;
 
 pub use capabilities::{Capabilities, Need};
+pub use null::Null;
 pub use preflight::{Unusable, preflight};
 
 /// The port of MQTT over TCP where an address leaves it out.
@@ -29,6 +31,15 @@ pub enum Target {
     EmbeddedTcp,
     /// A broker at an address: `mqtt://host:port`.
     Address(Address),
+    /// A server in this process that is no broker: `null:closes` and its like.
+    Null(Null),
+}
+
+impl Target {
+    /// Whether each scenario has a server of its own, in memory, on a clock that jumps.
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self, Target::Embedded | Target::Null(_))
+    }
 }
 
 /// A host and a port.
@@ -53,6 +64,7 @@ impl fmt::Display for Target {
             Target::Embedded => f.write_str("embedded:"),
             Target::EmbeddedTcp => f.write_str("embedded+tcp:"),
             Target::Address(address) => write!(f, "mqtt://{address}"),
+            Target::Null(null) => null.fmt(f),
         }
     }
 }
@@ -65,6 +77,7 @@ impl FromStr for Target {
         match text.split_once(':') {
             Some(("embedded", "")) => Ok(Target::Embedded),
             Some(("embedded+tcp", "")) => Ok(Target::EmbeddedTcp),
+            Some(("null", kind)) => kind.parse().map(Target::Null),
             Some(("mqtt", rest)) => {
                 let authority = rest
                     .strip_prefix("//")
@@ -107,6 +120,8 @@ impl FromStr for Address {
 pub enum Connector {
     /// To a broker in this process.
     Memory(Arc<Server>),
+    /// To a server in this process that is no broker.
+    Null(Null),
     /// To an address; a broker in this process behind it ends with the connector.
     Tcp(Address, Option<Arc<Server>>),
 }
@@ -127,6 +142,7 @@ impl Connector {
                 Connector::Tcp(address, Some(Arc::new(server)))
             }
             Target::Address(address) => Connector::Tcp(address.clone(), None),
+            Target::Null(null) => Connector::Null(*null),
         })
     }
 
@@ -138,6 +154,12 @@ impl Connector {
     pub async fn connect(&self, patience: Duration) -> io::Result<BoxStream> {
         match self {
             Connector::Memory(server) => Ok(Box::new(server.connect().await?)),
+            Connector::Null(null) => {
+                let (ours, theirs) = memory::pair();
+                // Ends with its stream, or with the runtime that is the scenario's own.
+                tokio::spawn(null.serve(Box::new(theirs)));
+                Ok(Box::new(ours))
+            }
             Connector::Tcp(address, _) => {
                 let connecting = tcp::connect((address.host.as_str(), address.port));
                 match timeout(patience, connecting).await {
@@ -158,6 +180,7 @@ mod tests {
         for (text, written) in [
             ("embedded:", "embedded:"),
             ("embedded+tcp:", "embedded+tcp:"),
+            ("null:yes", "null:yes"),
             ("mqtt://localhost", "mqtt://localhost:1883"),
             ("mqtt://10.0.0.1:99/", "mqtt://10.0.0.1:99"),
             ("mqtt://[::1]:1884", "mqtt://[::1]:1884"),

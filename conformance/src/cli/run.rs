@@ -172,16 +172,16 @@ fn print(report: &Report, verbose: bool) -> Result<(), Failure> {
 }
 
 fn default_jobs(target: &Target) -> usize {
-    match target {
+    match target.is_in_memory() {
         // Each scenario keeps a processor busy; none waits.
-        Target::Embedded => std::thread::available_parallelism().map_or(2, usize::from),
-        _ => JOBS,
+        true => std::thread::available_parallelism().map_or(2, usize::from),
+        false => JOBS,
     }
 }
 
 /// Sets the names of this run apart on a broker that others use, or that kept those of another run.
 fn token(target: &Target) -> String {
-    if *target == Target::Embedded {
+    if target.is_in_memory() {
         return "run".to_owned();
     }
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());

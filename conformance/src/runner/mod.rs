@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::report::{Report, ScenarioResult};
 use crate::scenario::{Scenario, Timing};
-use crate::target::{Connector, Target, Unusable, preflight};
+use crate::target::{Capabilities, Connector, Target, Unusable, preflight};
 use crate::verdict::{Finding, Verdict};
 
 pub use perform::paused_runtime;
@@ -121,6 +121,8 @@ async fn surroundings(
     let (connector, capabilities) = match target {
         // Each scenario has a broker of its own, so the one that was looked at is not kept.
         Target::Embedded => (None, perform::look_at_embedded(client, patience).await?),
+        // No broker, so nothing to look at; scenarios are to find that out.
+        Target::Null(_) => (None, Capabilities::undeclared()),
         _ => {
             let connector = Connector::new(target).await.map_err(RunError::Trouble)?;
             let capabilities =
@@ -128,10 +130,11 @@ async fn surroundings(
             (Some(connector), capabilities)
         }
     };
-    let alone = options.jobs <= 1 || scenarios <= 1;
+    let alone = options.jobs <= 1 || scenarios <= 1 || target.is_in_memory();
     let scale = options.timeout_scale;
     let dead = false.into();
-    Ok(Arc::new(Surroundings { connector, capabilities, token, scale, alone, dead }))
+    let target = target.clone();
+    Ok(Arc::new(Surroundings { target, connector, capabilities, token, scale, alone, dead }))
 }
 
 /// A result that says the tester failed.

@@ -22,6 +22,7 @@ const SPIN_LIMIT: Duration = Duration::from_secs(60);
 /// What all scenarios of a run share.
 #[derive(Debug)]
 pub(super) struct Surroundings {
+    pub(super) target: Target,
     /// The way to the target; none if each scenario has a broker of its own.
     pub(super) connector: Option<Connector>,
     pub(super) capabilities: Capabilities,
@@ -74,7 +75,7 @@ impl Performance {
         let inner = tokio::task::spawn_blocking(move || {
             let runtime = paused_runtime()?;
             runtime.block_on(async {
-                let connector = Connector::new(&Target::Embedded).await?;
+                let connector = Connector::new(&self.surroundings.target).await?;
                 Ok::<_, std::io::Error>(self.on(connector).await)
             })
         });
@@ -230,13 +231,19 @@ fn not_alive(result: &mut ScenarioResult, stop: Stop, to_blame: bool) {
     let (Stop::Fail(mut finding) | Stop::Inconclusive(mut finding)) = stop else { return };
     finding.expected = "a target that serves a fresh client after the scenario".to_owned();
     finding.event = None;
-    if to_blame {
-        finding.requirement = result.requirements.first().copied();
-        result.verdict = Verdict::Fail;
-    } else {
-        finding.requirement = None;
-        finding.observed.push_str("; other scenarios came before or ran beside it: run it alone");
-        result.verdict = Verdict::Inconclusive;
+    match (result.verdict, to_blame) {
+        (Verdict::Fail, true) => return result.findings.push(finding),
+        (_, true) => {
+            finding.requirement = result.requirements.first().copied();
+            result.verdict = Verdict::Fail;
+        }
+        (_, false) => {
+            finding.requirement = None;
+            finding
+                .observed
+                .push_str("; other scenarios came before or ran beside it: run it alone");
+            result.verdict = Verdict::Inconclusive;
+        }
     }
     result.findings.insert(0, finding);
 }
