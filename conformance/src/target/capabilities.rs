@@ -1,0 +1,141 @@
+use std::fmt;
+
+use reference_broker::codec::{ConnAck, PropertyId, QoS, ReasonCode};
+
+/// What a target declares in its CONNACK (section 3.2.2.3); what it leaves out has the standard's
+/// default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    connack: ConnAck,
+}
+
+/// What a scenario needs of its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Messages up to this QoS.
+    QoS(QoS),
+    /// Retained messages.
+    Retain,
+    /// Filters with wildcards.
+    Wildcards,
+    /// Subscription Identifiers.
+    SubscriptionIdentifiers,
+    /// Shared Subscriptions.
+    SharedSubscriptions,
+    /// This many Topic Aliases from clients.
+    TopicAliases(u16),
+    /// No Topic Aliases from clients, or fewer than all.
+    TopicAliasLimit,
+    /// Packets of this many bytes.
+    PacketSize(u32),
+    /// A Receive Maximum between these two: few enough to be exceeded.
+    ReceiveMaximum(u16, u16),
+    /// A Session Expiry Interval of this many seconds, neither cut nor raised.
+    SessionExpiry(u32),
+}
+
+impl Capabilities {
+    /// As this CONNACK declares them.
+    pub fn of(connack: &ConnAck) -> Capabilities {
+        Capabilities { connack: connack.clone() }
+    }
+
+    /// Of a server that declares nothing: the standard's defaults.
+    pub fn undeclared() -> Capabilities {
+        Capabilities { connack: ConnAck::new(false, ReasonCode::Success) }
+    }
+
+    fn number(&self, id: PropertyId, default: u32) -> u32 {
+        self.connack.properties.number(id).unwrap_or(default)
+    }
+
+    /// How many QoS 1 and 2 messages may be unacknowledged towards the target.
+    pub fn receive_maximum(&self) -> u16 {
+        self.small(PropertyId::ReceiveMaximum, u16::MAX)
+    }
+
+    /// The highest Topic Alias it takes.
+    pub fn topic_alias_maximum(&self) -> u16 {
+        self.small(PropertyId::TopicAliasMaximum, 0)
+    }
+
+    /// The largest packet it takes, in bytes.
+    pub fn maximum_packet_size(&self) -> u32 {
+        self.number(PropertyId::MaximumPacketSize, u32::MAX)
+    }
+
+    /// Whether it declared a Maximum Packet Size.
+    pub fn limits_packet_size(&self) -> bool {
+        self.connack.properties.contains(PropertyId::MaximumPacketSize)
+    }
+
+    fn small(&self, id: PropertyId, default: u16) -> u16 {
+        u16::try_from(self.number(id, u32::from(default))).unwrap_or(default)
+    }
+
+    /// Whether the target has what is needed.
+    pub fn meet(&self, need: Need) -> bool {
+        match need {
+            Need::QoS(qos) => self.number(PropertyId::MaximumQoS, 2) >= u32::from(qos.value()),
+            Need::Retain => self.number(PropertyId::RetainAvailable, 1) == 1,
+            Need::Wildcards => self.number(PropertyId::WildcardSubscriptionAvailable, 1) == 1,
+            Need::SubscriptionIdentifiers => {
+                self.number(PropertyId::SubscriptionIdentifierAvailable, 1) == 1
+            }
+            Need::SharedSubscriptions => {
+                self.number(PropertyId::SharedSubscriptionAvailable, 1) == 1
+            }
+            Need::TopicAliases(count) => self.topic_alias_maximum() >= count,
+            Need::TopicAliasLimit => self.topic_alias_maximum() < u16::MAX,
+            Need::PacketSize(size) => self.maximum_packet_size() >= size,
+            Need::ReceiveMaximum(least, most) => (least..=most).contains(&self.receive_maximum()),
+            Need::SessionExpiry(seconds) => {
+                self.number(PropertyId::SessionExpiryInterval, seconds) == seconds
+            }
+        }
+    }
+
+    /// The declarations as names and values, for reports.
+    pub fn lines(&self) -> Vec<(String, String)> {
+        const SHOWN: [(PropertyId, u32); 7] = [
+            (PropertyId::MaximumQoS, 2),
+            (PropertyId::RetainAvailable, 1),
+            (PropertyId::ReceiveMaximum, u16::MAX as u32),
+            (PropertyId::TopicAliasMaximum, 0),
+            (PropertyId::WildcardSubscriptionAvailable, 1),
+            (PropertyId::SubscriptionIdentifierAvailable, 1),
+            (PropertyId::SharedSubscriptionAvailable, 1),
+        ];
+        let line = |id: PropertyId, value: String| (id.row().key.to_owned(), value);
+        let size = match self.limits_packet_size() {
+            true => self.maximum_packet_size().to_string(),
+            false => "none".to_owned(),
+        };
+        SHOWN
+            .iter()
+            .map(|(id, default)| line(*id, self.number(*id, *default).to_string()))
+            .chain([line(PropertyId::MaximumPacketSize, size)])
+            .collect()
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Need::QoS(qos) => write!(f, "QoS {}", qos.value()),
+            Need::Retain => f.write_str("retained messages"),
+            Need::Wildcards => f.write_str("wildcard subscriptions"),
+            Need::SubscriptionIdentifiers => f.write_str("subscription identifiers"),
+            Need::SharedSubscriptions => f.write_str("shared subscriptions"),
+            Need::TopicAliases(count) => write!(f, "a topic alias maximum of at least {count}"),
+            Need::TopicAliasLimit => f.write_str("a topic alias maximum below 65,535"),
+            Need::PacketSize(size) => write!(f, "packets of {size} bytes"),
+            Need::ReceiveMaximum(least, most) => {
+                write!(f, "a receive maximum from {least} to {most}")
+            }
+            Need::SessionExpiry(seconds) => {
+                write!(f, "a session expiry interval of {seconds} s as asked for")
+            }
+        }
+    }
+}
