@@ -76,7 +76,8 @@ async fn connack_then_close(stream: &mut BoxStream) -> std::io::Result<()> {
     if stream.read(&mut bytes).await? > 0 {
         let connack = Packet::from(ConnAck::new(false, ReasonCode::Success));
         stream.write_all(&connack.to_bytes().unwrap_or_default()).await?;
-        stream.read(&mut bytes).await?;
+        // Whatever comes next, and however much of it, is the last.
+        let _ = stream.read(&mut bytes).await?;
     }
     Ok(())
 }
