@@ -6,6 +6,7 @@
 
 mod s3_01_connect;
 mod s3_03_alias;
+mod s3_03_alias_to_client;
 mod s3_03_expiry;
 mod s3_03_overlap;
 mod s3_03_properties;
@@ -153,6 +154,7 @@ const WRITTEN: &[&[Scenario]] = &[
     s3_03_property_values::SCENARIOS,
     s3_03_expiry::SCENARIOS,
     s3_03_alias::SCENARIOS,
+    s3_03_alias_to_client::SCENARIOS,
     s3_03_overlap::SCENARIOS,
     s3_03_retain::SCENARIOS,
     s3_03_retain_handling::SCENARIOS,
