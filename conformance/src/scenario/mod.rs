@@ -13,8 +13,10 @@ mod s3_03_properties;
 mod s3_03_property_values;
 mod s3_03_publish;
 mod s3_03_retain;
+mod s3_03_retain_as_published;
 mod s3_03_retain_handling;
 mod s3_04_acknowledgements;
+mod s3_04_refusals;
 mod stage;
 mod vectors;
 
@@ -157,6 +159,8 @@ const WRITTEN: &[&[Scenario]] = &[
     s3_03_alias_to_client::SCENARIOS,
     s3_03_overlap::SCENARIOS,
     s3_03_retain::SCENARIOS,
+    s3_03_retain_as_published::SCENARIOS,
     s3_03_retain_handling::SCENARIOS,
     s3_04_acknowledgements::SCENARIOS,
+    s3_04_refusals::SCENARIOS,
 ];
