@@ -85,11 +85,22 @@ impl Probe {
     ///
     /// A failure when it does not close.
     pub async fn closes_for(&mut self, reason: ReasonCode) -> Outcome {
+        self.closes_for_either(reason, reason).await
+    }
+
+    /// As [`Probe::closes_for`], where the standard gives an error two names; the first is the
+    /// better one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::closes_for`].
+    pub async fn closes_for_either(&mut self, reason: ReasonCode, other: ReasonCode) -> Outcome {
         let expected =
             format!("the connection closed (0x{:02X} {})", reason.value(), reason.row().name);
         let End { disconnect, ending } = self.end(&expected).await?;
         match disconnect {
-            Some(packet) if packet.reason == reason || GENERAL.contains(&packet.reason) => {}
+            Some(packet) if [reason, other].contains(&packet.reason) => {}
+            Some(packet) if GENERAL.contains(&packet.reason) => {}
             Some(packet) => {
                 let expected =
                     format!("DISCONNECT 0x{:02X} ({})", reason.value(), reason.row().name);
@@ -104,6 +115,27 @@ impl Probe {
             }
         }
         Ok(())
+    }
+
+    /// Asks whether the connection is still open, where the standard lets a broker decide: true if
+    /// PINGREQ is answered, false if the broker closes instead.
+    ///
+    /// # Errors
+    ///
+    /// A failure when neither happens.
+    pub async fn is_open(&mut self) -> Outcome<bool> {
+        self.send(Packet::PingReq).await?;
+        loop {
+            match self.look(self.context.patience().close).await {
+                Seen::Packet(_, Packet::PingResp) => return Ok(true),
+                Seen::Packet(_, Packet::Disconnect(_)) => {
+                    return self.closes().await.map(|()| false);
+                }
+                Seen::Packet(index, packet) => self.unread.push_back((index, packet)),
+                Seen::Closed(..) => return Ok(false),
+                other => return Err(self.instead("PINGRESP, or the connection closed", other)),
+            }
+        }
     }
 
     /// Expects a CONNECT to be refused: a close, with or without a CONNACK that says why.

@@ -2,14 +2,25 @@
 
 use bytes::Bytes;
 use reference_broker::codec::{
-    ConnAck, Connect, Packet, PacketType, Publish, PublishAck, QoS, ReasonCode, Subscribe,
-    SubscribeAck, SubscriptionOptions, Unsubscribe,
+    ConnAck, Connect, Packet, PacketType, PropertyId, Publish, PublishAck, QoS, ReasonCode,
+    Subscribe, SubscribeAck, SubscriptionOptions, Unsubscribe,
 };
 
 use crate::trace::packet_text;
 use crate::verdict::{Outcome, Stop};
 
 use super::{Probe, called, policy_of};
+
+/// How a broker takes a message that it may refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It goes on as if nothing was wrong.
+    Taken,
+    /// It acknowledges with an error.
+    Refused,
+    /// It closes the connection.
+    Closed,
+}
 
 impl Probe {
     /// Sends a CONNECT and expects it to be accepted.
@@ -332,5 +343,66 @@ impl Probe {
                 Err(self.context.failure_now(&expected, observed))
             }
         }
+    }
+
+    /// Goes through the exchanges of all messages up to this one, and gives those before it.
+    ///
+    /// # Errors
+    ///
+    /// A failure when this one does not come.
+    pub async fn receives_until(&mut self, topic: &str, payload: &str) -> Outcome<Vec<Publish>> {
+        let expected = format!("PUBLISH \"{topic}\" payload=\"{payload}\"");
+        let mut before = Vec::new();
+        loop {
+            let publish = self.message(&expected).await?;
+            self.acknowledge(&publish).await?;
+            if *publish.topic == *topic && *publish.payload == *payload.as_bytes() {
+                return Ok(before);
+            }
+            before.push(publish);
+        }
+    }
+
+    /// Publishes a message that the standard lets a broker take, refuse or close for.
+    ///
+    /// # Errors
+    ///
+    /// A failure when none of these happens.
+    pub async fn offer(&mut self, publish: Publish) -> Outcome<Answer> {
+        let (qos, id) = (publish.qos, publish.packet_id);
+        self.send(publish).await?;
+        if !self.is_open().await? {
+            return Ok(Answer::Closed);
+        }
+        let ack = match qos {
+            QoS::AtMostOnce => return Ok(Answer::Taken),
+            QoS::AtLeastOnce => self.step(PacketType::PubAck, id).await?,
+            QoS::ExactlyOnce => self.step(PacketType::PubRec, id).await?,
+        };
+        if ack.reason.is_error() {
+            return Ok(Answer::Refused);
+        }
+        if qos == QoS::ExactlyOnce {
+            self.release(id).await?;
+        }
+        Ok(Answer::Taken)
+    }
+
+    /// Subscribes under a Subscription Identifier and expects just this QoS to be granted.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::subscribe`].
+    pub async fn subscribe_identified(
+        &mut self,
+        filter: &str,
+        options: SubscriptionOptions,
+        identifier: u32,
+    ) -> Outcome {
+        let mut request = Subscribe::new(self.packet_id(), filter, options.maximum_qos);
+        request.subscriptions.clear();
+        request.properties.push(PropertyId::SubscriptionIdentifier, identifier);
+        let suback = self.request(request.and(filter, options)).await?;
+        self.granted(&suback, &[options.maximum_qos])
     }
 }

@@ -25,6 +25,7 @@ use crate::verdict::{Outcome, Stop};
 
 pub(crate) use context::Context;
 pub use context::Patience;
+pub use exchange::Answer;
 
 /// The largest packet a probe takes, in bytes.
 const PACKET_LIMIT: u32 = 64 * 1024 * 1024;

@@ -5,6 +5,18 @@
 //! PINGREQ and PINGRESP), never by a pause.
 
 mod s3_01_connect;
+mod s3_03_alias;
+mod s3_03_alias_to_client;
+mod s3_03_expiry;
+mod s3_03_overlap;
+mod s3_03_properties;
+mod s3_03_property_values;
+mod s3_03_publish;
+mod s3_03_retain;
+mod s3_03_retain_as_published;
+mod s3_03_retain_handling;
+mod s3_04_acknowledgements;
+mod s3_04_refusals;
 mod stage;
 mod vectors;
 
@@ -144,4 +156,18 @@ fn section_order(section: &str) -> Vec<u32> {
 }
 
 /// The scenarios of each file.
-const WRITTEN: &[&[Scenario]] = &[s3_01_connect::SCENARIOS];
+const WRITTEN: &[&[Scenario]] = &[
+    s3_01_connect::SCENARIOS,
+    s3_03_publish::SCENARIOS,
+    s3_03_properties::SCENARIOS,
+    s3_03_property_values::SCENARIOS,
+    s3_03_expiry::SCENARIOS,
+    s3_03_alias::SCENARIOS,
+    s3_03_alias_to_client::SCENARIOS,
+    s3_03_overlap::SCENARIOS,
+    s3_03_retain::SCENARIOS,
+    s3_03_retain_as_published::SCENARIOS,
+    s3_03_retain_handling::SCENARIOS,
+    s3_04_acknowledgements::SCENARIOS,
+    s3_04_refusals::SCENARIOS,
+];

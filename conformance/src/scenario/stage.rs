@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use reference_broker::codec::{Connect, Packet, QoS};
+use reference_broker::codec::{Connect, Packet, Properties, PropertyId, QoS};
 use tokio::time::sleep;
 
 use crate::probe::{Context, Probe};
@@ -115,7 +115,8 @@ impl Stage {
     ///
     /// # Errors
     ///
-    /// A failure when it is not accepted.
+    /// A failure when it is not accepted, not applicable when its session is kept for less time than
+    /// it asks for.
     pub async fn connected_with(
         &mut self,
         name: &str,
@@ -123,8 +124,16 @@ impl Stage {
     ) -> Outcome<Probe> {
         let mut probe = self.open(name).await?;
         let connect = change(probe.connect_packet().keep_alive(KEEP_ALIVE));
-        probe.connect(connect).await?;
-        Ok(probe)
+        let expiry = |properties: &Properties| properties.number(PropertyId::SessionExpiryInterval);
+        let asked = expiry(&connect.properties).unwrap_or(0);
+        let connack = probe.connect(connect).await?;
+        match expiry(&connack.properties) {
+            // Section 3.2.2.3.2 lets a server cut it.
+            Some(granted) if granted < asked => self.not_applicable(format!(
+                "the target keeps sessions for {granted} s, {asked} s are needed"
+            )),
+            _ => Ok(probe),
+        }
     }
 
     /// Connects a client whose session outlives its connections by `seconds`.
