@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::codec::{ConnAck, Connect, Disconnect, Packet, PropertyId, ReasonCode, Text};
+use crate::codec::{ConnAck, Connect, Disconnect, PropertyId, ReasonCode, Text};
 use crate::topic::TopicName;
 
 use super::connection::State;
@@ -11,6 +11,11 @@ use super::{Broker, ConnectionId, Timer};
 impl Broker {
     /// Accepts a CONNECT, or refuses it (section 3.1.4).
     pub(super) fn connect(&mut self, id: ConnectionId, mut connect: Connect) {
+        if let Some(connection) = self.connections.get_mut(&id)
+            && let Some(limit) = connect.properties.number(PropertyId::MaximumPacketSize)
+        {
+            connection.packet_limit = limit; // A refusal is held to it too: MQTT-3.1.2-24
+        }
         let will = match self.check_connect(&mut connect) {
             Ok(will) => will,
             Err((reason, why)) => return self.refuse_connect(id, reason, why),
@@ -20,12 +25,14 @@ impl Broker {
             true => self.assign_id(), // MQTT-3.1.3-6
             false => connect.client_id.clone(),
         };
-        self.take_over(&client, connect.clean_start);
-        let session_present = self.open_session(id, &client, &connect, will);
-        self.send_connack(id, session_present, assigned.then_some(&client));
-        if session_present {
-            self.resume_outbound(&client);
+        let mut connack = self.connack(assigned.then_some(&client));
+        if !self.can_send(id, &connack.clone().into()) {
+            return self.close(id); // Before it could disturb a session or leave a Will.
         }
+        self.take_over(&client, connect.clean_start);
+        connack.session_present = self.open_session(id, &client, &connect, will);
+        self.send(id, connack.into()); // MQTT-3.2.0-1
+        self.resume_outbound(&client);
     }
 
     /// Checks beyond what the packet's bytes show; gives the Will as it is to be kept.
@@ -98,7 +105,6 @@ impl Broker {
             connection.state = State::Connected(client.clone());
             connection.keep_alive = connect.keep_alive;
             connection.requested_expiry = expiry;
-            connection.packet_limit = number(PropertyId::MaximumPacketSize);
             connection.quota = window.min(self.config.send_window); // MQTT-4.9.0-1
             let deadline = connection.keep_alive_deadline();
             self.set_timer(id, deadline.map(|deadline| (deadline, Timer::KeepAlive(id)))); // U-3.1.4-6
@@ -106,15 +112,16 @@ impl Broker {
         found
     }
 
-    fn send_connack(&mut self, id: ConnectionId, session_present: bool, assigned: Option<&Text>) {
-        let mut connack = ConnAck::new(session_present, ReasonCode::Success) // MQTT-3.1.4-5
+    /// The CONNACK that accepts, for a client whose identifier was assigned or is its own.
+    fn connack(&self, assigned: Option<&Text>) -> ConnAck {
+        let connack = ConnAck::new(false, ReasonCode::Success) // MQTT-3.1.4-5
             .with(PropertyId::ReceiveMaximum, u32::from(self.config.receive_maximum))
             .with(PropertyId::MaximumPacketSize, self.config.maximum_packet_size)
             .with(PropertyId::TopicAliasMaximum, u32::from(self.config.topic_alias_maximum));
-        if let Some(client) = assigned {
-            connack = connack.with(PropertyId::AssignedClientIdentifier, client.clone()); // MQTT-3.1.3-7
+        match assigned {
+            Some(client) => connack.with(PropertyId::AssignedClientIdentifier, client.clone()), // MQTT-3.1.3-7
+            None => connack,
         }
-        self.send(id, Packet::ConnAck(connack)); // MQTT-3.2.0-1
     }
 
     /// Ends a session for good: its subscriptions, its messages, its Will if that still waits.

@@ -43,7 +43,7 @@ impl Delivery {
         self.identifiers.extend(other.identifiers); // MQTT-3.3.4-4, U-3.3.4-3
     }
 
-    fn to_publish(&self, now: Moment, packet_id: u16, dup: bool) -> Publish {
+    fn to_packet(&self, now: Moment, packet_id: u16, dup: bool) -> Packet {
         let message = &self.message;
         let mut publish =
             Publish::new(message.topic.as_str(), message.payload.clone()).qos(self.qos, packet_id);
@@ -56,7 +56,7 @@ impl Delivery {
         for identifier in &self.identifiers {
             publish.properties.push(PropertyId::SubscriptionIdentifier, *identifier);
         }
-        publish
+        publish.into()
     }
 }
 
@@ -113,14 +113,14 @@ impl Outbound {
         ids(true).collect() // MQTT-4.3.3-5
     }
 
-    /// The next PUBLISH at QoS 1 or 2 to be sent, under `limit` bytes: first what is to be repeated,
+    /// The next PUBLISH at QoS 1 or 2 to be sent over a connection: first what is to be repeated,
     /// then what waits.
-    fn next(&mut self, now: Moment, limit: Option<u32>) -> Option<Publish> {
+    fn next(&mut self, now: Moment, connection: &Connection) -> Option<Packet> {
         while let Some(id) = self.resend.pop_front() {
             let Some(exchange) = self.in_flight.get_mut(&id) else { continue };
             let Stage::Published(delivery) = &exchange.stage else { continue };
-            let publish = delivery.to_publish(now, id, true); // MQTT-3.3.1-1
-            if fits(&publish, limit) {
+            let publish = delivery.to_packet(now, id, true); // MQTT-3.3.1-1
+            if connection.takes(&publish) {
                 exchange.counted = true; // MQTT-4.9.0-2
                 return Some(publish);
             }
@@ -132,8 +132,8 @@ impl Outbound {
             if delivery.message.is_expired(now) {
                 continue; // MQTT-3.3.2-5
             }
-            let publish = delivery.to_publish(now, id, false); // MQTT-4.3.2-2, MQTT-4.3.3-2
-            if !fits(&publish, limit) {
+            let publish = delivery.to_packet(now, id, false); // MQTT-4.3.2-2, MQTT-4.3.3-2
+            if !connection.takes(&publish) {
                 continue; // MQTT-3.1.2-25
             }
             self.last_id = id;
@@ -166,29 +166,20 @@ impl Outbound {
     }
 }
 
-fn fits(publish: &Publish, limit: Option<u32>) -> bool {
-    let size =
-        |publish: &Publish| Packet::from(publish.clone()).encoded_len().unwrap_or(usize::MAX);
-    limit.is_none_or(|limit| size(publish) <= limit as usize) // MQTT-3.1.2-24
-}
-
 impl Broker {
     /// Gives a message to a session: sends it, or keeps it.
     pub(super) fn deliver(&mut self, client: &Text, delivery: Delivery) {
         let now = self.now;
-        let Some(session) = self.sessions.get_mut(client) else { return };
         if delivery.qos == QoS::AtMostOnce {
             // Kept for nobody: a message at QoS 0 is for those who are there (U-4.1-7).
-            if let Some(id) = session.connection {
-                let limit =
-                    self.connections.get(&id).and_then(|connection| connection.packet_limit);
-                let publish = delivery.to_publish(now, 0, false); // MQTT-4.3.1-1
-                if fits(&publish, limit) {
-                    self.outputs.push_back(Output::Send(id, publish.into()));
-                }
+            let Some((id, _, connection)) = self.online(client) else { return };
+            let publish = delivery.to_packet(now, 0, false); // MQTT-4.3.1-1
+            if connection.takes(&publish) {
+                self.outputs.push_back(Output::Send(id, publish)); // MQTT-3.1.2-25
             }
             return;
         }
+        let Some(session) = self.sessions.get_mut(client) else { return };
         if session.outbound.waiting.len() < self.config.queue_limit {
             session.outbound.waiting.push_back(delivery); // U-4.1-6
         }
@@ -201,10 +192,10 @@ impl Broker {
         let Some((id, session, connection)) = self.online(client) else { return };
         let mut publishes = Vec::new();
         while connection.quota > 0 {
-            let next = session.outbound.next(now, connection.packet_limit);
+            let next = session.outbound.next(now, connection);
             let Some(publish) = next else { break };
             connection.quota -= 1; // MQTT-4.9.0-2
-            publishes.push(Output::Send(id, publish.into()));
+            publishes.push(Output::Send(id, publish));
         }
         self.outputs.extend(publishes);
     }
