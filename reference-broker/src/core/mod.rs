@@ -14,6 +14,7 @@ mod config;
 mod connect;
 mod connection;
 mod outbound;
+mod packet_id;
 mod publish;
 mod route;
 mod session;

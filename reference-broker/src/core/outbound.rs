@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::codec::{Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, Text};
 
 use super::connection::Connection;
+use super::packet_id::PacketIds;
 use super::route::{Message, Subscriber};
 use super::session::Session;
 use super::{Broker, ConnectionId, Moment, Output};
@@ -69,7 +70,7 @@ pub(super) struct Outbound {
     in_flight: BTreeMap<u16, InFlight>,
     /// Packet Identifiers to be sent again on this connection, in the order of their first time.
     resend: VecDeque<u16>,
-    last_id: u16,
+    ids: PacketIds,
     sent: u64,
 }
 
@@ -91,12 +92,6 @@ enum Stage {
 }
 
 impl Outbound {
-    /// A Packet Identifier that is not in use.
-    fn free_id(&self) -> Option<u16> {
-        let following = self.last_id.saturating_add(1)..=u16::MAX;
-        following.chain(1..=self.last_id).find(|id| !self.in_flight.contains_key(id)) // MQTT-2.2.1-4
-    }
-
     /// Begins anew on another connection: gives the PUBREL packets to be repeated, and notes the
     /// PUBLISH packets to be.
     fn resume(&mut self) -> Vec<u16> {
@@ -124,19 +119,21 @@ impl Outbound {
                 exchange.counted = true; // MQTT-4.9.0-2
                 return Some(publish);
             }
-            self.in_flight.remove(&id); // MQTT-3.1.2-25
+            self.finish(id); // MQTT-3.1.2-25
         }
-        while !self.waiting.is_empty() {
-            let id = self.free_id()?;
-            let delivery = self.waiting.pop_front()?;
+        while let Some(delivery) = self.waiting.pop_front() {
             if delivery.message.is_expired(now) {
                 continue; // MQTT-3.3.2-5
             }
+            let Some(id) = self.ids.take() else {
+                self.waiting.push_front(delivery);
+                return None;
+            };
             let publish = delivery.to_packet(now, id, false); // MQTT-4.3.2-2, MQTT-4.3.3-2
             if !connection.takes(&publish) {
+                self.ids.put_back(id);
                 continue; // MQTT-3.1.2-25
             }
-            self.last_id = id;
             self.sent += 1;
             let stage = Stage::Published(delivery);
             self.in_flight.insert(id, InFlight { stage, order: self.sent, counted: true });
@@ -162,7 +159,9 @@ impl Outbound {
 
     /// Ends an exchange. Says whether that gives back quota.
     fn finish(&mut self, id: u16) -> bool {
-        self.in_flight.remove(&id).is_some_and(|exchange| exchange.counted)
+        let Some(exchange) = self.in_flight.remove(&id) else { return false };
+        self.ids.put_back(id); // U-4.3.3-1
+        exchange.counted
     }
 }
 
