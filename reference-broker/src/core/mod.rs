@@ -6,7 +6,7 @@
 //!
 //! A file a concern: `connect` (CONNECT, takeover), `close` (every way a connection ends),
 //! `publish` (from clients), `route` (to subscribers), `outbound` (delivery to one client),
-//! `subscribe`, `will`, `timer`. What a session remembers is in `session`, what a connection knows
+//! `subscribe`, `retained`, `will`, `timer`. What a session remembers is in `session`, what a connection knows
 //! in `connection`.
 
 mod close;
@@ -16,6 +16,7 @@ mod connection;
 mod outbound;
 mod packet_id;
 mod publish;
+mod retained;
 mod route;
 mod session;
 mod subscribe;
@@ -184,6 +185,7 @@ impl Broker {
     fn run_timers(&mut self) {
         while let Some((due, timer)) = self.timers.pop_due(self.now) {
             match timer {
+                Timer::Retained(topic) => self.retained_due(&topic, due),
                 Timer::Connect(id) => self.connect_timed_out(id),
                 Timer::KeepAlive(id) => self.check_keep_alive(id),
                 Timer::Will(client) => self.will_due(&client, due),

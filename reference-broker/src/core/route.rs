@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -56,12 +57,16 @@ impl Message {
         self
     }
 
+    /// When its lifetime ends.
+    pub(super) fn expires_at(&self) -> Option<Moment> {
+        // Whoever is there at once gets the message, however short its lifetime.
+        let lifetime = Duration::from_secs(u64::from(self.expiry?)).max(Duration::from_millis(1));
+        Some(self.received.after(lifetime))
+    }
+
     /// Whether its lifetime has passed.
     pub(super) fn is_expired(&self, now: Moment) -> bool {
-        let waited = now.0.saturating_sub(self.received.0);
-        let over = |expiry| waited >= u64::from(expiry) * 1000;
-        // Whoever is there at once gets the message, however short its lifetime.
-        self.expiry.is_some_and(over) && waited > 0 // MQTT-3.3.2-5
+        self.expires_at().is_some_and(|end| end <= now) // MQTT-3.3.2-5
     }
 
     /// What is left of its lifetime, in seconds.
@@ -147,11 +152,7 @@ impl Broker {
     /// Says whether there was one.
     pub(super) fn publish_message(&mut self, message: Arc<Message>) -> bool {
         if message.retain {
-            if message.payload.is_empty() {
-                self.retained.remove(&message.topic); // MQTT-3.3.1-6, MQTT-3.3.1-7
-            } else {
-                self.retained.insert(&message.topic, Arc::clone(&message)); // MQTT-3.3.1-5
-            }
+            self.retain(&message); // MQTT-3.3.1-8
         }
         let mut matched = false;
         for (client, delivery) in self.individual_deliveries(&message) {

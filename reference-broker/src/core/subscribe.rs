@@ -1,14 +1,11 @@
 //! SUBSCRIBE and UNSUBSCRIBE (sections 3.8 and 3.10).
 
-use std::sync::Arc;
-
 use crate::codec::{
     Packet, PropertyId, QoS, ReasonCode, RetainHandling, Subscribe, SubscribeAck, Subscription,
     Text, Unsubscribe,
 };
 use crate::topic::SubscriptionFilter;
 
-use super::outbound::Delivery;
 use super::route::Subscriber;
 use super::{Broker, ConnectionId};
 
@@ -92,26 +89,6 @@ impl Broker {
             false => {
                 self.subscriptions.remove(filter.filter(), client); // MQTT-3.10.4-2
             }
-        }
-    }
-
-    fn deliver_retained(
-        &mut self,
-        client: &Text,
-        filter: &SubscriptionFilter,
-        subscriber: Subscriber,
-    ) {
-        let own = |publisher: &Text| subscriber.options.no_local && publisher == client;
-        let messages: Vec<_> = self
-            .retained
-            .matching(filter.filter())
-            .map(|(_, message)| message)
-            .filter(|message| !message.is_expired(self.now)) // U-3.3.1.3-4
-            .filter(|message| !own(&message.publisher)) // MQTT-3.8.3-3
-            .map(Arc::clone)
-            .collect();
-        for message in messages {
-            self.deliver(client, Delivery::retained(message, subscriber)); // MQTT-3.3.1-9
         }
     }
 }
