@@ -66,6 +66,8 @@ impl Delivery {
 pub(super) struct Outbound {
     /// Not sent yet, oldest first.
     waiting: VecDeque<Delivery>,
+    /// None of those expires before this moment.
+    next_expiry: Option<Moment>,
     /// Sent and not fully acknowledged, by Packet Identifier.
     in_flight: BTreeMap<u16, InFlight>,
     /// Packet Identifiers to be sent again on this connection, in the order of their first time.
@@ -92,6 +94,22 @@ enum Stage {
 }
 
 impl Outbound {
+    fn push(&mut self, delivery: Delivery) {
+        let ends = [self.next_expiry, delivery.message.expires_at()];
+        self.next_expiry = ends.into_iter().flatten().min();
+        self.waiting.push_back(delivery);
+    }
+
+    /// Holds what waits to its limit: what has expired makes room before the newest has to go.
+    fn trim(&mut self, now: Moment, limit: usize) {
+        if self.waiting.len() > limit && self.next_expiry.is_some_and(|end| end <= now) {
+            self.waiting.retain(|delivery| !delivery.message.is_expired(now)); // MQTT-3.3.2-5
+            let ends = self.waiting.iter().filter_map(|delivery| delivery.message.expires_at());
+            self.next_expiry = ends.min();
+        }
+        self.waiting.truncate(limit);
+    }
+
     /// Begins anew on another connection: gives the PUBREL packets to be repeated, and notes the
     /// PUBLISH packets to be.
     fn resume(&mut self) -> Vec<u16> {
@@ -179,10 +197,11 @@ impl Broker {
             return;
         }
         let Some(session) = self.sessions.get_mut(client) else { return };
-        if session.outbound.waiting.len() < self.config.queue_limit {
-            session.outbound.waiting.push_back(delivery); // U-4.1-6
-        }
+        session.outbound.push(delivery); // U-4.1-6
         self.send_waiting(client);
+        if let Some(session) = self.sessions.get_mut(client) {
+            session.outbound.trim(now, self.config.queue_limit);
+        }
     }
 
     /// Sends as much of what waits as the quota allows.
