@@ -10,13 +10,13 @@ use super::{Broker, ConnectionId, Timer};
 
 impl Broker {
     /// Accepts a CONNECT, or refuses it (section 3.1.4).
-    pub(super) fn connect(&mut self, id: ConnectionId, mut connect: Connect) {
+    pub(super) fn connect(&mut self, id: ConnectionId, connect: Connect) {
         if let Some(connection) = self.connections.get_mut(&id)
             && let Some(limit) = connect.properties.number(PropertyId::MaximumPacketSize)
         {
             connection.packet_limit = limit; // A refusal is held to it too: MQTT-3.1.2-24
         }
-        let will = match self.check_connect(&mut connect) {
+        let will = match self.check_connect(&connect) {
             Ok(will) => will,
             Err((reason, why)) => return self.refuse_connect(id, reason, why),
         };
@@ -38,13 +38,13 @@ impl Broker {
     /// Checks beyond what the packet's bytes show; gives the Will as it is to be kept.
     fn check_connect(
         &self,
-        connect: &mut Connect,
+        connect: &Connect,
     ) -> Result<Option<StoredWill>, (ReasonCode, &'static str)> {
         if connect.properties.contains(PropertyId::AuthenticationMethod) {
             let reason = ReasonCode::BadAuthenticationMethod;
             return Err((reason, "no authentication method is supported")); // MQTT-4.12.0-1
         }
-        let Some(will) = connect.will.take() else { return Ok(None) };
+        let Some(will) = &connect.will else { return Ok(None) };
         let refused = (ReasonCode::TopicNameInvalid, "will topic not accepted"); // U-3.2.2.2-13
         match TopicName::parse(&will.topic) {
             Ok(topic) if !topic.starts_with_dollar() => Ok(Some(StoredWill::new(topic, will))),
@@ -66,7 +66,7 @@ impl Broker {
     fn take_over(&mut self, client: &Text, clean_start: bool) {
         let Some(session) = self.sessions.get(client) else { return };
         let resumes = !clean_start && session.expiry > 0;
-        if resumes && session.will.as_ref().is_some_and(|will| will.delay() > 0) {
+        if resumes && session.will.as_ref().is_some_and(StoredWill::is_delayed) {
             self.take_will(client); // MQTT-3.1.3-9
         }
         if let Some(old) = self.sessions.get(client).and_then(|session| session.connection) {

@@ -115,7 +115,7 @@ impl Broker {
             return ReasonCode::TopicNameInvalid; // U-4.7.2-1
         }
         let message =
-            Message::new(topic, publish.qos, publish.retain, publish.payload, &publish.properties)
+            Message::new(topic, publish.qos, publish.retain, &publish.payload, &publish.properties)
                 .from(client.clone(), self.now);
         match self.publish_message(Arc::new(message)) {
             true => ReasonCode::Success,                // U-3.4.2.1-2

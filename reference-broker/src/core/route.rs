@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::codec::{Properties, PropertyId, QoS, SubscriptionOptions, Text};
+use crate::codec::{Properties, Property, PropertyId, QoS, SubscriptionOptions, Text, Value};
 use crate::topic::{FilterTree, SubscriptionFilter, TopicName};
 
 use super::outbound::Delivery;
@@ -31,7 +31,7 @@ impl Message {
         topic: TopicName,
         qos: QoS,
         retain: bool,
-        payload: Bytes,
+        payload: &Bytes,
         properties: &Properties,
     ) -> Message {
         let expiry = properties.number(PropertyId::MessageExpiryInterval);
@@ -45,7 +45,14 @@ impl Message {
                     | PropertyId::UserProperty // MQTT-3.3.2-17, MQTT-3.3.2-18
             )
         });
-        let properties = properties.cloned().collect();
+        let properties = properties.map(|Property { id, value }| {
+            let value = match value {
+                Value::Binary(bytes) => Value::Binary(own(bytes)),
+                value => value.clone(),
+            };
+            Property { id: *id, value }
+        });
+        let (properties, payload) = (properties.collect(), own(payload));
         let (received, publisher) = (Moment::default(), Text::default());
         Message { topic, qos, retain, payload, properties, expiry, received, publisher }
     }
@@ -74,6 +81,12 @@ impl Message {
         let waited = u32::try_from(now.seconds_since(self.received)).unwrap_or(u32::MAX);
         self.expiry.map(|expiry| expiry.saturating_sub(waited)) // MQTT-3.3.2-6
     }
+}
+
+/// The bytes in memory of their own. As they come they are part of the buffer they were read into,
+/// and a message may be kept for long where that buffer should not.
+fn own(bytes: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(bytes)
 }
 
 /// A subscription as the trees keep it.

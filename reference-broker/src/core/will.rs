@@ -10,20 +10,23 @@ use super::{Broker, Moment, Timer};
 /// A Will as the session keeps it until it is published or deleted (section 3.1.2.5).
 #[derive(Debug)]
 pub(super) struct StoredWill {
-    topic: TopicName,
-    will: Will,
+    message: Message,
+    /// Will Delay Interval, in seconds.
+    delay: u32,
     /// When it is published, once its connection is gone.
     due: Option<Moment>,
 }
 
 impl StoredWill {
-    pub(super) fn new(topic: TopicName, will: Will) -> StoredWill {
-        StoredWill { topic, will, due: None }
+    pub(super) fn new(topic: TopicName, will: &Will) -> StoredWill {
+        let delay = will.properties.number(PropertyId::WillDelayInterval).unwrap_or(0); // U-3.1.3.2.2-2
+        let message = Message::new(topic, will.qos, will.retain, &will.payload, &will.properties);
+        StoredWill { message, delay, due: None }
     }
 
-    /// Will Delay Interval, in seconds.
-    pub(super) fn delay(&self) -> u32 {
-        self.will.properties.number(PropertyId::WillDelayInterval).unwrap_or(0) // U-3.1.3.2.2-2
+    /// Whether its publication waits when the connection has ended.
+    pub(super) fn is_delayed(&self) -> bool {
+        self.delay > 0
     }
 }
 
@@ -33,7 +36,7 @@ impl Broker {
         let now = self.now;
         let will = self.sessions.get_mut(client).and_then(|session| session.will.as_mut());
         let Some(will) = will else { return };
-        match will.delay() {
+        match will.delay {
             0 => self.publish_will(client), // U-3.1.3.2.2-2
             seconds => {
                 let due = now.after(Duration::from_secs(u64::from(seconds)));
@@ -52,9 +55,8 @@ impl Broker {
 
     /// Publishes the Will of a session, if it has one, and forgets it.
     pub(super) fn publish_will(&mut self, client: &Text) {
-        let Some(StoredWill { topic, will, .. }) = self.take_will(client) else { return }; // MQTT-3.1.2-10
-        let message = Message::new(topic, will.qos, will.retain, will.payload, &will.properties)
-            .from(client.clone(), self.now); // U-3.1.3.2.4-2
+        let Some(StoredWill { message, .. }) = self.take_will(client) else { return }; // MQTT-3.1.2-10
+        let message = message.from(client.clone(), self.now); // U-3.1.3.2.4-2
         self.publish_message(Arc::new(message));
     }
 
