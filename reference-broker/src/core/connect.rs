@@ -124,15 +124,22 @@ impl Broker {
         }
     }
 
-    /// Ends a session for good: its subscriptions, its messages, its Will if that still waits.
+    /// Ends a session for good: its subscriptions, its messages. Its Will is published now at the
+    /// latest, and what it had of a Shared Subscription goes to the other members.
     pub(super) fn end_session(&mut self, client: &Text) {
-        self.publish_will(client); // U-3.1.3.2.2-3
+        let will = self.take_will(client);
         let Some(session) = self.sessions.remove(client) else { return };
         for filter in session.subscriptions.values() {
             self.drop_subscription(client, filter); // U-3.8.4-8
         }
         if let Some(due) = session.expires_at {
             self.timers.remove(due, Timer::Session(client.clone()));
+        }
+        for (share, message) in session.outbound.into_shared() {
+            self.deliver_shared(&share, message); // U-4.8.2-9
+        }
+        if let Some(will) = will {
+            self.publish_will(client, will); // U-3.1.3.2.2-3
         }
     }
 

@@ -18,6 +18,8 @@ pub(super) struct Delivery {
     qos: QoS,
     retain: bool,
     identifiers: Vec<u32>,
+    /// The full text of the Shared Subscription that brought it.
+    share: Option<Text>,
 }
 
 impl Delivery {
@@ -29,12 +31,18 @@ impl Delivery {
             retain: message.retain && options.retain_as_published, // MQTT-3.3.1-12, MQTT-3.3.1-13
             identifiers: subscriber.identifier.into_iter().collect(), // MQTT-3.3.4-3
             message,
+            share: None,
         }
     }
 
     /// The message as a new subscription brings it from the retained ones.
     pub(super) fn retained(message: Arc<Message>, subscriber: Subscriber) -> Delivery {
         Delivery { retain: true, ..Delivery::new(message, subscriber) } // U-3.3.1.3-2
+    }
+
+    /// Notes that it comes by a Shared Subscription.
+    pub(super) fn shared(self, share: Text) -> Delivery {
+        Delivery { share: Some(share), ..self }
     }
 
     /// Makes one copy of two for the same client.
@@ -158,6 +166,19 @@ impl Outbound {
             return Some(publish);
         }
         None
+    }
+
+    /// What another member of a Shared Subscription may have in this client's place, in order: all
+    /// but messages at QoS 2 that are on their way.
+    pub(super) fn into_shared(self) -> impl Iterator<Item = (Text, Arc<Message>)> {
+        let mut sent: Vec<_> = self.in_flight.into_values().collect();
+        sent.sort_unstable_by_key(|exchange| exchange.order);
+        let sent = sent.into_iter().filter_map(|exchange| match exchange.stage {
+            Stage::Published(delivery) if delivery.qos < QoS::ExactlyOnce => Some(delivery),
+            _ => None, // MQTT-4.8.2-5
+        });
+        let open = sent.chain(self.waiting);
+        open.filter_map(|delivery| Some((delivery.share?, delivery.message)))
     }
 
     /// The QoS of an exchange whose PUBLISH waits for its first acknowledgement.

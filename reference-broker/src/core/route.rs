@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -130,25 +131,25 @@ impl Groups {
         }
     }
 
-    /// One member of each group that the topic concerns.
+    /// The groups that the topic concerns, by the full text of their filters.
+    fn concerned(&self, topic: &TopicName) -> Vec<Text> {
+        self.filters.matches(topic).map(|(text, ())| text.clone()).collect() // U-4.8.2-3
+    }
+
+    /// The member of a group whose turn it is, connected ones first.
     fn choose(
         &mut self,
-        topic: &TopicName,
+        share: &Text,
         is_connected: impl Fn(&Text) -> bool,
-    ) -> Vec<(Text, Subscriber)> {
-        let texts: Vec<Text> = self.filters.matches(topic).map(|(text, ())| text.clone()).collect();
-        let groups = texts.iter().filter_map(|text| {
-            let group = self.groups.get_mut(text)?;
-            group.next(&is_connected)
-        });
-        groups.collect() // U-4.8.2-1, U-4.8.2-3
+    ) -> Option<(Text, Subscriber)> {
+        self.groups.get_mut(share)?.next(is_connected)
     }
 }
 
 impl Group {
     /// The member after the last one served, connected ones first.
     fn next(&mut self, is_connected: impl Fn(&Text) -> bool) -> Option<(Text, Subscriber)> {
-        let after = self.members.iter().filter(|(client, _)| **client > self.last);
+        let after = self.members.range((Bound::Excluded(&self.last), Bound::Unbounded));
         let mut turn = after.chain(self.members.iter());
         let (client, member) = turn
             .clone()
@@ -172,15 +173,23 @@ impl Broker {
             matched = true;
             self.deliver(&client, delivery); // MQTT-4.5.0-1
         }
+        for share in self.groups.concerned(&message.topic) {
+            matched |= self.deliver_shared(&share, Arc::clone(&message));
+        }
+        matched
+    }
+
+    /// Hands the message to one member of a Shared Subscription. Says whether there was one.
+    pub(super) fn deliver_shared(&mut self, share: &Text, message: Arc<Message>) -> bool {
         let sessions = &self.sessions;
         let is_connected = |client: &Text| {
             sessions.get(client).is_some_and(|session| session.connection.is_some())
         };
-        for (client, subscriber) in self.groups.choose(&message.topic, is_connected) {
-            matched = true;
-            self.deliver(&client, Delivery::new(Arc::clone(&message), subscriber)); // MQTT-4.8.2-3
-        }
-        matched
+        let chosen = self.groups.choose(share, is_connected); // U-4.8.2-1
+        let Some((client, member)) = chosen else { return false };
+        let delivery = Delivery::new(message, member).shared(share.clone());
+        self.deliver(&client, delivery); // MQTT-4.8.2-3
+        true
     }
 
     /// One copy for each client with a matching subscription of its own, at the highest QoS of

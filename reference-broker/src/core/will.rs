@@ -37,7 +37,7 @@ impl Broker {
         let will = self.sessions.get_mut(client).and_then(|session| session.will.as_mut());
         let Some(will) = will else { return };
         match will.delay {
-            0 => self.publish_will(client), // U-3.1.3.2.2-2
+            0 => self.take_and_publish_will(client), // U-3.1.3.2.2-2
             seconds => {
                 let due = now.after(Duration::from_secs(u64::from(seconds)));
                 will.due = Some(due);
@@ -49,14 +49,19 @@ impl Broker {
     pub(super) fn will_due(&mut self, client: &Text, due: Moment) {
         let will = self.sessions.get(client).and_then(|session| session.will.as_ref());
         if will.is_some_and(|will| will.due == Some(due)) {
-            self.publish_will(client);
+            self.take_and_publish_will(client);
         }
     }
 
-    /// Publishes the Will of a session, if it has one, and forgets it.
-    pub(super) fn publish_will(&mut self, client: &Text) {
-        let Some(StoredWill { message, .. }) = self.take_will(client) else { return }; // MQTT-3.1.2-10
-        let message = message.from(client.clone(), self.now); // U-3.1.3.2.4-2
+    fn take_and_publish_will(&mut self, client: &Text) {
+        if let Some(will) = self.take_will(client) {
+            self.publish_will(client, will); // MQTT-3.1.2-10
+        }
+    }
+
+    /// Publishes a Will that its session no longer has.
+    pub(super) fn publish_will(&mut self, client: &Text, will: StoredWill) {
+        let message = will.message.from(client.clone(), self.now); // U-3.1.3.2.4-2
         self.publish_message(Arc::new(message));
     }
 
