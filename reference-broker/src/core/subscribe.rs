@@ -11,6 +11,9 @@ use super::{Broker, ConnectionId};
 
 impl Broker {
     pub(super) fn subscribe(&mut self, id: ConnectionId, client: &Text, subscribe: &Subscribe) {
+        if !self.can_answer(id, subscribe.subscriptions.len()) {
+            return self.refuse(id, ReasonCode::PacketTooLarge, "SUBACK too large for the client");
+        }
         let identifier = subscribe.properties.number(PropertyId::SubscriptionIdentifier);
         let mut reasons = Vec::with_capacity(subscribe.subscriptions.len());
         let mut retained = Vec::new();
@@ -48,6 +51,13 @@ impl Broker {
         client: &Text,
         unsubscribe: &Unsubscribe,
     ) {
+        if !self.can_answer(id, unsubscribe.filters.len()) {
+            return self.refuse(
+                id,
+                ReasonCode::PacketTooLarge,
+                "UNSUBACK too large for the client",
+            );
+        }
         let reasons = unsubscribe.filters.iter().map(|filter| {
             let session = self.sessions.get_mut(client);
             match session.and_then(|session| session.subscriptions.remove(filter)) {
@@ -60,6 +70,13 @@ impl Broker {
         });
         let unsuback = SubscribeAck::new(unsubscribe.packet_id, reasons.collect()); // MQTT-3.10.4-6
         self.send(id, Packet::UnsubAck(unsuback)); // MQTT-3.10.4-4
+    }
+
+    /// Whether the client can take an answer with so many codes. If it cannot, its request is better
+    /// not carried out at all.
+    fn can_answer(&self, id: ConnectionId, filters: usize) -> bool {
+        let reasons = vec![ReasonCode::Success; filters];
+        self.can_send(id, &Packet::SubAck(SubscribeAck::new(u16::MAX, reasons))) // MQTT-3.1.2-24
     }
 
     /// Adds a subscription, or puts it in place of the one with the same filter. Says whether it
