@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -86,17 +86,14 @@ impl BrokerActor {
     }
 
     fn handle(&mut self, input: Input) {
-        let mut input = Some(input);
-        while let Some(next) = input.take() {
+        // Whoever is cut off is an input in turn, which may bring outputs of its own, such as a
+        // Will, and so cut off others.
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
             let now = Moment(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX));
-            self.core.handle(now, next);
-            let mut lost = Vec::new();
+            self.core.handle(now, input);
             while let Some(output) = self.core.next_output() {
-                lost.extend(self.carry_out(output));
-            }
-            // One at a time: each may bring outputs of its own, such as a Will.
-            for id in lost {
-                self.handle(Input::Closed(id));
+                inputs.extend(self.carry_out(output).map(Input::Closed));
             }
         }
     }

@@ -18,8 +18,9 @@ pub(super) const OUTBOX: usize = 8192;
 /// How many bytes are written at once.
 const BATCH: usize = 64 * 1024;
 
-/// How long one write may take.
+/// How long one write may take, and the least number of bytes a second that extends that.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+const SLOWEST: u64 = 16 * 1024;
 
 /// How long a closed connection is read on, and how much of it, so that what the client still
 /// sends does not make the system throw away what it has yet to read.
@@ -107,8 +108,12 @@ async fn write(
             }
             next = if close || batch.len() >= BATCH { None } else { outbox.try_recv().ok() };
         }
-        timeout(WRITE_TIMEOUT, sink.write_all(&batch)).await??;
+        let patience = WRITE_TIMEOUT + Duration::from_secs(batch.len() as u64 / SLOWEST);
+        timeout(patience, sink.write_all(&batch)).await??;
         batch.clear();
+        if batch.capacity() > 2 * BATCH {
+            batch = BytesMut::new(); // One large packet is no reason to keep the room for it.
+        }
         if close {
             return timeout(WRITE_TIMEOUT, sink.shutdown()).await?;
         }

@@ -59,6 +59,10 @@ impl Broker {
     ) {
         let reason = error.fault.reason_code();
         match self.connections.get(&id).map(|connection| &connection.state) {
+            Some(State::Connected(_)) if packet_type == Some(PacketType::Connect) => {
+                // Whatever else is wrong with it; some of its codes are for CONNACK only.
+                self.refuse(id, ReasonCode::ProtocolError, "second CONNECT"); // MQTT-3.1.0-2
+            }
             Some(State::Connected(_)) => self.refuse(id, reason, &error.to_string()), // MQTT-4.13.1-1
             Some(State::Opened) if packet_type == Some(PacketType::Connect) => {
                 self.refuse_connect(id, reason, &error.to_string()); // MQTT-3.1.4-1
@@ -70,10 +74,7 @@ impl Broker {
 
     /// Refuses a CONNECT with a CONNACK and a close.
     pub(super) fn refuse_connect(&mut self, id: ConnectionId, reason: ReasonCode, why: &str) {
-        let reason = match reason.is_allowed(PacketType::ConnAck, Side::Server) {
-            true => reason,
-            false => ReasonCode::ProtocolError,
-        };
+        let reason = or_protocol_error(reason, PacketType::ConnAck); // MQTT-3.2.2-8
         let connack = ConnAck::new(false, reason).with(PropertyId::ReasonString, why); // MQTT-3.2.2-6
         self.send(id, Packet::ConnAck(connack)); // U-3.1.4-3
         self.close(id); // MQTT-3.2.2-7
@@ -81,6 +82,7 @@ impl Broker {
 
     /// Ends a connection for what its client did: with a DISCONNECT, and a close.
     pub(super) fn refuse(&mut self, id: ConnectionId, reason: ReasonCode, why: &str) {
+        let reason = or_protocol_error(reason, PacketType::Disconnect); // MQTT-3.14.2-1
         let disconnect = Disconnect::because(reason).with(PropertyId::ReasonString, why);
         self.send(id, disconnect.into()); // U-4.13.1-5
         self.close(id); // MQTT-4.13.1-1, MQTT-4.13.2-1
@@ -111,5 +113,13 @@ impl Broker {
         if let Some((due, timer)) = timer {
             self.timers.add(due, timer);
         }
+    }
+}
+
+/// The code, if the packet may carry it.
+fn or_protocol_error(reason: ReasonCode, packet: PacketType) -> ReasonCode {
+    match reason.is_allowed(packet, Side::Server) {
+        true => reason,
+        false => ReasonCode::ProtocolError,
     }
 }

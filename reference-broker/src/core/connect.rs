@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::codec::{ConnAck, Connect, Disconnect, Packet, PropertyId, ReasonCode, Text};
+use crate::codec::{ConnAck, Connect, Disconnect, PropertyId, ReasonCode, Text};
 use crate::topic::TopicName;
 
 use super::connection::State;
@@ -10,8 +10,13 @@ use super::{Broker, ConnectionId, Timer};
 
 impl Broker {
     /// Accepts a CONNECT, or refuses it (section 3.1.4).
-    pub(super) fn connect(&mut self, id: ConnectionId, mut connect: Connect) {
-        let will = match self.check_connect(&mut connect) {
+    pub(super) fn connect(&mut self, id: ConnectionId, connect: Connect) {
+        if let Some(connection) = self.connections.get_mut(&id)
+            && let Some(limit) = connect.properties.number(PropertyId::MaximumPacketSize)
+        {
+            connection.packet_limit = limit; // A refusal is held to it too: MQTT-3.1.2-24
+        }
+        let will = match self.check_connect(&connect) {
             Ok(will) => will,
             Err((reason, why)) => return self.refuse_connect(id, reason, why),
         };
@@ -20,24 +25,26 @@ impl Broker {
             true => self.assign_id(), // MQTT-3.1.3-6
             false => connect.client_id.clone(),
         };
-        self.take_over(&client, connect.clean_start);
-        let session_present = self.open_session(id, &client, &connect, will);
-        self.send_connack(id, session_present, assigned.then_some(&client));
-        if session_present {
-            self.resume_outbound(&client);
+        let mut connack = self.connack(assigned.then_some(&client));
+        if !self.can_send(id, &connack.clone().into()) {
+            return self.close(id); // Before it could disturb a session or leave a Will.
         }
+        self.take_over(&client, connect.clean_start);
+        connack.session_present = self.open_session(id, &client, &connect, will);
+        self.send(id, connack.into()); // MQTT-3.2.0-1
+        self.resume_outbound(&client);
     }
 
     /// Checks beyond what the packet's bytes show; gives the Will as it is to be kept.
     fn check_connect(
         &self,
-        connect: &mut Connect,
+        connect: &Connect,
     ) -> Result<Option<StoredWill>, (ReasonCode, &'static str)> {
         if connect.properties.contains(PropertyId::AuthenticationMethod) {
             let reason = ReasonCode::BadAuthenticationMethod;
             return Err((reason, "no authentication method is supported")); // MQTT-4.12.0-1
         }
-        let Some(will) = connect.will.take() else { return Ok(None) };
+        let Some(will) = &connect.will else { return Ok(None) };
         let refused = (ReasonCode::TopicNameInvalid, "will topic not accepted"); // U-3.2.2.2-13
         match TopicName::parse(&will.topic) {
             Ok(topic) if !topic.starts_with_dollar() => Ok(Some(StoredWill::new(topic, will))),
@@ -59,7 +66,7 @@ impl Broker {
     fn take_over(&mut self, client: &Text, clean_start: bool) {
         let Some(session) = self.sessions.get(client) else { return };
         let resumes = !clean_start && session.expiry > 0;
-        if resumes && session.will.as_ref().is_some_and(|will| will.delay() > 0) {
+        if resumes && session.will.as_ref().is_some_and(StoredWill::is_delayed) {
             self.take_will(client); // MQTT-3.1.3-9
         }
         if let Some(old) = self.sessions.get(client).and_then(|session| session.connection) {
@@ -98,7 +105,6 @@ impl Broker {
             connection.state = State::Connected(client.clone());
             connection.keep_alive = connect.keep_alive;
             connection.requested_expiry = expiry;
-            connection.packet_limit = number(PropertyId::MaximumPacketSize);
             connection.quota = window.min(self.config.send_window); // MQTT-4.9.0-1
             let deadline = connection.keep_alive_deadline();
             self.set_timer(id, deadline.map(|deadline| (deadline, Timer::KeepAlive(id)))); // U-3.1.4-6
@@ -106,26 +112,34 @@ impl Broker {
         found
     }
 
-    fn send_connack(&mut self, id: ConnectionId, session_present: bool, assigned: Option<&Text>) {
-        let mut connack = ConnAck::new(session_present, ReasonCode::Success) // MQTT-3.1.4-5
+    /// The CONNACK that accepts, for a client whose identifier was assigned or is its own.
+    fn connack(&self, assigned: Option<&Text>) -> ConnAck {
+        let connack = ConnAck::new(false, ReasonCode::Success) // MQTT-3.1.4-5
             .with(PropertyId::ReceiveMaximum, u32::from(self.config.receive_maximum))
             .with(PropertyId::MaximumPacketSize, self.config.maximum_packet_size)
             .with(PropertyId::TopicAliasMaximum, u32::from(self.config.topic_alias_maximum));
-        if let Some(client) = assigned {
-            connack = connack.with(PropertyId::AssignedClientIdentifier, client.clone()); // MQTT-3.1.3-7
+        match assigned {
+            Some(client) => connack.with(PropertyId::AssignedClientIdentifier, client.clone()), // MQTT-3.1.3-7
+            None => connack,
         }
-        self.send(id, Packet::ConnAck(connack)); // MQTT-3.2.0-1
     }
 
-    /// Ends a session for good: its subscriptions, its messages, its Will if that still waits.
+    /// Ends a session for good: its subscriptions, its messages. Its Will is published now at the
+    /// latest, and what it had of a Shared Subscription goes to the other members.
     pub(super) fn end_session(&mut self, client: &Text) {
-        self.publish_will(client); // U-3.1.3.2.2-3
+        let will = self.take_will(client);
         let Some(session) = self.sessions.remove(client) else { return };
         for filter in session.subscriptions.values() {
             self.drop_subscription(client, filter); // U-3.8.4-8
         }
         if let Some(due) = session.expires_at {
             self.timers.remove(due, Timer::Session(client.clone()));
+        }
+        for (share, message) in session.outbound.into_shared() {
+            self.deliver_shared(&share, message); // U-4.8.2-9
+        }
+        if let Some(will) = will {
+            self.publish_will(client, will); // U-3.1.3.2.2-3
         }
     }
 

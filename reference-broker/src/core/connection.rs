@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::codec::Text;
+use crate::codec::{Packet, Text};
 use crate::topic::TopicName;
 
 use super::{Moment, Timer};
@@ -18,8 +18,8 @@ pub(super) struct Connection {
     pub(super) keep_alive: u16,
     /// The Session Expiry Interval that CONNECT asked for.
     pub(super) requested_expiry: u32,
-    /// The client's Maximum Packet Size.
-    pub(super) packet_limit: Option<u32>,
+    /// The client's Maximum Packet Size, in bytes.
+    pub(super) packet_limit: u32,
     /// How many more QoS 1 and 2 messages may be sent now (section 4.9).
     pub(super) quota: u16,
     /// The client's Topic Aliases.
@@ -45,11 +45,17 @@ impl Connection {
             timer: None,
             keep_alive: 0,
             requested_expiry: 0,
-            packet_limit: None,
+            packet_limit: u32::MAX, // U-3.1.2.11.4-3
             quota: 0,
             aliases: BTreeMap::new(),
             open_inbound: BTreeSet::new(),
         }
+    }
+
+    /// Whether the packet is one that can be written at all, and that the client can take.
+    pub(super) fn takes(&self, packet: &Packet) -> bool {
+        let size = packet.encoded_len().ok().and_then(|size| u32::try_from(size).ok());
+        size.is_some_and(|size| size <= self.packet_limit) // MQTT-3.1.2-24
     }
 
     /// When the client has been silent for one and a half times its Keep Alive.

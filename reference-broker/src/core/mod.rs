@@ -6,7 +6,7 @@
 //!
 //! A file a concern: `connect` (CONNECT, takeover), `close` (every way a connection ends),
 //! `publish` (from clients), `route` (to subscribers), `outbound` (delivery to one client),
-//! `subscribe`, `will`, `timer`. What a session remembers is in `session`, what a connection knows
+//! `subscribe`, `retained`, `will`, `timer`. What a session remembers is in `session`, what a connection knows
 //! in `connection`.
 
 mod close;
@@ -14,7 +14,9 @@ mod config;
 mod connect;
 mod connection;
 mod outbound;
+mod packet_id;
 mod publish;
+mod retained;
 mod route;
 mod session;
 mod subscribe;
@@ -183,6 +185,7 @@ impl Broker {
     fn run_timers(&mut self) {
         while let Some((due, timer)) = self.timers.pop_due(self.now) {
             match timer {
+                Timer::Retained(topic) => self.retained_due(&topic, due),
                 Timer::Connect(id) => self.connect_timed_out(id),
                 Timer::KeepAlive(id) => self.check_keep_alive(id),
                 Timer::Will(client) => self.will_due(&client, due),
@@ -193,28 +196,21 @@ impl Broker {
 
     /// Queues a packet, unless the client could not take it: then optional properties are left out,
     /// and if that is not enough the connection is closed instead.
-    fn send(&mut self, id: ConnectionId, packet: Packet) {
-        let limit = self.connections.get(&id).and_then(|connection| connection.packet_limit);
-        let Some(limit) = limit else {
-            self.outputs.push_back(Output::Send(id, packet));
-            return;
-        };
-        match fit(packet, limit) {
-            Some(packet) => self.outputs.push_back(Output::Send(id, packet)),
-            None => self.close(id), // MQTT-3.1.2-24
+    fn send(&mut self, id: ConnectionId, mut packet: Packet) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        if !connection.takes(&packet) {
+            packet = without_problem_information(packet); // MQTT-3.2.2-19, MQTT-3.14.2-3
+        }
+        match connection.takes(&packet) {
+            true => self.outputs.push_back(Output::Send(id, packet)),
+            false => self.close(id), // MQTT-3.1.2-24
         }
     }
-}
 
-/// The packet, or what is left of it without optional properties, if its size is within `limit`.
-fn fit(mut packet: Packet, limit: u32) -> Option<Packet> {
-    let fits = |packet: &Packet| {
-        packet.encoded_len().is_ok_and(|size| u32::try_from(size).is_ok_and(|size| size <= limit))
-    };
-    if !fits(&packet) {
-        packet = without_problem_information(packet); // MQTT-3.2.2-19, MQTT-3.14.2-3
+    /// Whether a packet can be sent over the connection as it is.
+    fn can_send(&self, id: ConnectionId, packet: &Packet) -> bool {
+        self.connections.get(&id).is_some_and(|connection| connection.takes(packet))
     }
-    fits(&packet).then_some(packet)
 }
 
 fn without_problem_information(packet: Packet) -> Packet {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::codec::{Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, Text};
 
 use super::connection::Connection;
+use super::packet_id::PacketIds;
 use super::route::{Message, Subscriber};
 use super::session::Session;
 use super::{Broker, ConnectionId, Moment, Output};
@@ -17,6 +18,8 @@ pub(super) struct Delivery {
     qos: QoS,
     retain: bool,
     identifiers: Vec<u32>,
+    /// The full text of the Shared Subscription that brought it.
+    share: Option<Text>,
 }
 
 impl Delivery {
@@ -28,12 +31,18 @@ impl Delivery {
             retain: message.retain && options.retain_as_published, // MQTT-3.3.1-12, MQTT-3.3.1-13
             identifiers: subscriber.identifier.into_iter().collect(), // MQTT-3.3.4-3
             message,
+            share: None,
         }
     }
 
     /// The message as a new subscription brings it from the retained ones.
     pub(super) fn retained(message: Arc<Message>, subscriber: Subscriber) -> Delivery {
         Delivery { retain: true, ..Delivery::new(message, subscriber) } // U-3.3.1.3-2
+    }
+
+    /// Notes that it comes by a Shared Subscription.
+    pub(super) fn shared(self, share: Text) -> Delivery {
+        Delivery { share: Some(share), ..self }
     }
 
     /// Makes one copy of two for the same client.
@@ -43,7 +52,7 @@ impl Delivery {
         self.identifiers.extend(other.identifiers); // MQTT-3.3.4-4, U-3.3.4-3
     }
 
-    fn to_publish(&self, now: Moment, packet_id: u16, dup: bool) -> Publish {
+    fn to_packet(&self, now: Moment, packet_id: u16, dup: bool) -> Packet {
         let message = &self.message;
         let mut publish =
             Publish::new(message.topic.as_str(), message.payload.clone()).qos(self.qos, packet_id);
@@ -56,7 +65,7 @@ impl Delivery {
         for identifier in &self.identifiers {
             publish.properties.push(PropertyId::SubscriptionIdentifier, *identifier);
         }
-        publish
+        publish.into()
     }
 }
 
@@ -65,11 +74,13 @@ impl Delivery {
 pub(super) struct Outbound {
     /// Not sent yet, oldest first.
     waiting: VecDeque<Delivery>,
+    /// None of those expires before this moment.
+    next_expiry: Option<Moment>,
     /// Sent and not fully acknowledged, by Packet Identifier.
     in_flight: BTreeMap<u16, InFlight>,
     /// Packet Identifiers to be sent again on this connection, in the order of their first time.
     resend: VecDeque<u16>,
-    last_id: u16,
+    ids: PacketIds,
     sent: u64,
 }
 
@@ -91,10 +102,20 @@ enum Stage {
 }
 
 impl Outbound {
-    /// A Packet Identifier that is not in use.
-    fn free_id(&self) -> Option<u16> {
-        let following = self.last_id.saturating_add(1)..=u16::MAX;
-        following.chain(1..=self.last_id).find(|id| !self.in_flight.contains_key(id)) // MQTT-2.2.1-4
+    fn push(&mut self, delivery: Delivery) {
+        let ends = [self.next_expiry, delivery.message.expires_at()];
+        self.next_expiry = ends.into_iter().flatten().min();
+        self.waiting.push_back(delivery);
+    }
+
+    /// Holds what waits to its limit: what has expired makes room before the newest has to go.
+    fn trim(&mut self, now: Moment, limit: usize) {
+        if self.waiting.len() > limit && self.next_expiry.is_some_and(|end| end <= now) {
+            self.waiting.retain(|delivery| !delivery.message.is_expired(now)); // MQTT-3.3.2-5
+            let ends = self.waiting.iter().filter_map(|delivery| delivery.message.expires_at());
+            self.next_expiry = ends.min();
+        }
+        self.waiting.truncate(limit);
     }
 
     /// Begins anew on another connection: gives the PUBREL packets to be repeated, and notes the
@@ -113,36 +134,51 @@ impl Outbound {
         ids(true).collect() // MQTT-4.3.3-5
     }
 
-    /// The next PUBLISH at QoS 1 or 2 to be sent, under `limit` bytes: first what is to be repeated,
+    /// The next PUBLISH at QoS 1 or 2 to be sent over a connection: first what is to be repeated,
     /// then what waits.
-    fn next(&mut self, now: Moment, limit: Option<u32>) -> Option<Publish> {
+    fn next(&mut self, now: Moment, connection: &Connection) -> Option<Packet> {
         while let Some(id) = self.resend.pop_front() {
             let Some(exchange) = self.in_flight.get_mut(&id) else { continue };
             let Stage::Published(delivery) = &exchange.stage else { continue };
-            let publish = delivery.to_publish(now, id, true); // MQTT-3.3.1-1
-            if fits(&publish, limit) {
+            let publish = delivery.to_packet(now, id, true); // MQTT-3.3.1-1
+            if connection.takes(&publish) {
                 exchange.counted = true; // MQTT-4.9.0-2
                 return Some(publish);
             }
-            self.in_flight.remove(&id); // MQTT-3.1.2-25
+            self.finish(id); // MQTT-3.1.2-25
         }
-        while !self.waiting.is_empty() {
-            let id = self.free_id()?;
-            let delivery = self.waiting.pop_front()?;
+        while let Some(delivery) = self.waiting.pop_front() {
             if delivery.message.is_expired(now) {
                 continue; // MQTT-3.3.2-5
             }
-            let publish = delivery.to_publish(now, id, false); // MQTT-4.3.2-2, MQTT-4.3.3-2
-            if !fits(&publish, limit) {
+            let Some(id) = self.ids.take() else {
+                self.waiting.push_front(delivery);
+                return None;
+            };
+            let publish = delivery.to_packet(now, id, false); // MQTT-4.3.2-2, MQTT-4.3.3-2
+            if !connection.takes(&publish) {
+                self.ids.put_back(id);
                 continue; // MQTT-3.1.2-25
             }
-            self.last_id = id;
             self.sent += 1;
             let stage = Stage::Published(delivery);
             self.in_flight.insert(id, InFlight { stage, order: self.sent, counted: true });
             return Some(publish);
         }
         None
+    }
+
+    /// What another member of a Shared Subscription may have in this client's place, in order: all
+    /// but messages at QoS 2 that are on their way.
+    pub(super) fn into_shared(self) -> impl Iterator<Item = (Text, Arc<Message>)> {
+        let mut sent: Vec<_> = self.in_flight.into_values().collect();
+        sent.sort_unstable_by_key(|exchange| exchange.order);
+        let sent = sent.into_iter().filter_map(|exchange| match exchange.stage {
+            Stage::Published(delivery) if delivery.qos < QoS::ExactlyOnce => Some(delivery),
+            _ => None, // MQTT-4.8.2-5
+        });
+        let open = sent.chain(self.waiting);
+        open.filter_map(|delivery| Some((delivery.share?, delivery.message)))
     }
 
     /// The QoS of an exchange whose PUBLISH waits for its first acknowledgement.
@@ -162,37 +198,31 @@ impl Outbound {
 
     /// Ends an exchange. Says whether that gives back quota.
     fn finish(&mut self, id: u16) -> bool {
-        self.in_flight.remove(&id).is_some_and(|exchange| exchange.counted)
+        let Some(exchange) = self.in_flight.remove(&id) else { return false };
+        self.ids.put_back(id); // U-4.3.3-1
+        exchange.counted
     }
-}
-
-fn fits(publish: &Publish, limit: Option<u32>) -> bool {
-    let size =
-        |publish: &Publish| Packet::from(publish.clone()).encoded_len().unwrap_or(usize::MAX);
-    limit.is_none_or(|limit| size(publish) <= limit as usize) // MQTT-3.1.2-24
 }
 
 impl Broker {
     /// Gives a message to a session: sends it, or keeps it.
     pub(super) fn deliver(&mut self, client: &Text, delivery: Delivery) {
         let now = self.now;
-        let Some(session) = self.sessions.get_mut(client) else { return };
         if delivery.qos == QoS::AtMostOnce {
             // Kept for nobody: a message at QoS 0 is for those who are there (U-4.1-7).
-            if let Some(id) = session.connection {
-                let limit =
-                    self.connections.get(&id).and_then(|connection| connection.packet_limit);
-                let publish = delivery.to_publish(now, 0, false); // MQTT-4.3.1-1
-                if fits(&publish, limit) {
-                    self.outputs.push_back(Output::Send(id, publish.into()));
-                }
+            let Some((id, _, connection)) = self.online(client) else { return };
+            let publish = delivery.to_packet(now, 0, false); // MQTT-4.3.1-1
+            if connection.takes(&publish) {
+                self.outputs.push_back(Output::Send(id, publish)); // MQTT-3.1.2-25
             }
             return;
         }
-        if session.outbound.waiting.len() < self.config.queue_limit {
-            session.outbound.waiting.push_back(delivery); // U-4.1-6
-        }
+        let Some(session) = self.sessions.get_mut(client) else { return };
+        session.outbound.push(delivery); // U-4.1-6
         self.send_waiting(client);
+        if let Some(session) = self.sessions.get_mut(client) {
+            session.outbound.trim(now, self.config.queue_limit);
+        }
     }
 
     /// Sends as much of what waits as the quota allows.
@@ -201,10 +231,10 @@ impl Broker {
         let Some((id, session, connection)) = self.online(client) else { return };
         let mut publishes = Vec::new();
         while connection.quota > 0 {
-            let next = session.outbound.next(now, connection.packet_limit);
+            let next = session.outbound.next(now, connection);
             let Some(publish) = next else { break };
             connection.quota -= 1; // MQTT-4.9.0-2
-            publishes.push(Output::Send(id, publish.into()));
+            publishes.push(Output::Send(id, publish));
         }
         self.outputs.extend(publishes);
     }

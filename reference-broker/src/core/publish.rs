@@ -17,6 +17,10 @@ impl Broker {
             Ok(topic) => topic,
             Err((reason, why)) => return self.refuse(id, reason, why),
         };
+        if publish.qos > QoS::AtMostOnce && !self.is_within_quota(id, publish.packet_id) {
+            let reason = ReasonCode::ReceiveMaximumExceeded;
+            return self.refuse(id, reason, "receive maximum exceeded"); // U-3.3.4-9
+        }
         match publish.qos {
             QoS::AtMostOnce => {
                 self.accept(client, topic, publish); // U-4.3.1-1
@@ -30,6 +34,14 @@ impl Broker {
         }
     }
 
+    /// Whether the client may send a message at QoS 1 or 2 now. One at QoS 1 is acknowledged at
+    /// once, but for that moment it counts as well.
+    fn is_within_quota(&self, id: ConnectionId, packet_id: u16) -> bool {
+        let maximum = usize::from(self.config.receive_maximum);
+        let open = self.connections.get(&id).map(|connection| &connection.open_inbound);
+        open.is_some_and(|open| open.len() < maximum || open.contains(&packet_id))
+    }
+
     fn receive_qos2(
         &mut self,
         id: ConnectionId,
@@ -40,10 +52,6 @@ impl Broker {
         let packet_id = publish.packet_id;
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.open_inbound.insert(packet_id);
-            if connection.open_inbound.len() > usize::from(self.config.receive_maximum) {
-                let reason = ReasonCode::ReceiveMaximumExceeded;
-                return self.refuse(id, reason, "receive maximum exceeded"); // U-3.3.4-9
-            }
         }
         let known = self.sessions.get(client).is_some_and(|s| s.inbound.contains(&packet_id));
         let reason = match known {
@@ -107,7 +115,7 @@ impl Broker {
             return ReasonCode::TopicNameInvalid; // U-4.7.2-1
         }
         let message =
-            Message::new(topic, publish.qos, publish.retain, publish.payload, &publish.properties)
+            Message::new(topic, publish.qos, publish.retain, &publish.payload, &publish.properties)
                 .from(client.clone(), self.now);
         match self.publish_message(Arc::new(message)) {
             true => ReasonCode::Success,                // U-3.4.2.1-2

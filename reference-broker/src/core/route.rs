@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::codec::{Properties, PropertyId, QoS, SubscriptionOptions, Text};
+use crate::codec::{Properties, Property, PropertyId, QoS, SubscriptionOptions, Text, Value};
 use crate::topic::{FilterTree, SubscriptionFilter, TopicName};
 
 use super::outbound::Delivery;
@@ -30,7 +32,7 @@ impl Message {
         topic: TopicName,
         qos: QoS,
         retain: bool,
-        payload: Bytes,
+        payload: &Bytes,
         properties: &Properties,
     ) -> Message {
         let expiry = properties.number(PropertyId::MessageExpiryInterval);
@@ -44,7 +46,14 @@ impl Message {
                     | PropertyId::UserProperty // MQTT-3.3.2-17, MQTT-3.3.2-18
             )
         });
-        let properties = properties.cloned().collect();
+        let properties = properties.map(|Property { id, value }| {
+            let value = match value {
+                Value::Binary(bytes) => Value::Binary(own(bytes)),
+                value => value.clone(),
+            };
+            Property { id: *id, value }
+        });
+        let (properties, payload) = (properties.collect(), own(payload));
         let (received, publisher) = (Moment::default(), Text::default());
         Message { topic, qos, retain, payload, properties, expiry, received, publisher }
     }
@@ -56,12 +65,16 @@ impl Message {
         self
     }
 
+    /// When its lifetime ends.
+    pub(super) fn expires_at(&self) -> Option<Moment> {
+        // Whoever is there at once gets the message, however short its lifetime.
+        let lifetime = Duration::from_secs(u64::from(self.expiry?)).max(Duration::from_millis(1));
+        Some(self.received.after(lifetime))
+    }
+
     /// Whether its lifetime has passed.
     pub(super) fn is_expired(&self, now: Moment) -> bool {
-        let waited = now.0.saturating_sub(self.received.0);
-        let over = |expiry| waited >= u64::from(expiry) * 1000;
-        // Whoever is there at once gets the message, however short its lifetime.
-        self.expiry.is_some_and(over) && waited > 0 // MQTT-3.3.2-5
+        self.expires_at().is_some_and(|end| end <= now) // MQTT-3.3.2-5
     }
 
     /// What is left of its lifetime, in seconds.
@@ -69,6 +82,12 @@ impl Message {
         let waited = u32::try_from(now.seconds_since(self.received)).unwrap_or(u32::MAX);
         self.expiry.map(|expiry| expiry.saturating_sub(waited)) // MQTT-3.3.2-6
     }
+}
+
+/// The bytes in memory of their own. As they come they are part of the buffer they were read into,
+/// and a message may be kept for long where that buffer should not.
+fn own(bytes: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(bytes)
 }
 
 /// A subscription as the trees keep it.
@@ -112,25 +131,25 @@ impl Groups {
         }
     }
 
-    /// One member of each group that the topic concerns.
+    /// The groups that the topic concerns, by the full text of their filters.
+    fn concerned(&self, topic: &TopicName) -> Vec<Text> {
+        self.filters.matches(topic).map(|(text, ())| text.clone()).collect() // U-4.8.2-3
+    }
+
+    /// The member of a group whose turn it is, connected ones first.
     fn choose(
         &mut self,
-        topic: &TopicName,
+        share: &Text,
         is_connected: impl Fn(&Text) -> bool,
-    ) -> Vec<(Text, Subscriber)> {
-        let texts: Vec<Text> = self.filters.matches(topic).map(|(text, ())| text.clone()).collect();
-        let groups = texts.iter().filter_map(|text| {
-            let group = self.groups.get_mut(text)?;
-            group.next(&is_connected)
-        });
-        groups.collect() // U-4.8.2-1, U-4.8.2-3
+    ) -> Option<(Text, Subscriber)> {
+        self.groups.get_mut(share)?.next(is_connected)
     }
 }
 
 impl Group {
     /// The member after the last one served, connected ones first.
     fn next(&mut self, is_connected: impl Fn(&Text) -> bool) -> Option<(Text, Subscriber)> {
-        let after = self.members.iter().filter(|(client, _)| **client > self.last);
+        let after = self.members.range((Bound::Excluded(&self.last), Bound::Unbounded));
         let mut turn = after.chain(self.members.iter());
         let (client, member) = turn
             .clone()
@@ -147,26 +166,30 @@ impl Broker {
     /// Says whether there was one.
     pub(super) fn publish_message(&mut self, message: Arc<Message>) -> bool {
         if message.retain {
-            if message.payload.is_empty() {
-                self.retained.remove(&message.topic); // MQTT-3.3.1-6, MQTT-3.3.1-7
-            } else {
-                self.retained.insert(&message.topic, Arc::clone(&message)); // MQTT-3.3.1-5
-            }
+            self.retain(&message); // MQTT-3.3.1-8
         }
         let mut matched = false;
         for (client, delivery) in self.individual_deliveries(&message) {
             matched = true;
             self.deliver(&client, delivery); // MQTT-4.5.0-1
         }
+        for share in self.groups.concerned(&message.topic) {
+            matched |= self.deliver_shared(&share, Arc::clone(&message));
+        }
+        matched
+    }
+
+    /// Hands the message to one member of a Shared Subscription. Says whether there was one.
+    pub(super) fn deliver_shared(&mut self, share: &Text, message: Arc<Message>) -> bool {
         let sessions = &self.sessions;
         let is_connected = |client: &Text| {
             sessions.get(client).is_some_and(|session| session.connection.is_some())
         };
-        for (client, subscriber) in self.groups.choose(&message.topic, is_connected) {
-            matched = true;
-            self.deliver(&client, Delivery::new(Arc::clone(&message), subscriber)); // MQTT-4.8.2-3
-        }
-        matched
+        let chosen = self.groups.choose(share, is_connected); // U-4.8.2-1
+        let Some((client, member)) = chosen else { return false };
+        let delivery = Delivery::new(message, member).shared(share.clone());
+        self.deliver(&client, delivery); // MQTT-4.8.2-3
+        true
     }
 
     /// One copy for each client with a matching subscription of its own, at the highest QoS of

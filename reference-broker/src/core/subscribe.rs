@@ -1,19 +1,19 @@
 //! SUBSCRIBE and UNSUBSCRIBE (sections 3.8 and 3.10).
 
-use std::sync::Arc;
-
 use crate::codec::{
     Packet, PropertyId, QoS, ReasonCode, RetainHandling, Subscribe, SubscribeAck, Subscription,
     Text, Unsubscribe,
 };
 use crate::topic::SubscriptionFilter;
 
-use super::outbound::Delivery;
 use super::route::Subscriber;
 use super::{Broker, ConnectionId};
 
 impl Broker {
     pub(super) fn subscribe(&mut self, id: ConnectionId, client: &Text, subscribe: &Subscribe) {
+        if !self.can_answer(id, subscribe.subscriptions.len()) {
+            return self.refuse(id, ReasonCode::PacketTooLarge, "SUBACK too large for the client");
+        }
         let identifier = subscribe.properties.number(PropertyId::SubscriptionIdentifier);
         let mut reasons = Vec::with_capacity(subscribe.subscriptions.len());
         let mut retained = Vec::new();
@@ -51,6 +51,13 @@ impl Broker {
         client: &Text,
         unsubscribe: &Unsubscribe,
     ) {
+        if !self.can_answer(id, unsubscribe.filters.len()) {
+            return self.refuse(
+                id,
+                ReasonCode::PacketTooLarge,
+                "UNSUBACK too large for the client",
+            );
+        }
         let reasons = unsubscribe.filters.iter().map(|filter| {
             let session = self.sessions.get_mut(client);
             match session.and_then(|session| session.subscriptions.remove(filter)) {
@@ -63,6 +70,13 @@ impl Broker {
         });
         let unsuback = SubscribeAck::new(unsubscribe.packet_id, reasons.collect()); // MQTT-3.10.4-6
         self.send(id, Packet::UnsubAck(unsuback)); // MQTT-3.10.4-4
+    }
+
+    /// Whether the client can take an answer with so many codes. If it cannot, its request is better
+    /// not carried out at all.
+    fn can_answer(&self, id: ConnectionId, filters: usize) -> bool {
+        let reasons = vec![ReasonCode::Success; filters];
+        self.can_send(id, &Packet::SubAck(SubscribeAck::new(u16::MAX, reasons))) // MQTT-3.1.2-24
     }
 
     /// Adds a subscription, or puts it in place of the one with the same filter. Says whether it
@@ -92,26 +106,6 @@ impl Broker {
             false => {
                 self.subscriptions.remove(filter.filter(), client); // MQTT-3.10.4-2
             }
-        }
-    }
-
-    fn deliver_retained(
-        &mut self,
-        client: &Text,
-        filter: &SubscriptionFilter,
-        subscriber: Subscriber,
-    ) {
-        let own = |publisher: &Text| subscriber.options.no_local && publisher == client;
-        let messages: Vec<_> = self
-            .retained
-            .matching(filter.filter())
-            .map(|(_, message)| message)
-            .filter(|message| !message.is_expired(self.now)) // U-3.3.1.3-4
-            .filter(|message| !own(&message.publisher)) // MQTT-3.8.3-3
-            .map(Arc::clone)
-            .collect();
-        for message in messages {
-            self.deliver(client, Delivery::retained(message, subscriber)); // MQTT-3.3.1-9
         }
     }
 }

@@ -1,12 +1,15 @@
 use std::collections::BTreeSet;
 
 use crate::codec::Text;
+use crate::topic::TopicName;
 
 use super::{ConnectionId, Moment};
 
 /// What is to be looked at when a moment has come. That it is still due is checked then.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
+    /// A retained message expires.
+    Retained(TopicName),
     /// No CONNECT has come over this connection.
     Connect(ConnectionId),
     /// The client may have been silent for too long.

@@ -10,20 +10,23 @@ use super::{Broker, Moment, Timer};
 /// A Will as the session keeps it until it is published or deleted (section 3.1.2.5).
 #[derive(Debug)]
 pub(super) struct StoredWill {
-    topic: TopicName,
-    will: Will,
+    message: Message,
+    /// Will Delay Interval, in seconds.
+    delay: u32,
     /// When it is published, once its connection is gone.
     due: Option<Moment>,
 }
 
 impl StoredWill {
-    pub(super) fn new(topic: TopicName, will: Will) -> StoredWill {
-        StoredWill { topic, will, due: None }
+    pub(super) fn new(topic: TopicName, will: &Will) -> StoredWill {
+        let delay = will.properties.number(PropertyId::WillDelayInterval).unwrap_or(0); // U-3.1.3.2.2-2
+        let message = Message::new(topic, will.qos, will.retain, &will.payload, &will.properties);
+        StoredWill { message, delay, due: None }
     }
 
-    /// Will Delay Interval, in seconds.
-    pub(super) fn delay(&self) -> u32 {
-        self.will.properties.number(PropertyId::WillDelayInterval).unwrap_or(0) // U-3.1.3.2.2-2
+    /// Whether its publication waits when the connection has ended.
+    pub(super) fn is_delayed(&self) -> bool {
+        self.delay > 0
     }
 }
 
@@ -33,8 +36,8 @@ impl Broker {
         let now = self.now;
         let will = self.sessions.get_mut(client).and_then(|session| session.will.as_mut());
         let Some(will) = will else { return };
-        match will.delay() {
-            0 => self.publish_will(client), // U-3.1.3.2.2-2
+        match will.delay {
+            0 => self.take_and_publish_will(client), // U-3.1.3.2.2-2
             seconds => {
                 let due = now.after(Duration::from_secs(u64::from(seconds)));
                 will.due = Some(due);
@@ -46,15 +49,19 @@ impl Broker {
     pub(super) fn will_due(&mut self, client: &Text, due: Moment) {
         let will = self.sessions.get(client).and_then(|session| session.will.as_ref());
         if will.is_some_and(|will| will.due == Some(due)) {
-            self.publish_will(client);
+            self.take_and_publish_will(client);
         }
     }
 
-    /// Publishes the Will of a session, if it has one, and forgets it.
-    pub(super) fn publish_will(&mut self, client: &Text) {
-        let Some(StoredWill { topic, will, .. }) = self.take_will(client) else { return }; // MQTT-3.1.2-10
-        let message = Message::new(topic, will.qos, will.retain, will.payload, &will.properties)
-            .from(client.clone(), self.now); // U-3.1.3.2.4-2
+    fn take_and_publish_will(&mut self, client: &Text) {
+        if let Some(will) = self.take_will(client) {
+            self.publish_will(client, will); // MQTT-3.1.2-10
+        }
+    }
+
+    /// Publishes a Will that its session no longer has.
+    pub(super) fn publish_will(&mut self, client: &Text, will: StoredWill) {
+        let message = will.message.from(client.clone(), self.now); // U-3.1.3.2.4-2
         self.publish_message(Arc::new(message));
     }
 

@@ -1,0 +1,136 @@
+//! What must always hold of a broker's outputs, whatever its inputs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use reference_broker::codec::{DecodeError, Packet, PropertyId, QoS, ReasonCode, Side};
+use reference_broker::core::{Broker, ConnectionId, Input, Moment, Output};
+
+use super::frame;
+
+/// One input and all its outputs, held to the rules.
+pub(crate) fn step(
+    broker: &mut Broker,
+    rules: &mut Rules,
+    now: Moment,
+    input: Input,
+) -> Vec<Output> {
+    rules.check_input(&input);
+    broker.handle(now, input);
+    let outputs: Vec<_> = std::iter::from_fn(|| broker.next_output()).collect();
+    outputs.iter().for_each(|output| rules.check_output(output));
+    let due = broker.next_deadline();
+    assert!(due.is_none_or(|due| due >= now), "{due:?} is in the past at {now:?}");
+    outputs
+}
+
+/// What must hold whatever happens: a broker only speaks on open connections, only in valid packets,
+/// within the limits that the client gave, and with no more on its way than the client allows.
+#[derive(Default)]
+pub(crate) struct Rules {
+    open: BTreeMap<ConnectionId, Limits>,
+}
+
+#[derive(Default)]
+struct Limits {
+    /// From the CONNECT: Receive Maximum and Maximum Packet Size.
+    given: Option<(usize, usize)>,
+    /// Whether a CONNACK has accepted it.
+    is_accepted: bool,
+    /// Whether a CONNACK or DISCONNECT has announced the end.
+    is_over: bool,
+    /// Packet Identifiers of messages on their way, and whether they have been released.
+    at_qos1: BTreeSet<u16>,
+    at_qos2: BTreeMap<u16, bool>,
+}
+
+impl Rules {
+    fn check_input(&mut self, input: &Input) {
+        match input {
+            Input::Opened(id) => {
+                self.open.insert(*id, Limits::default());
+            }
+            Input::Received(id, packet) => {
+                if let Some(limits) = self.open.get_mut(id) {
+                    limits.take(packet);
+                }
+            }
+            Input::Closed(id) => {
+                self.open.remove(id);
+            }
+            Input::Malformed(..) | Input::Tick => {}
+        }
+    }
+
+    fn check_output(&mut self, output: &Output) {
+        match output {
+            Output::Send(id, packet) => {
+                let limits = self.open.get_mut(id).expect("a packet to an open connection");
+                limits.check(packet);
+            }
+            Output::Close(id) => {
+                assert!(self.open.remove(id).is_some(), "{id:?} is closed once");
+            }
+        }
+    }
+}
+
+impl Limits {
+    fn take(&mut self, packet: &Packet) {
+        match packet {
+            Packet::Connect(connect) if self.given.is_none() => {
+                let number = |id| connect.properties.number(id).map(|number| number as usize);
+                let window = number(PropertyId::ReceiveMaximum).unwrap_or(65_535);
+                let size = number(PropertyId::MaximumPacketSize).unwrap_or(usize::MAX);
+                self.given = Some((window, size));
+            }
+            Packet::PubAck(ack) => {
+                self.at_qos1.remove(&ack.packet_id);
+            }
+            Packet::PubRec(ack) if self.at_qos2.get(&ack.packet_id) == Some(&false) => {
+                match ack.reason.is_error() {
+                    true => self.at_qos2.remove(&ack.packet_id),
+                    false => self.at_qos2.insert(ack.packet_id, true),
+                };
+            }
+            Packet::PubComp(ack) if self.at_qos2.get(&ack.packet_id) == Some(&true) => {
+                self.at_qos2.remove(&ack.packet_id);
+            }
+            _ => {}
+        }
+    }
+
+    fn check(&mut self, packet: &Packet) {
+        assert!(!self.is_over, "{packet:?} after the announced end");
+        let bytes = packet.to_bytes().expect("a packet that can be written");
+        assert_eq!(decode(&bytes).as_ref(), Ok(packet), "a packet that a server may send");
+        let (window, size) = self.given.unwrap_or((0, usize::MAX));
+        assert!(bytes.len() <= size, "{} bytes where {size} are allowed", bytes.len());
+        match packet {
+            Packet::ConnAck(connack) => {
+                assert!(!self.is_accepted, "one CONNACK");
+                self.is_accepted = connack.reason == ReasonCode::Success;
+                self.is_over = !self.is_accepted;
+            }
+            _ => assert!(self.is_accepted, "{packet:?} before CONNACK"),
+        }
+        match packet {
+            Packet::Disconnect(_) => self.is_over = true,
+            Packet::Publish(publish) if publish.qos != QoS::AtMostOnce => {
+                let id = publish.packet_id;
+                let is_open = self.at_qos1.contains(&id) || self.at_qos2.contains_key(&id);
+                assert!(!is_open, "packet identifier {id} is in use");
+                match publish.qos {
+                    QoS::AtLeastOnce => assert!(self.at_qos1.insert(id)),
+                    _ => assert_eq!(self.at_qos2.insert(id, false), None),
+                }
+                let count = self.at_qos1.len() + self.at_qos2.len();
+                assert!(count <= window, "{count} messages on their way where {window} may be");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn decode(bytes: &[u8]) -> Result<Packet, DecodeError> {
+    Packet::decode(&frame(bytes, u32::MAX)?, Side::Server)
+}
