@@ -240,7 +240,7 @@ async fn after_sending(stage: &mut Stage, qos: QoS) -> Outcome {
     let mut alice = stage.connected("alice").await?;
     let id = alice.packet_id();
     let publish = Publish::new(topic.as_str(), "short").qos(qos, id);
-    alice.publish_with(publish.with(PropertyId::MessageExpiryInterval, 2)).await?;
+    alice.publish_with(publish.with(PropertyId::MessageExpiryInterval, 3)).await?;
     bob.holds(&topic, "short").await?;
     bob.leave().await?;
     stage.wait(Duration::from_secs(4)).await;

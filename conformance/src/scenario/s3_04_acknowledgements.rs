@@ -267,6 +267,7 @@ async fn pubcomp_forms(stage: &mut Stage) -> Outcome {
     let mut bob = one_by_one(stage, "bob", &topic, QoS::ExactlyOnce).await?;
     let mut alice = stage.connected("alice").await?;
     let payloads = publish_numbered(&mut alice, &topic, FORMS + 1, QoS::ExactlyOnce).await?;
+    // Each message comes because the one before it has been completed.
     for (number, payload) in payloads.iter().enumerate() {
         let id = bob.holds(&topic, payload).await?.packet_id;
         bob.send(Packet::PubRec(PublishAck::new(id))).await?;
@@ -279,6 +280,5 @@ async fn pubcomp_forms(stage: &mut Stage) -> Outcome {
             }
         }
     }
-    bob.ping().await?;
-    nothing_again(stage, &topic, QoS::ExactlyOnce, &mut alice, bob, "bob").await
+    stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut alice, &mut bob).await
 }
