@@ -5,6 +5,13 @@
 //! PINGREQ and PINGRESP), never by a pause.
 
 mod s3_01_connect;
+mod s3_08_options;
+mod s3_08_refusals;
+mod s3_08_subscribe;
+mod s3_09_suback;
+mod s3_10_unsubscribe;
+mod s3_11_unsuback;
+mod s3_12_ping;
 mod stage;
 mod vectors;
 
@@ -137,4 +144,13 @@ fn section_order(section: &str) -> Vec<u32> {
 }
 
 /// The scenarios of each file.
-const WRITTEN: &[&[Scenario]] = &[s3_01_connect::SCENARIOS];
+const WRITTEN: &[&[Scenario]] = &[
+    s3_01_connect::SCENARIOS,
+    s3_08_subscribe::SCENARIOS,
+    s3_08_options::SCENARIOS,
+    s3_08_refusals::SCENARIOS,
+    s3_09_suback::SCENARIOS,
+    s3_10_unsubscribe::SCENARIOS,
+    s3_11_unsuback::SCENARIOS,
+    s3_12_ping::SCENARIOS,
+];
