@@ -5,6 +5,7 @@
 //! PINGREQ and PINGRESP), never by a pause.
 
 mod s3_01_connect;
+mod s3_01_keep_alive;
 mod s3_08_options;
 mod s3_08_refusals;
 mod s3_08_subscribe;
@@ -12,6 +13,8 @@ mod s3_09_suback;
 mod s3_10_unsubscribe;
 mod s3_11_unsuback;
 mod s3_12_ping;
+mod s3_14_disconnect;
+mod s3_14_expiry;
 mod stage;
 mod vectors;
 
@@ -146,6 +149,7 @@ fn section_order(section: &str) -> Vec<u32> {
 /// The scenarios of each file.
 const WRITTEN: &[&[Scenario]] = &[
     s3_01_connect::SCENARIOS,
+    s3_01_keep_alive::SCENARIOS,
     s3_08_subscribe::SCENARIOS,
     s3_08_options::SCENARIOS,
     s3_08_refusals::SCENARIOS,
@@ -153,4 +157,6 @@ const WRITTEN: &[&[Scenario]] = &[
     s3_10_unsubscribe::SCENARIOS,
     s3_11_unsuback::SCENARIOS,
     s3_12_ping::SCENARIOS,
+    s3_14_disconnect::SCENARIOS,
+    s3_14_expiry::SCENARIOS,
 ];
