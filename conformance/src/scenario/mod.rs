@@ -15,6 +15,8 @@ mod s3_11_unsuback;
 mod s3_12_ping;
 mod s3_14_disconnect;
 mod s3_14_expiry;
+mod s4_07_matching;
+mod s4_07_topics;
 mod stage;
 mod vectors;
 
@@ -159,4 +161,6 @@ const WRITTEN: &[&[Scenario]] = &[
     s3_12_ping::SCENARIOS,
     s3_14_disconnect::SCENARIOS,
     s3_14_expiry::SCENARIOS,
+    s4_07_matching::SCENARIOS,
+    s4_07_topics::SCENARIOS,
 ];

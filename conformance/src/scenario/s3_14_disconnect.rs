@@ -1,5 +1,7 @@
 //! Section 3.14: DISCONNECT, its forms and codes, and what becomes of the Will.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use reference_broker::codec::{
     Connect, Disconnect, Packet, PropertyId, Publish, QoS, ReasonCode, Will,
@@ -33,8 +35,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario!(
         "3.14/foreign-codes-publish-will",
         foreign_codes_publish_will,
-        "DISCONNECT with a code that is not a client's to send is no normal one: the Will is \
-         published",
+        "DISCONNECT with a code that is not the client's to send has the Will published",
         ["MQTT-3.1.2-8", "MQTT-3.14.2-1", "U-3.14.2.1-2"]
     ),
     scenario!(
@@ -241,7 +242,7 @@ async fn fits_packet_limit(stage: &mut Stage) -> Outcome {
 }
 
 /// How long the broker may take to close.
-const FAREWELL: std::time::Duration = std::time::Duration::from_secs(5);
+const FAREWELL: Duration = Duration::from_secs(5);
 
 fn bytes_of(disconnect: Disconnect) -> Bytes {
     Packet::from(disconnect).to_bytes().unwrap_or_default()
