@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reference_broker::codec::{Disconnect, Packet, ReasonCode};
 use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
 
 use crate::trace::{Ending, What, packet_text};
 use crate::verdict::Outcome;
@@ -249,6 +250,32 @@ impl Probe {
                 ))
             }
         }
+    }
+
+    /// Reads for no longer than `limit`, passing packets over, until the broker closes: gives the
+    /// DISCONNECT before that, if any. None if it did not close.
+    ///
+    /// # Errors
+    ///
+    /// A failure when bytes come that are no packet.
+    pub async fn ended_within(&mut self, limit: Duration) -> Outcome<Option<Option<Disconnect>>> {
+        let deadline = Instant::now() + limit;
+        let mut disconnect = None;
+        loop {
+            match self.look(deadline.saturating_duration_since(Instant::now())).await {
+                Seen::Packet(_, packet) => disconnect = disconnect.or(as_disconnect(packet)),
+                Seen::Closed(..) => return Ok(Some(disconnect)),
+                Seen::Silence(..) => return Ok(None),
+                broken @ Seen::Broken(..) => return Err(self.instead("packets", broken)),
+            }
+        }
+    }
+
+    /// Closes the connection as one does who has sent DISCONNECT: the broker is given time to do it
+    /// first, and so has noticed.
+    pub async fn hang_up(mut self) {
+        self.wait_for_end(FAREWELL).await;
+        self.give_up();
     }
 
     async fn wait_for_end(&mut self, patience: Duration) -> bool {

@@ -9,7 +9,7 @@ use reference_broker::codec::{
 use crate::trace::packet_text;
 use crate::verdict::{Outcome, Stop};
 
-use super::{Probe, called, policy_of};
+use super::{Probe, Seen, called, policy_of};
 
 /// How a broker takes a message that it may refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -331,6 +331,48 @@ impl Probe {
             _ => None,
         };
         self.find(&expected, unsuback).await
+    }
+
+    /// Waits for a message on this topic, whatever comes on others before it, and goes through the
+    /// exchange of its QoS.
+    ///
+    /// # Errors
+    ///
+    /// A failure when none comes.
+    pub async fn receives_on(&mut self, topic: &str) -> Outcome<Publish> {
+        let on_topic = |packet: &Packet| match packet {
+            Packet::Publish(publish) if *publish.topic == *topic => Some(publish.clone()),
+            _ => None,
+        };
+        let publish = self.find(&format!("PUBLISH \"{topic}\""), on_topic).await?;
+        self.acknowledge(&publish).await?;
+        Ok(publish)
+    }
+
+    /// Waits for SUBACK or UNSUBACK, whatever it says, where the broker may as well close: none if
+    /// it does.
+    ///
+    /// # Errors
+    ///
+    /// A failure when neither comes.
+    pub async fn ack_or_close(&mut self, id: u16) -> Outcome<Option<SubscribeAck>> {
+        let expected = format!("SUBACK or UNSUBACK id={id}, or the connection closed");
+        loop {
+            match self.look(self.context.patience().reply).await {
+                Seen::Packet(_, Packet::SubAck(ack) | Packet::UnsubAck(ack))
+                    if ack.packet_id == id =>
+                {
+                    return Ok(Some(ack));
+                }
+                Seen::Packet(index, packet @ Packet::Disconnect(_)) => {
+                    self.unread.push_back((index, packet));
+                    return self.closes().await.map(|()| None);
+                }
+                Seen::Packet(index, packet) => self.unread.push_back((index, packet)),
+                Seen::Closed(..) => return Ok(None),
+                other => return Err(self.instead(&expected, other)),
+            }
+        }
     }
 
     fn succeeded(&self, packet: Packet, reason: ReasonCode) -> Outcome {

@@ -5,6 +5,7 @@
 //! PINGREQ and PINGRESP), never by a pause.
 
 mod s3_01_connect;
+mod s3_01_keep_alive;
 mod s3_03_alias;
 mod s3_03_alias_to_client;
 mod s3_03_expiry;
@@ -17,6 +18,17 @@ mod s3_03_retain_as_published;
 mod s3_03_retain_handling;
 mod s3_04_acknowledgements;
 mod s3_04_refusals;
+mod s3_08_options;
+mod s3_08_refusals;
+mod s3_08_subscribe;
+mod s3_09_suback;
+mod s3_10_unsubscribe;
+mod s3_11_unsuback;
+mod s3_12_ping;
+mod s3_14_disconnect;
+mod s3_14_expiry;
+mod s4_07_matching;
+mod s4_07_topics;
 mod stage;
 mod vectors;
 
@@ -170,4 +182,16 @@ const WRITTEN: &[&[Scenario]] = &[
     s3_03_retain_handling::SCENARIOS,
     s3_04_acknowledgements::SCENARIOS,
     s3_04_refusals::SCENARIOS,
+    s3_01_keep_alive::SCENARIOS,
+    s3_08_subscribe::SCENARIOS,
+    s3_08_options::SCENARIOS,
+    s3_08_refusals::SCENARIOS,
+    s3_09_suback::SCENARIOS,
+    s3_10_unsubscribe::SCENARIOS,
+    s3_11_unsuback::SCENARIOS,
+    s3_12_ping::SCENARIOS,
+    s3_14_disconnect::SCENARIOS,
+    s3_14_expiry::SCENARIOS,
+    s4_07_matching::SCENARIOS,
+    s4_07_topics::SCENARIOS,
 ];

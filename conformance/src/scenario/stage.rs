@@ -5,7 +5,7 @@ use tokio::time::sleep;
 
 use crate::probe::{Context, Probe};
 use crate::target::{Capabilities, Connector};
-use crate::trace::What;
+use crate::trace::{What, packet_text};
 use crate::verdict::{Outcome, Stop};
 
 /// Keep Alive of clients that a scenario does not choose one for, in seconds: long enough never to
@@ -205,6 +205,54 @@ impl Stage {
         self.context.any(|event| {
             event.probe == probe && matches!(&event.what, What::Received(packet) if is_it(packet))
         })
+    }
+
+    /// Whether `to` has a subscription for this topic: if so, a message that reaches `witness` is
+    /// there before one that was sent after `to` subscribed (anew). It is subscribed then.
+    ///
+    /// # Errors
+    ///
+    /// A failure when a message does not reach who is subscribed, or another one comes.
+    pub async fn subscribed(
+        &mut self,
+        topic: &str,
+        from: &mut Probe,
+        to: &mut Probe,
+        witness: &mut Probe,
+    ) -> Outcome<bool> {
+        self.markers += 1;
+        let before = format!("before {}", self.markers);
+        let after = format!("after {}", self.markers);
+        from.publish(topic, &before, QoS::AtLeastOnce).await?;
+        witness.receives(topic, &before).await?;
+        to.subscribe(topic, QoS::AtLeastOnce).await?;
+        from.publish(topic, &after, QoS::AtLeastOnce).await?;
+        witness.receives(topic, &after).await?;
+        let first = to.message(&format!("PUBLISH \"{topic}\" payload=\"{after}\"")).await?;
+        to.acknowledge(&first).await?;
+        match *first.payload == *after.as_bytes() && *first.topic == *topic {
+            true => Ok(false),
+            false if *first.payload == *before.as_bytes() => {
+                to.receives(topic, &after).await.map(|_| true)
+            }
+            false => self.fail("no other message", packet_text(&first.into())),
+        }
+    }
+
+    /// Shows that `to` has no subscription for this topic, as [`Stage::subscribed`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stage::subscribed`], and a failure when it has one.
+    pub async fn not_subscribed(
+        &mut self,
+        topic: &str,
+        from: &mut Probe,
+        to: &mut Probe,
+        witness: &mut Probe,
+    ) -> Outcome {
+        let is_subscribed = self.subscribed(topic, from, to, witness).await?;
+        self.check(!is_subscribed, "no message for want of a subscription", "one")
     }
 
     /// Lets time pass, because the standard gives what is to be seen a time.

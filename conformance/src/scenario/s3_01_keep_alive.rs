@@ -1,0 +1,243 @@
+//! Section 3.1: CONNECT, its Keep Alive.
+
+use std::time::Duration;
+
+use reference_broker::codec::{Connect, PropertyId, QoS, ReasonCode, Will};
+use tokio::time::Instant;
+
+use super::{Scenario, Stage, scenario};
+use crate::probe::Probe;
+use crate::target::Need;
+use crate::verdict::Outcome;
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    scenario!(
+        "3.1/keep-alive-closes",
+        keep_alive_closes,
+        "A client silent for one and a half times its Keep Alive is disconnected, and not before",
+        ["MQTT-3.1.2-22", "MQTT-3.2.2-22", "U-3.14.2.1-9", "U-3.1.4-6"]
+    )
+    .timed(4),
+    scenario!(
+        "3.1/keep-alive-of-resumption-counts",
+        keep_alive_of_resumption_counts,
+        "A session that goes on has the Keep Alive of its new connection",
+        ["MQTT-3.1.2-22"]
+    )
+    .needs(&[Need::SessionExpiry(60)])
+    .timed(4),
+    scenario!(
+        "3.1/keep-alive-ignores-deliveries",
+        keep_alive_ignores_deliveries,
+        "What the broker sends to a silent client does not keep it alive",
+        ["MQTT-3.1.2-22"]
+    )
+    .timed(4),
+    scenario!(
+        "3.1/keep-alive-any-packet-counts",
+        keep_alive_any_packet_counts,
+        "Any packet in time keeps a client connected: PINGREQ, PUBLISH, SUBSCRIBE and others",
+        ["U-3.1.2.10-3", "MQTT-3.1.2-22"]
+    )
+    .timed(5),
+    scenario!(
+        "3.1/keep-alive-publishes-will",
+        keep_alive_publishes_will,
+        "The Will of a client that exceeded its Keep Alive is published",
+        ["MQTT-3.1.2-22", "U-3.1.2.5-1", "MQTT-3.1.2-8"]
+    )
+    .timed(4),
+    scenario!(
+        "3.1/keep-alive-keeps-session",
+        keep_alive_keeps_session,
+        "The session of a client that exceeded its Keep Alive waits for it as after a lost network",
+        ["MQTT-3.1.2-22", "MQTT-3.1.2-23"]
+    )
+    .needs(&[Need::SessionExpiry(60)])
+    .timed(4),
+    scenario!(
+        "3.1/keep-alive-zero-or-long",
+        keep_alive_zero_or_long,
+        "A client with no Keep Alive, or a long one, may be silent for a while",
+        ["U-3.1.2.10-5", "MQTT-3.1.2-22"]
+    )
+    .timed(4),
+];
+
+/// The Keep Alive of those who exceed it, in seconds: brokers that look once a second are not
+/// blamed for that.
+const KEEP_ALIVE: u16 = 2;
+
+/// One and a half times that.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// When the connection is to be closed at the latest: no tolerance is given, so be it large.
+const LIMIT: Duration = Duration::from_secs(9);
+
+async fn keep_alive_closes(stage: &mut Stage) -> Outcome {
+    // The CONNECT counts as well as any later packet.
+    let mut alice = with_keep_alive(stage, "alice", |connect| connect).await?;
+    let mut bob = with_keep_alive(stage, "bob", |connect| connect).await?;
+    bob.ping().await?;
+    let start = Instant::now();
+    times_out(stage, &mut alice, start).await?;
+    times_out(stage, &mut bob, start).await
+}
+
+async fn keep_alive_of_resumption_counts(stage: &mut Stage) -> Outcome {
+    let mut alice = stage.with_session("alice", 60).await?;
+    alice.ping().await?;
+    alice.leave().await?;
+    let resume = |connect: Connect| connect.resume().session_expiry(60);
+    let mut alice = with_keep_alive(stage, "alice", resume).await?;
+    times_out(stage, &mut alice, Instant::now()).await
+}
+
+async fn keep_alive_ignores_deliveries(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("stream");
+    let mut bob = stage.connected("bob").await?;
+    let mut alice = with_keep_alive(stage, "alice", |connect| connect).await?;
+    alice.subscribe(&topic, QoS::AtMostOnce).await?;
+    let start = Instant::now();
+    bob.publish(&topic, "first", QoS::AtMostOnce).await?;
+    alice.receives(&topic, "first").await?;
+    while start.elapsed() < LIMIT {
+        bob.publish(&topic, "more", QoS::AtMostOnce).await?;
+        if alice.ended_within(Duration::from_millis(300)).await?.is_some() {
+            return Ok(());
+        }
+    }
+    stage.fail("the connection closed in spite of deliveries", format!("open after {LIMIT:?}"))
+}
+
+async fn keep_alive_any_packet_counts(stage: &mut Stage) -> Outcome {
+    const ROUNDS: [&str; 3] = ["first", "second", "third"];
+    let topic = stage.topic("held");
+    let names = ["pings", "publishes", "subscribes", "unsubscribes", "acknowledges"];
+    let mut bob = stage.connected("bob").await?;
+    let mut probes = Vec::new();
+    for name in names {
+        probes.push(with_keep_alive(stage, name, |connect| connect).await?);
+    }
+    let [pings, publishes, subscribes, unsubscribes, acknowledges] = &mut probes[..] else {
+        return stage.fail("five clients", "others");
+    };
+    acknowledges.subscribe(&topic, QoS::AtLeastOnce).await?;
+    let mut held = Vec::new();
+    for payload in ROUNDS {
+        bob.publish(&topic, payload, QoS::AtLeastOnce).await?;
+        held.push(acknowledges.holds(&topic, payload).await?);
+    }
+    for message in held {
+        stage.wait(Duration::from_millis(1500)).await;
+        acknowledges.acknowledge(&message).await?;
+        pings.ping().await?;
+        publishes.publish(&stage.topic("other"), "for nobody", QoS::AtMostOnce).await?;
+        subscribes.subscribe(&stage.topic("other"), QoS::AtMostOnce).await?;
+        unsubscribes.unsubscribe(&stage.topic("other")).await?;
+    }
+    for probe in probes.iter_mut() {
+        probe.ping().await?;
+    }
+    Ok(())
+}
+
+async fn keep_alive_publishes_will(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("will");
+    let mut bob = stage.connected("bob").await?;
+    let mut carol = stage.connected("carol").await?;
+    carol.subscribe(&topic, QoS::AtLeastOnce).await?;
+    let will = Will::new(&topic, "will").qos(QoS::AtLeastOnce);
+    let mut alice = with_keep_alive(stage, "alice", |connect| connect.will(will)).await?;
+    alice.ping().await?;
+    stage.nothing_on(&topic, &mut bob, &mut carol).await?;
+    times_out(stage, &mut alice, Instant::now()).await?;
+    carol.receives(&topic, "will").await?;
+    stage.nothing_on(&topic, &mut bob, &mut carol).await
+}
+
+async fn keep_alive_keeps_session(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("kept");
+    let mut bob = stage.connected("bob").await?;
+    let kept = |connect: Connect| connect.session_expiry(60);
+    let mut alice = with_keep_alive(stage, "alice", kept).await?;
+    alice.subscribe(&topic, QoS::AtLeastOnce).await?;
+    times_out(stage, &mut alice, Instant::now()).await?;
+    bob.publish(&topic, "while away", QoS::AtLeastOnce).await?;
+    let mut alice = stage.resumed("alice", 60).await?;
+    alice.receives(&topic, "while away").await.map(drop)
+}
+
+async fn keep_alive_zero_or_long(stage: &mut Stage) -> Outcome {
+    // One and a half times the second does not fit into two bytes, and leaves nothing there.
+    let mut probes = Vec::new();
+    for (name, seconds) in [("zero", 0), ("long", 43_691), ("longest", u16::MAX)] {
+        match with_any_keep_alive(stage, name, seconds, |connect| connect).await? {
+            (probe, 0 | 5..) => probes.push(probe),
+            (_, short) => {
+                return stage.not_applicable(format!("the target sets a Keep Alive of {short} s"));
+            }
+        }
+    }
+    stage.wait(Duration::from_secs(4)).await;
+    for mut probe in probes {
+        match probe.ended_within(Duration::from_millis(100)).await? {
+            None => probe.ping().await?,
+            Some(disconnect) => early(stage, disconnect.map(|packet| packet.reason))?,
+        }
+    }
+    Ok(())
+}
+
+/// Connects a client; gives the Keep Alive in force too, which the target may have set itself
+/// (section 3.2.2.3.14).
+async fn with_any_keep_alive(
+    stage: &mut Stage,
+    name: &str,
+    seconds: u16,
+    change: impl FnOnce(Connect) -> Connect,
+) -> Outcome<(Probe, u32)> {
+    let mut probe = stage.open(name).await?;
+    let connect = change(probe.connect_packet().keep_alive(seconds));
+    let connack = probe.connect(connect).await?;
+    let in_force = connack.properties.number(PropertyId::ServerKeepAlive);
+    Ok((probe, in_force.unwrap_or(u32::from(seconds))))
+}
+
+/// Connects a client that is to exceed its Keep Alive.
+async fn with_keep_alive(
+    stage: &mut Stage,
+    name: &str,
+    change: impl FnOnce(Connect) -> Connect,
+) -> Outcome<Probe> {
+    match with_any_keep_alive(stage, name, KEEP_ALIVE, change).await? {
+        (probe, seconds) if seconds == u32::from(KEEP_ALIVE) => Ok(probe),
+        (_, other) => stage.not_applicable(format!("the target sets a Keep Alive of {other} s")),
+    }
+}
+
+/// Waits for the close of the connection of a client that sent its last packet before `start`.
+async fn times_out(stage: &mut Stage, probe: &mut Probe, start: Instant) -> Outcome {
+    let patience = LIMIT.saturating_sub(start.elapsed());
+    let Some(disconnect) = probe.ended_within(patience).await? else {
+        let expected = format!("the connection closed after {TIMEOUT:?} of silence");
+        return stage.fail(&expected, format!("still open after {LIMIT:?}"));
+    };
+    // A second is allowed for clocks that count no less.
+    match start.elapsed() < TIMEOUT - Duration::from_secs(1) {
+        true => early(stage, disconnect.map(|packet| packet.reason)),
+        false => Ok(()),
+    }
+}
+
+/// Judges a close that came too early: it may have other reasons, unless it gives this one.
+fn early(stage: &Stage, reason: Option<ReasonCode>) -> Outcome {
+    const EXPECTED: &str = "the connection open within one and a half times its Keep Alive";
+    match reason {
+        Some(ReasonCode::KeepAliveTimeout) => stage.fail(EXPECTED, "a close for Keep Alive"),
+        _ => {
+            stage.advise("MQTT-3.1.2-22", EXPECTED, "a close for some reason");
+            Ok(())
+        }
+    }
+}

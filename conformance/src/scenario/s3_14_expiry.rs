@@ -1,0 +1,153 @@
+//! Section 3.14: DISCONNECT, its Session Expiry Interval.
+
+use std::time::Duration;
+
+use reference_broker::codec::{Disconnect, PropertyId, QoS, ReasonCode, Will};
+
+use super::{Scenario, Stage, scenario};
+use crate::target::Need;
+use crate::verdict::Outcome;
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    scenario!(
+        "3.14/expiry-set-to-zero",
+        expiry_set_to_zero,
+        "A Session Expiry Interval of 0 in DISCONNECT ends the session at once",
+        ["U-3.14.2.2.2-2", "MQTT-4.1.0-2"]
+    )
+    .needs(&[Need::SessionExpiry(60)]),
+    scenario!(
+        "3.14/expiry-shortened",
+        expiry_shortened,
+        "A shorter Session Expiry Interval in DISCONNECT counts instead of the one in CONNECT",
+        ["U-3.14.2.2.2-2", "MQTT-4.1.0-2"]
+    )
+    .needs(&[Need::SessionExpiry(60)])
+    .timed(4),
+    scenario!(
+        "3.14/expiry-lengthened",
+        expiry_lengthened,
+        "A longer Session Expiry Interval in DISCONNECT counts instead of the one in CONNECT",
+        ["U-3.14.2.2.2-2", "MQTT-3.1.2-23"]
+    )
+    .needs(&[Need::SessionExpiry(1), Need::SessionExpiry(60)])
+    .timed(3),
+    scenario!(
+        "3.14/expiry-of-last-disconnect-is-past",
+        expiry_of_last_disconnect_is_past,
+        "Without a Session Expiry Interval in DISCONNECT the one in CONNECT counts, no older one",
+        ["U-3.14.2.2.2-2", "MQTT-4.1.0-2"]
+    )
+    .needs(&[Need::SessionExpiry(1), Need::SessionExpiry(60)])
+    .timed(4),
+    scenario!(
+        "3.14/expiry-raised-from-zero",
+        expiry_raised_from_zero,
+        "A DISCONNECT that raises the Session Expiry Interval from 0 is none: the Will is published",
+        ["U-3.14.2.2.2-3", "MQTT-3.1.2-8"]
+    )
+    .needs(&[Need::SessionExpiry(0)]),
+    scenario!(
+        "3.14/with-will-at-session-end",
+        with_will_at_session_end,
+        "DISCONNECT 0x04 that ends the session has its Will published without its delay",
+        ["MQTT-3.1.2-8", "U-3.14.2.2.2-2"]
+    )
+    .needs(&[Need::SessionExpiry(60)]),
+];
+
+async fn expiry_set_to_zero(stage: &mut Stage) -> Outcome {
+    let mut alice = stage.with_session("alice", 60).await?;
+    alice.ping().await?;
+    alice.leave().await?;
+    let alice = stage.resumed("alice", 60).await?;
+    alice.leave_with(expiring(0)).await?;
+    session_is_gone(stage).await
+}
+
+async fn expiry_shortened(stage: &mut Stage) -> Outcome {
+    let alice = stage.with_session("alice", 60).await?;
+    alice.leave().await?;
+    let alice = stage.resumed("alice", 60).await?;
+    alice.leave_with(expiring(1)).await?;
+    stage.wait(Duration::from_secs(4)).await;
+    session_is_gone(stage).await
+}
+
+async fn expiry_lengthened(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("kept");
+    let mut bob = stage.connected("bob").await?;
+    let mut alice = stage.with_session("alice", 1).await?;
+    alice.subscribe(&topic, QoS::AtLeastOnce).await?;
+    alice.leave_with(expiring(60)).await?;
+    stage.wait(Duration::from_secs(3)).await;
+    bob.publish(&topic, "while away", QoS::AtLeastOnce).await?;
+    let mut alice = stage.resumed("alice", 1).await?;
+    alice.receives(&topic, "while away").await.map(drop)
+}
+
+async fn expiry_of_last_disconnect_is_past(stage: &mut Stage) -> Outcome {
+    let alice = stage.with_session("alice", 1).await?;
+    alice.leave_with(expiring(60)).await?;
+    let alice = stage.resumed("alice", 1).await?;
+    alice.leave().await?;
+    stage.wait(Duration::from_secs(4)).await;
+    session_is_gone(stage).await
+}
+
+async fn expiry_raised_from_zero(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("will");
+    let mut bob = stage.connected("bob").await?;
+    let mut carol = stage.connected("carol").await?;
+    carol.subscribe(&topic, QoS::AtLeastOnce).await?;
+    for asked in [None, Some(0)] {
+        let will = Will::new(&topic, "will").qos(QoS::AtLeastOnce);
+        let mut alice = stage
+            .connected_with("alice", |connect| match asked {
+                Some(seconds) => connect.will(will).session_expiry(seconds),
+                None => connect.will(will),
+            })
+            .await?;
+        alice.ping().await?;
+        stage.proving("U-3.14.2.2.2-3");
+        alice.send(expiring(60)).await?;
+        alice.closes_for(ReasonCode::ProtocolError).await?;
+        carol.receives(&topic, "will").await?;
+        stage.nothing_on(&topic, &mut bob, &mut carol).await?;
+        session_is_gone(stage).await?;
+    }
+    Ok(())
+}
+
+async fn with_will_at_session_end(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("will");
+    let mut bob = stage.connected("bob").await?;
+    let mut carol = stage.connected("carol").await?;
+    carol.subscribe(&topic, QoS::AtLeastOnce).await?;
+    let will =
+        || Will::new(&topic, "will").qos(QoS::AtLeastOnce).with(PropertyId::WillDelayInterval, 60);
+    let with_will = Disconnect::because(ReasonCode::DisconnectWithWill);
+    let alice =
+        stage.connected_with("alice", |connect| connect.session_expiry(60).will(will())).await?;
+    alice.leave_with(with_will.clone()).await?;
+    stage.nothing_on(&topic, &mut bob, &mut carol).await?;
+
+    let alice =
+        stage.resumed_with("alice", |connect| connect.session_expiry(60).will(will())).await?;
+    alice.leave_with(with_will.with(PropertyId::SessionExpiryInterval, 0)).await?;
+    carol.receives(&topic, "will").await?;
+    stage.nothing_on(&topic, &mut bob, &mut carol).await
+}
+
+fn expiring(seconds: u32) -> Disconnect {
+    Disconnect::default().with(PropertyId::SessionExpiryInterval, seconds)
+}
+
+/// Looks for alice's session by way of a connection that leaves none.
+async fn session_is_gone(stage: &mut Stage) -> Outcome {
+    let mut alice = stage.open("alice").await?;
+    let connack = alice.connect(alice.connect_packet().resume()).await?;
+    stage.check(!connack.session_present, "session_present 0", "session_present 1")?;
+    alice.ping().await?;
+    alice.leave().await
+}

@@ -1,0 +1,252 @@
+//! Section 4.7: Topic Names and Topic Filters, which there are and which there are not.
+
+use reference_broker::codec::{Packet, Publish, QoS, Subscribe, Unsubscribe};
+
+use super::{Scenario, Stage, scenario};
+use crate::probe::Probe;
+use crate::target::Need;
+use crate::trace::packet_text;
+use crate::verdict::{Outcome, Stop};
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    scenario!(
+        "4.7/hash-only-alone-at-the-end",
+        hash_only_alone_at_the_end,
+        "A filter with a multi-level wildcard anywhere but alone at its end is not granted",
+        ["MQTT-4.7.1-1"]
+    )
+    .needs(&[Need::Wildcards]),
+    scenario!(
+        "4.7/plus-only-alone",
+        plus_only_alone,
+        "A filter with a single-level wildcard beside other characters is not granted",
+        ["MQTT-4.7.1-2"]
+    )
+    .needs(&[Need::Wildcards]),
+    scenario!(
+        "4.7/no-empty-filter",
+        no_empty_filter,
+        "An empty filter is not granted, nor does UNSUBSCRIBE end one",
+        ["MQTT-4.7.3-1"]
+    ),
+    scenario!(
+        "4.7/dollar-not-by-leading-wildcard",
+        dollar_not_by_leading_wildcard,
+        "Filters that begin with a wildcard bring no message of a topic that begins with $",
+        ["MQTT-4.7.2-1"]
+    )
+    .needs(&[Need::Wildcards]),
+    scenario!(
+        "4.7/dollar-not-between-clients",
+        dollar_not_between_clients,
+        "Clients cannot send each other messages on topics that begin with $",
+        ["U-4.7.2-1"]
+    ),
+    scenario!(
+        "4.7/many-levels",
+        many_levels,
+        "Topics and filters may have any number of levels",
+        ["U-4.7.3-4"]
+    )
+    .needs(&[Need::Wildcards]),
+    scenario!(
+        "4.7/long-level",
+        long_level,
+        "Topics and filters may be as long as a string can be",
+        ["MQTT-4.7.3-3"]
+    ),
+];
+
+async fn hash_only_alone_at_the_end(stage: &mut Stage) -> Outcome {
+    const WRONG: [&str; 9] = ["a#", "#a", "a/#/b", "#/a", "a/b#", "##", "a/##", "#/", "+#"];
+    not_granted(stage, "a/#", &WRONG).await
+}
+
+async fn plus_only_alone(stage: &mut Stage) -> Outcome {
+    const WRONG: [&str; 8] = ["a+", "+a", "a/b+", "a/+b", "a/+b/c", "++", "a/++/b", "+a/#"];
+    not_granted(stage, "a/+", &WRONG).await
+}
+
+async fn no_empty_filter(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("control");
+    let mut alice = stage.connected("alice").await?;
+    alice.subscribe(&topic, QoS::AtLeastOnce).await?;
+    let request = Unsubscribe::new(alice.packet_id(), "");
+    let id = request.packet_id;
+    alice.send(request).await?;
+    match alice.ack_or_close(id).await? {
+        Some(unsuback) if unsuback.reasons.iter().all(|code| code.value() == 0) => {
+            let observed = packet_text(&Packet::UnsubAck(unsuback));
+            stage.advise("MQTT-4.7.3-1", "no success for an empty filter", observed);
+        }
+        _ => {}
+    }
+    let mut alice = stage.connected("alice").await?;
+    alice.subscribe(&topic, QoS::AtLeastOnce).await?;
+    let request = Subscribe::new(alice.packet_id(), "", QoS::AtLeastOnce);
+    if refuses(stage, &mut alice, request).await? {
+        alice = stage.connected("alice").await?;
+        alice.subscribe(&topic, QoS::AtLeastOnce).await?;
+    }
+    alice.publish(&topic, "control", QoS::AtLeastOnce).await?;
+    alice.receives(&topic, "control").await.map(drop)
+}
+
+async fn dollar_not_by_leading_wildcard(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("dollar");
+    let rest = topic.split_once('/').map_or(topic.as_str(), |(_, rest)| rest);
+    let mut bob = stage.connected("bob").await?;
+    let mut plus = stage.connected("plus").await?;
+    let mut hash = stage.connected("hash").await?;
+    plus.subscribe(&format!("+/{rest}"), QoS::AtLeastOnce).await?;
+    let everything = Subscribe::new(hash.packet_id(), "#", QoS::AtMostOnce);
+    let suback = hash.request(everything).await?;
+    if suback.reasons.iter().any(|code| code.is_error()) {
+        return stage.not_applicable("the target does not let a client have all messages");
+    }
+    try_dollar(stage, &topic).await?;
+    bob.publish(&topic, "marker", QoS::AtLeastOnce).await?;
+    plus.receives(&topic, "marker").await?;
+    // Others may publish too, and the broker on topics of its own.
+    loop {
+        let message = hash.message("messages of others, then the marker").await?;
+        if message.topic.starts_with('$') {
+            let observed = packet_text(&message.into());
+            return stage.fail("no message on a topic that begins with $", observed);
+        }
+        if *message.topic == *topic {
+            return Ok(());
+        }
+    }
+}
+
+async fn dollar_not_between_clients(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("dollar");
+    let mut alice = stage.connected("alice").await?;
+    alice.subscribe(&topic, QoS::AtLeastOnce).await?;
+    let dollar = Subscribe::new(alice.packet_id(), format!("${topic}"), QoS::AtLeastOnce);
+    let id = dollar.packet_id;
+    alice.send(dollar).await?;
+    if alice.ack_or_close(id).await?.is_none() {
+        // Refused as a subscription already.
+        alice = stage.connected("alice").await?;
+        alice.subscribe(&topic, QoS::AtLeastOnce).await?;
+    }
+    try_dollar(stage, &topic).await?;
+    let mut bob = stage.connected("bob").await?;
+    bob.publish(&topic, "marker", QoS::AtLeastOnce).await?;
+    let first = alice.message("PUBLISH payload=\"marker\"").await?;
+    alice.acknowledge(&first).await?;
+    if *first.payload == *b"marker" {
+        return Ok(());
+    }
+    let observed = packet_text(&first.into());
+    stage.advise("U-4.7.2-1", "no message from another client on a topic with $", observed);
+    alice.receives(&topic, "marker").await.map(drop)
+}
+
+async fn many_levels(stage: &mut Stage) -> Outcome {
+    for levels in [2, 20, 100, 1_000, 10_000] {
+        if !stage.capabilities().meet(Need::PacketSize(2 * levels + BESIDES)) {
+            break;
+        }
+        let levels = levels as usize;
+        let deep = stage.topic(&vec!["a"; levels].join("/"));
+        let wild = stage.topic(&vec!["+"; levels].join("/"));
+        for filter in [&deep, &wild] {
+            let Err(why) = carries(stage, filter, &deep).await? else { continue };
+            let expected = format!("{levels} levels more than the first ones in a topic");
+            match levels {
+                2 | 20 => return stage.fail(&expected, why),
+                _ => stage.advise("U-4.7.3-4", &expected, why),
+            }
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+async fn long_level(stage: &mut Stage) -> Outcome {
+    for length in [100, 1_000, 10_000, u16::MAX] {
+        if !stage.capabilities().meet(Need::PacketSize(u32::from(length) + BESIDES)) {
+            break;
+        }
+        let mut topic = stage.topic("");
+        let missing = usize::from(length).saturating_sub(topic.len());
+        topic.push_str(&"a".repeat(missing));
+        let Err(why) = carries(stage, &topic, &topic).await? else { continue };
+        let expected = format!("a topic of {length} bytes");
+        match length {
+            100 => return stage.fail(&expected, why),
+            _ => stage.advise("MQTT-4.7.3-3", &expected, why),
+        }
+        break;
+    }
+    Ok(())
+}
+
+/// More bytes than a packet with one topic has besides its lower levels.
+const BESIDES: u32 = 500;
+
+/// Asks for each of the wrong filters, and before that for the right one.
+async fn not_granted(stage: &mut Stage, right: &str, wrong: &[&str]) -> Outcome {
+    let right = stage.topic(right);
+    let topic = stage.topic("a/topic");
+    let mut bob = stage.connected("bob").await?;
+    let mut alice = stage.connected("alice").await?;
+    alice.subscribe(&right, QoS::AtLeastOnce).await?;
+    for filter in wrong {
+        let request = Subscribe::new(alice.packet_id(), stage.topic(filter), QoS::AtLeastOnce);
+        if refuses(stage, &mut alice, request).await? {
+            alice = stage.connected("alice").await?;
+            alice.subscribe(&right, QoS::AtLeastOnce).await?;
+        }
+        bob.publish(&topic, filter, QoS::AtLeastOnce).await?;
+        alice.receives(&topic, filter).await?;
+    }
+    Ok(())
+}
+
+/// Expects that the one filter is not granted. Says whether that closed the connection.
+async fn refuses(stage: &Stage, probe: &mut Probe, request: Subscribe) -> Outcome<bool> {
+    let id = request.packet_id;
+    probe.send(request).await?;
+    let Some(suback) = probe.ack_or_close(id).await? else { return Ok(true) };
+    let is_refused = suback.reasons.len() == 1 && suback.reasons.iter().all(|code| code.is_error());
+    let observed = packet_text(&Packet::SubAck(suback));
+    stage.check(is_refused, "SUBACK that refuses the filter, or a close", observed)?;
+    Ok(false)
+}
+
+/// Publishes on a topic that begins with `$`, whatever comes of that.
+async fn try_dollar(stage: &mut Stage, topic: &str) -> Outcome {
+    let mut dave = stage.connected("dave").await?;
+    let id = dave.packet_id();
+    dave.send(Publish::new(format!("${topic}"), "dollar").qos(QoS::AtLeastOnce, id)).await?;
+    // It may be acknowledged, refused, or answered by a close; by then it has been read.
+    match dave.ping().await {
+        Ok(()) => dave.leave().await,
+        Err(_) => Ok(()),
+    }
+}
+
+/// Brings a message from one client to another; tells how the target says no, if it does.
+async fn carries(stage: &mut Stage, filter: &str, topic: &str) -> Outcome<Result<(), String>> {
+    let mut alice = stage.connected("alice").await?;
+    let mut bob = stage.connected("bob").await?;
+    let request = Subscribe::new(alice.packet_id(), filter, QoS::AtLeastOnce);
+    let id = request.packet_id;
+    alice.send(request).await?;
+    match alice.ack_or_close(id).await? {
+        None => return Ok(Err("a close in answer to SUBSCRIBE".to_owned())),
+        Some(suback) if suback.reasons.iter().any(|code| code.is_error()) => {
+            return Ok(Err(packet_text(&Packet::SubAck(suback))));
+        }
+        Some(_) => {}
+    }
+    match bob.publish(topic, "carried", QoS::AtLeastOnce).await {
+        Ok(()) => alice.receives(topic, "carried").await.map(|_| Ok(())),
+        Err(Stop::Fail(finding)) => Ok(Err(finding.observed)),
+        Err(stop) => Err(stop),
+    }
+}
