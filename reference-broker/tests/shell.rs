@@ -1,0 +1,378 @@
+//! The broker behind real and in-process streams: bytes, tasks, time.
+
+#![cfg(feature = "server")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use reference_broker::actor::Server;
+use reference_broker::codec::{
+    Connect, Disconnect, Framer, Packet, Publish, QoS, ReasonCode, Side, Subscribe, Will,
+};
+use reference_broker::core::Config;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+/// How long to wait before a test has failed; never waited for otherwise.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A client that writes what it is told and reads packet by packet.
+struct Client<S> {
+    stream: S,
+    framer: Framer,
+}
+
+impl Client<TcpStream> {
+    async fn tcp(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Client::over(stream)
+    }
+}
+
+impl Client<DuplexStream> {
+    async fn memory(server: &Server) -> Self {
+        Client::over(server.connect().await.unwrap())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    fn over(stream: S) -> Self {
+        Client { stream, framer: Framer::new(u32::MAX) }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) {
+        timeout(PATIENCE, self.stream.write_all(bytes)).await.unwrap().unwrap();
+    }
+
+    async fn send(&mut self, packet: impl Into<Packet>) {
+        self.write(&packet.into().to_bytes().unwrap()).await;
+    }
+
+    /// The next packet, or `None` at the end of the stream.
+    async fn next(&mut self) -> Option<Packet> {
+        loop {
+            if let Some(frame) = self.framer.next_frame().unwrap() {
+                return Some(Packet::decode(&frame, Side::Server).unwrap());
+            }
+            let read = self.stream.read_buf(self.framer.buffer());
+            match timeout(PATIENCE, read).await.expect("something, and be it the end") {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    async fn expect(&mut self) -> Packet {
+        self.next().await.expect("a packet")
+    }
+
+    async fn expect_end(&mut self) {
+        assert_eq!(self.next().await, None);
+    }
+
+    async fn connect(&mut self, connect: Connect) {
+        self.send(connect).await;
+        self.expect_connack().await;
+    }
+
+    async fn expect_connack(&mut self) {
+        match self.expect().await {
+            Packet::ConnAck(connack) => assert_eq!(connack.reason, ReasonCode::Success),
+            other => panic!("no CONNACK: {other:?}"),
+        }
+    }
+
+    async fn subscribe(&mut self, filter: &str, qos: QoS) {
+        self.send(Subscribe::new(1, filter, qos)).await;
+        assert!(matches!(self.expect().await, Packet::SubAck(_)));
+    }
+
+    async fn expect_publish(&mut self) -> Publish {
+        match self.expect().await {
+            Packet::Publish(publish) => publish,
+            other => panic!("no PUBLISH: {other:?}"),
+        }
+    }
+
+    async fn expect_disconnect(&mut self, reason: ReasonCode) {
+        match self.expect().await {
+            Packet::Disconnect(disconnect) => assert_eq!(disconnect.reason, reason),
+            other => panic!("no DISCONNECT: {other:?}"),
+        }
+    }
+
+    async fn expect_alive(&mut self) {
+        self.send(Packet::PingReq).await;
+        assert_eq!(self.expect().await, Packet::PingResp);
+    }
+}
+
+async fn tcp_server() -> (Server, SocketAddr) {
+    let server = Server::start(Config::default());
+    let address = server.listen(("127.0.0.1", 0)).await.unwrap();
+    (server, address)
+}
+
+fn bytes_of(packets: &[Packet]) -> Vec<u8> {
+    let mut bytes = BytesMut::new();
+    packets.iter().for_each(|packet| packet.encode(&mut bytes).unwrap());
+    bytes.to_vec()
+}
+
+fn session() -> [Packet; 4] {
+    [
+        Connect::new("c").into(),
+        Subscribe::new(1, "t", QoS::AtLeastOnce).into(),
+        Publish::new("t", "x").qos(QoS::AtLeastOnce, 2).into(),
+        Packet::PingReq,
+    ]
+}
+
+async fn expect_session(client: &mut Client<impl AsyncRead + AsyncWrite + Unpin>) {
+    client.expect_connack().await;
+    assert!(matches!(client.expect().await, Packet::SubAck(_)));
+    assert_eq!(client.expect_publish().await.payload, "x");
+    assert!(matches!(client.expect().await, Packet::PubAck(_)));
+    assert_eq!(client.expect().await, Packet::PingResp);
+}
+
+#[tokio::test]
+async fn packets_may_come_byte_by_byte() {
+    let (server, address) = tcp_server().await;
+    let mut over_tcp = Client::tcp(address).await;
+    let mut in_memory = Client::memory(&server).await;
+    for byte in bytes_of(&session()) {
+        over_tcp.write(&[byte]).await;
+        tokio::task::yield_now().await;
+    }
+    expect_session(&mut over_tcp).await;
+    for byte in bytes_of(&session()) {
+        in_memory.write(&[byte]).await;
+        tokio::task::yield_now().await;
+    }
+    expect_session(&mut in_memory).await;
+    over_tcp.expect_disconnect(ReasonCode::SessionTakenOver).await;
+    over_tcp.expect_end().await;
+}
+
+#[tokio::test]
+async fn packets_may_come_all_at_once() {
+    let (server, address) = tcp_server().await;
+    let mut over_tcp = Client::tcp(address).await;
+    over_tcp.write(&bytes_of(&session())).await;
+    expect_session(&mut over_tcp).await;
+    let mut in_memory = Client::memory(&server).await;
+    in_memory.write(&bytes_of(&session())).await;
+    expect_session(&mut in_memory).await;
+}
+
+#[tokio::test]
+async fn packets_may_be_cut_anywhere() {
+    let bytes = bytes_of(&session());
+    let server = Server::start(Config::default());
+    for cut in 1..bytes.len() {
+        let mut client = Client::memory(&server).await;
+        client.write(&bytes[..cut]).await;
+        tokio::task::yield_now().await;
+        client.write(&bytes[cut..]).await;
+        expect_session(&mut client).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn garbage_gets_its_disconnect_before_the_end() {
+    let (_server, address) = tcp_server().await;
+    for _ in 0..20 {
+        let mut client = Client::tcp(address).await;
+        client.connect(Connect::new("c")).await;
+        // More than is ever read as packets, so that unread bytes are there when it closes.
+        client.write(&[0x00; 10_000]).await;
+        client.expect_disconnect(ReasonCode::MalformedPacket).await;
+        client.expect_end().await;
+    }
+}
+
+#[tokio::test]
+async fn garbage_before_connect_gets_nothing_but_the_end() {
+    let (server, address) = tcp_server().await;
+    let mut over_tcp = Client::tcp(address).await;
+    over_tcp.write(b"GET / HTTP/1.1\r\n\r\n").await;
+    over_tcp.expect_end().await;
+    let mut in_memory = Client::memory(&server).await;
+    in_memory.write(&[0xFF; 100]).await;
+    in_memory.expect_end().await;
+}
+
+#[tokio::test]
+async fn a_packet_too_large_is_refused_by_its_header() {
+    let server = Server::start(Config { maximum_packet_size: 1_000, ..Config::default() });
+    let mut client = Client::memory(&server).await;
+    client.connect(Connect::new("c")).await;
+    client.write(&[0x30, 0xE9, 0x07]).await; // 1,001 bytes to follow.
+    client.expect_disconnect(ReasonCode::PacketTooLarge).await;
+    client.expect_end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_before_the_end_counts() {
+    let (_server, address) = tcp_server().await;
+    let mut watcher = Client::tcp(address).await;
+    watcher.connect(Connect::new("watcher")).await;
+    watcher.subscribe("#", QoS::AtMostOnce).await;
+    for ends_well in [false, true].repeat(20) {
+        let mut client = Client::tcp(address).await;
+        let will = Will::new("will", "");
+        let mut packets = vec![Connect::new("c").will(will).into()];
+        packets.extend((0..50).map(|n| Publish::new(n.to_string(), "").into()));
+        packets.extend(ends_well.then_some(Disconnect::default().into()));
+        client.write(&bytes_of(&packets)).await;
+        drop(client); // Without a look at the CONNACK.
+        for n in 0..50 {
+            assert_eq!(*watcher.expect_publish().await.topic, n.to_string());
+        }
+        if !ends_well {
+            assert_eq!(&*watcher.expect_publish().await.topic, "will");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_stops_nobody() {
+    let (_server, address) = tcp_server().await;
+    let mut deaf = Client::tcp(address).await;
+    let mut other = Client::tcp(address).await;
+    let mut publisher = Client::tcp(address).await;
+    deaf.connect(Connect::new("deaf")).await;
+    deaf.subscribe("#", QoS::AtMostOnce).await;
+    other.connect(Connect::new("other")).await;
+    other.subscribe("#", QoS::AtMostOnce).await;
+    publisher.connect(Connect::new("publisher")).await;
+    // More than the buffers of a connection hold.
+    let payload = vec![b'x'; 256 * 1024];
+    for _ in 0..64 {
+        publisher.send(Publish::new("t", payload.clone())).await;
+        assert_eq!(other.expect_publish().await.payload.len(), payload.len());
+    }
+    publisher.expect_alive().await;
+    // It is merely behind.
+    assert_eq!(deaf.expect_publish().await.payload.len(), payload.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_is_cut_off_and_its_will_published() {
+    let server = Server::start(Config::default());
+    let mut deaf = Client::memory(&server).await;
+    let mut watcher = Client::memory(&server).await;
+    deaf.connect(Connect::new("deaf").will(Will::new("will", "gone"))).await;
+    deaf.subscribe("t", QoS::AtMostOnce).await;
+    watcher.connect(Connect::new("watcher")).await;
+    watcher.subscribe("will", QoS::AtMostOnce).await;
+    let started = Instant::now();
+    watcher.send(Publish::new("t", vec![b'x'; 320 * 1024])).await;
+    assert_eq!(watcher.expect_publish().await.payload, "gone");
+    // Ten seconds, and one for each 16 KiB of the message.
+    assert_eq!(started.elapsed().as_secs(), 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_only_sends_is_cut_off() {
+    let server = Server::start(Config::default());
+    let mut deaf = Client::memory(&server).await;
+    deaf.connect(Connect::new("deaf")).await;
+    let pings = bytes_of(&vec![Packet::PingReq; 10_000]);
+    let mut sent = 0;
+    while sent < 100 && deaf.stream.write_all(&pings).await.is_ok() {
+        sent += 1;
+    }
+    assert!(sent < 100, "a million answers are kept for a client that reads none");
+    let mut other = Client::memory(&server).await;
+    other.connect(Connect::new("other")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_connections_are_served_at_once() {
+    let (_server, address) = tcp_server().await;
+    let mut clients = Vec::new();
+    for n in 0..200 {
+        let mut client = Client::tcp(address).await;
+        client.send(Connect::new(format!("c{n}"))).await;
+        client.send(Subscribe::new(1, "t", QoS::AtMostOnce)).await;
+        clients.push(client);
+    }
+    for client in &mut clients {
+        client.expect_connack().await;
+        assert!(matches!(client.expect().await, Packet::SubAck(_)));
+    }
+    clients[77].send(Publish::new("t", "x")).await;
+    for client in &mut clients {
+        assert_eq!(client.expect_publish().await.payload, "x");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_broken_connections_do_no_harm() {
+    let (_server, address) = tcp_server().await;
+    let mut clients = Vec::new();
+    for n in 0..200_u8 {
+        let mut client = Client::tcp(address).await;
+        client.write(&[n, n.wrapping_mul(31), 0x00, 0x04, b'M', n, 0xFF]).await;
+        clients.push(client);
+    }
+    drop(clients);
+    let mut client = Client::tcp(address).await;
+    client.connect(Connect::new("c")).await;
+    client.expect_alive().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_open_connection_ends_at_the_connect_timeout() {
+    let server = Server::start(Config::default());
+    let mut silent = Client::memory(&server).await;
+    let mut halting = Client::memory(&server).await;
+    halting.write(&[0x10, 0x0D, 0x00]).await;
+    let mut connected = Client::memory(&server).await;
+    connected.connect(Connect::new("c")).await;
+    let started = Instant::now();
+    assert_eq!(silent.stream.read(&mut [0]).await.unwrap(), 0);
+    assert_eq!(halting.stream.read(&mut [0]).await.unwrap(), 0);
+    assert_eq!(started.elapsed().as_secs(), 30);
+    connected.expect_alive().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn keep_alive_ends_a_silent_connection() {
+    let server = Server::start(Config::default());
+    let mut client = Client::memory(&server).await;
+    client.connect(Connect::new("c").keep_alive(4)).await;
+    let started = Instant::now();
+    client.expect_disconnect(ReasonCode::KeepAliveTimeout).await;
+    client.expect_end().await;
+    let waited = started.elapsed().as_millis();
+    assert!((5_999..=6_010).contains(&waited), "{waited}");
+}
+
+#[tokio::test]
+async fn dropping_the_server_closes_its_connections() {
+    let (server, address) = tcp_server().await;
+    let mut over_tcp = Client::tcp(address).await;
+    let mut in_memory = Client::memory(&server).await;
+    over_tcp.connect(Connect::new("a")).await;
+    in_memory.connect(Connect::new("b")).await;
+    drop(server);
+    over_tcp.expect_end().await;
+    in_memory.expect_end().await;
+}
+
+#[tokio::test]
+async fn stopping_the_server_closes_its_connections_too() {
+    let (server, address) = tcp_server().await;
+    let mut client = Client::tcp(address).await;
+    client.connect(Connect::new("c")).await;
+    server.stop().await;
+    client.expect_end().await;
+    assert!(server.connect().await.is_err());
+    assert!(server.listen(("127.0.0.1", 0)).await.is_err());
+}
