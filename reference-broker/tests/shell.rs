@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use reference_broker::actor::Server;
 use reference_broker::codec::{
-    Connect, Framer, Packet, Publish, QoS, ReasonCode, Side, Subscribe, Will,
+    Connect, Disconnect, Framer, Packet, Publish, QoS, ReasonCode, Side, Subscribe, Will,
 };
 use reference_broker::core::Config;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
@@ -222,14 +222,20 @@ async fn what_was_sent_before_the_end_counts() {
     let mut watcher = Client::tcp(address).await;
     watcher.connect(Connect::new("watcher")).await;
     watcher.subscribe("#", QoS::AtMostOnce).await;
-    for _ in 0..20 {
+    for ends_well in [false, true].repeat(20) {
         let mut client = Client::tcp(address).await;
         let will = Will::new("will", "");
-        let packets = [Connect::new("c").will(will).into(), Publish::new("last", "").into()];
+        let mut packets = vec![Connect::new("c").will(will).into()];
+        packets.extend((0..50).map(|n| Publish::new(n.to_string(), "").into()));
+        packets.extend(ends_well.then_some(Disconnect::default().into()));
         client.write(&bytes_of(&packets)).await;
-        drop(client);
-        assert_eq!(&*watcher.expect_publish().await.topic, "last");
-        assert_eq!(&*watcher.expect_publish().await.topic, "will");
+        drop(client); // Without a look at the CONNACK.
+        for n in 0..50 {
+            assert_eq!(*watcher.expect_publish().await.topic, n.to_string());
+        }
+        if !ends_well {
+            assert_eq!(&*watcher.expect_publish().await.topic, "will");
+        }
     }
 }
 

@@ -107,6 +107,9 @@ impl BrokerActor {
                     matches!(&packet, Packet::Publish(publish) if publish.qos == QoS::AtMostOnce);
                 match outbox.sender.try_send(Outgoing::Packet(packet)) {
                     Ok(()) => None,
+                    // It has ended and says so behind what its client sent before, a DISCONNECT
+                    // perhaps. That counts, so it is not taken for closed before.
+                    Err(mpsc::error::TrySendError::Closed(_)) => None,
                     Err(mpsc::error::TrySendError::Full(_)) if expendable => {
                         self.dropped += 1;
                         tracing::warn!(
@@ -116,7 +119,7 @@ impl BrokerActor {
                         );
                         None
                     }
-                    Err(_) => self.cut_off(id),
+                    Err(mpsc::error::TrySendError::Full(_)) => self.cut_off(id),
                 }
             }
             Output::Close(id) => {

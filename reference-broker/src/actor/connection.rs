@@ -1,4 +1,5 @@
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -36,9 +37,20 @@ pub(super) async fn run(
     outbox: mpsc::Receiver<Outgoing>,
 ) {
     let (mut source, sink) = tokio::io::split(stream);
-    let closed_by_broker = tokio::select! {
-        () = read(id, &mut source, limit, &broker) => false,
-        written = write(sink, outbox) => written.is_ok(),
+    let closed_by_broker = {
+        let mut read = pin!(read(id, &mut source, limit, &broker));
+        tokio::select! {
+            () = &mut read => false,
+            written = write(sink, outbox) => match written {
+                Ok(()) => true,
+                // Nobody listens any more, but what was sent before may still be there to be read.
+                Err(error) if is_gone(error.kind()) => {
+                    read.await;
+                    false
+                }
+                Err(_) => false,
+            },
+        }
     };
     if closed_by_broker {
         let _ = timeout(LINGER, drain(&mut source)).await;
@@ -118,7 +130,13 @@ async fn write(
             return timeout(WRITE_TIMEOUT, sink.shutdown()).await?;
         }
     }
-    Err(io::ErrorKind::BrokenPipe.into())
+    Err(io::ErrorKind::NotConnected.into()) // The broker is gone.
+}
+
+/// Whether an error in writing says that the client has closed.
+fn is_gone(error: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    matches!(error, BrokenPipe | ConnectionAborted | ConnectionReset)
 }
 
 /// Reads and forgets, until the client has seen the end.
