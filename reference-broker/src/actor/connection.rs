@@ -28,6 +28,12 @@ const SLOWEST: u64 = 16 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 1 << 20;
 
+/// How long what a client sent before it was gone may take to be read.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
+/// How many bytes are read at once, at the least.
+const READ: usize = 8 * 1024;
+
 /// Serves one connection until it ends, and tells the broker when that was not its own doing.
 pub(super) async fn run(
     id: ConnectionId,
@@ -45,7 +51,7 @@ pub(super) async fn run(
                 Ok(()) => true,
                 // Nobody listens any more, but what was sent before may still be there to be read.
                 Err(error) if is_gone(error.kind()) => {
-                    read.await;
+                    let _ = timeout(LAST_WORDS, read).await;
                     false
                 }
                 Err(_) => false,
@@ -72,10 +78,13 @@ async fn read(
     loop {
         let input = match next_packet(&mut framer) {
             Ok(Some(packet)) => Input::Received(id, packet),
-            Ok(None) => match source.read_buf(framer.buffer()).await {
-                Ok(0) | Err(_) => return,
-                Ok(_) => continue,
-            },
+            Ok(None) => {
+                framer.buffer().reserve(READ);
+                match source.read_buf(framer.buffer()).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(_) => continue,
+                }
+            }
             Err((packet_type, error)) => {
                 let input = Input::Malformed(id, packet_type, error);
                 if broker.send(Message::Happened(input)).await.is_ok() {
