@@ -39,6 +39,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "Any packet in time keeps a client connected: PINGREQ, PUBLISH, SUBSCRIBE and others",
         ["U-3.1.2.10-3", "MQTT-3.1.2-22"]
     )
+    .needs(UP_TO_1)
     .timed(5),
     scenario!(
         "3.1/keep-alive-publishes-will",
@@ -46,6 +47,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "The Will of a client that exceeded its Keep Alive is published",
         ["MQTT-3.1.2-22", "U-3.1.2.5-1", "MQTT-3.1.2-8"]
     )
+    .needs(UP_TO_1)
     .timed(4),
     scenario!(
         "3.1/keep-alive-keeps-session",
@@ -53,7 +55,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "The session of a client that exceeded its Keep Alive waits for it as after a lost network",
         ["MQTT-3.1.2-22", "MQTT-3.1.2-23"]
     )
-    .needs(&[Need::SessionExpiry(60)])
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(60)])
     .timed(4),
     scenario!(
         "3.1/keep-alive-zero-or-long",
@@ -63,6 +65,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     )
     .timed(4),
 ];
+
+const UP_TO_1: &[Need] = &[Need::QoS(QoS::AtLeastOnce)];
 
 /// The Keep Alive of those who exceed it, in seconds: brokers that look once a second are not
 /// blamed for that.
@@ -169,6 +173,7 @@ async fn keep_alive_keeps_session(stage: &mut Stage) -> Outcome {
 }
 
 async fn keep_alive_zero_or_long(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("open");
     // One and a half times the second does not fit into two bytes, and leaves nothing there.
     let mut probes = Vec::new();
     for (name, seconds) in [("zero", 0), ("long", 43_691), ("longest", u16::MAX)] {
@@ -182,7 +187,11 @@ async fn keep_alive_zero_or_long(stage: &mut Stage) -> Outcome {
     stage.wait(Duration::from_secs(4)).await;
     for mut probe in probes {
         match probe.ended_within(Duration::from_millis(100)).await? {
-            None => probe.ping().await?,
+            None => {
+                probe.subscribe(&topic, QoS::AtMostOnce).await?;
+                probe.publish(&topic, "still there", QoS::AtMostOnce).await?;
+                probe.receives(&topic, "still there").await?;
+            }
             Some(disconnect) => early(stage, disconnect.map(|packet| packet.reason))?,
         }
     }

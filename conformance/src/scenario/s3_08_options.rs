@@ -16,70 +16,62 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         every_valid_option,
         "Every combination of valid Subscription Options makes a subscription",
         ["MQTT-3.8.4-7", "MQTT-3.8.4-5"]
-    ),
+    )
+    .needs(UP_TO_1),
     scenario!(
         "3.8/own-messages-return",
         own_messages_return,
         "Without No Local a client gets what it publishes itself",
         ["MQTT-3.8.3-3"]
     )
-    .needs(&[Need::QoS(QoS::ExactlyOnce)]),
+    .needs(UP_TO_2),
     scenario!(
         "3.8/no-local-withholds-own",
         no_local_withholds_own,
         "With No Local a client gets what others publish, and nothing of its own",
         ["MQTT-3.8.3-3"]
     )
-    .needs(&[Need::QoS(QoS::ExactlyOnce)]),
+    .needs(UP_TO_2),
     scenario!(
         "3.8/no-local-survives-resume",
         no_local_survives_resume,
         "No Local still holds when the session goes on over another connection",
         ["MQTT-3.8.3-3", "U-4.1-4"]
     )
-    .needs(&[Need::SessionExpiry(60)]),
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(60)]),
     scenario!(
         "3.8/no-local-replaced",
         no_local_replaced,
         "A subscription made again turns No Local on or off",
         ["MQTT-3.8.4-3", "MQTT-3.8.3-3"]
-    ),
-    scenario!(
-        "3.8/retain-as-published-replaced",
-        retain_as_published_replaced,
-        "RETAIN of live messages follows Retain As Published of the subscription made last",
-        ["MQTT-3.8.4-3", "U-3.8.3.1-2"]
     )
-    .needs(&[Need::Retain]),
-    scenario!(
-        "3.8/retain-handling-spares-live",
-        retain_handling_spares_live,
-        "Retain Handling has no influence on messages after the SUBSCRIBE",
-        ["U-3.8.3.1-4"]
-    )
-    .needs(&[Need::Retain]),
+    .needs(UP_TO_1),
     scenario!(
         "3.8/identifier-range",
         identifier_range,
         "A Subscription Identifier of any length comes back with the messages",
         ["U-3.8.2.1.2-3"]
     )
-    .needs(&[Need::SubscriptionIdentifiers]),
+    .needs(UP_TO_1_IDENTIFIED),
     scenario!(
         "3.8/identifier-of-each-filter",
         identifier_of_each_filter,
         "The Subscription Identifier of a SUBSCRIBE belongs to each of its filters",
         ["U-3.8.2.1.2-4"]
     )
-    .needs(&[Need::SubscriptionIdentifiers]),
+    .needs(UP_TO_1_IDENTIFIED),
     scenario!(
         "3.8/identifier-replaced",
         identifier_replaced,
         "A subscription made again has the new Subscription Identifier, or none",
         ["U-3.8.2.1.2-5", "U-3.8.4-8"]
     )
-    .needs(&[Need::SubscriptionIdentifiers]),
+    .needs(UP_TO_1_IDENTIFIED),
 ];
+
+const UP_TO_1: &[Need] = &[Need::QoS(QoS::AtLeastOnce)];
+const UP_TO_2: &[Need] = &[Need::QoS(QoS::ExactlyOnce)];
+const UP_TO_1_IDENTIFIED: &[Need] = &[Need::QoS(QoS::AtLeastOnce), Need::SubscriptionIdentifiers];
 
 async fn every_valid_option(stage: &mut Stage) -> Outcome {
     const HANDLING: [RetainHandling; 3] =
@@ -95,7 +87,7 @@ async fn every_valid_option(stage: &mut Stage) -> Outcome {
                     retain_as_published,
                     retain_handling,
                 };
-                all.push((stage.topic(&format!("options {}", options.to_byte())), options));
+                all.push((stage.topic(&format!("options-{}", options.to_byte())), options));
             }
         }
     }
@@ -171,51 +163,6 @@ async fn no_local_replaced(stage: &mut Stage) -> Outcome {
             bob.receives(&topic, "my own").await?;
             alice.receives(&topic, "my own").await?;
         }
-    }
-    Ok(())
-}
-
-async fn retain_as_published_replaced(stage: &mut Stage) -> Outcome {
-    let topic = stage.topic("flag");
-    let mut alice = stage.connected("alice").await?;
-    let mut bob = stage.connected("bob").await?;
-    for as_published in [false, true, false] {
-        let options = SubscriptionOptions {
-            retain_as_published: as_published,
-            retain_handling: RetainHandling::DoNotSend,
-            ..SubscriptionOptions::at(QoS::AtLeastOnce)
-        };
-        alice.subscribe_with(&topic, options).await?;
-        for retained in [true, false] {
-            let mut live = Publish::new(&topic, "live").qos(QoS::AtLeastOnce, bob.packet_id());
-            live.retain = retained;
-            bob.publish_with(live).await?;
-            let message = alice.receives(&topic, "live").await?;
-            let retain = retained && as_published;
-            let expected = format!("PUBLISH with RETAIN {}", u8::from(retain));
-            stage.check(message.retain == retain, &expected, packet_text(&message.into()))?;
-        }
-    }
-    Ok(())
-}
-
-async fn retain_handling_spares_live(stage: &mut Stage) -> Outcome {
-    let mut alice = stage.connected("alice").await?;
-    let mut bob = stage.connected("bob").await?;
-    for retain_handling in
-        [RetainHandling::Send, RetainHandling::SendIfNew, RetainHandling::DoNotSend]
-    {
-        let topic = stage.topic(&(retain_handling as u8).to_string());
-        let options =
-            SubscriptionOptions { retain_handling, ..SubscriptionOptions::at(QoS::AtLeastOnce) };
-        alice.subscribe_with(&topic, options).await?;
-        for payload in ["first", "second"] {
-            let id = bob.packet_id();
-            let live = Publish::new(&topic, payload).qos(QoS::AtLeastOnce, id).retain();
-            bob.publish_with(live).await?;
-            alice.receives(&topic, payload).await?;
-        }
-        stage.nothing_on(&topic, &mut bob, &mut alice).await?;
     }
     Ok(())
 }

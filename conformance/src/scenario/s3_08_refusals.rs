@@ -15,29 +15,31 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A filter that is refused takes nothing from the others of its SUBSCRIBE",
         ["MQTT-3.8.4-5", "MQTT-3.8.4-6", "MQTT-3.8.4-7", "MQTT-4.7.1-1"]
     )
-    .needs(&[Need::SessionExpiry(60)]),
+    .needs(UP_TO_1_KEPT),
     scenario!(
         "3.8/bad-options-subscribe-nothing",
         bad_options_subscribe_nothing,
         "A SUBSCRIBE with wrong options for one filter closes, and leaves no subscription",
         ["MQTT-3.8.3-5", "U-3.8.3.1-1", "U-3.8.3.1-5"]
     )
-    .needs(&[Need::SessionExpiry(60)]),
+    .needs(UP_TO_1_KEPT),
     scenario!(
         "3.8/ill-formed-filter-subscribes-nothing",
         ill_formed_filter_subscribes_nothing,
         "A SUBSCRIBE with one filter that is no UTF-8 closes, and leaves no subscription",
         ["MQTT-3.8.3-1"]
     )
-    .needs(&[Need::SessionExpiry(60)]),
+    .needs(UP_TO_1_KEPT),
     scenario!(
         "3.8/wrong-flags-subscribe-nothing",
         wrong_flags_subscribe_nothing,
         "A SUBSCRIBE with wrong flags in its fixed header closes, and leaves no subscription",
         ["MQTT-3.8.1-1"]
     )
-    .needs(&[Need::SessionExpiry(60)]),
+    .needs(UP_TO_1_KEPT),
 ];
+
+const UP_TO_1_KEPT: &[Need] = &[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(60)];
 
 async fn refused_beside_granted(stage: &mut Stage) -> Outcome {
     let (first, last) = (stage.topic("first"), stage.topic("last"));

@@ -16,14 +16,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         suback_identifier,
         "Each SUBSCRIBE is answered by a SUBACK with its Packet Identifier",
         ["MQTT-3.8.4-2", "MQTT-3.8.4-1"]
-    ),
+    )
+    .needs(UP_TO_1),
     scenario!(
         "3.8/delivered-qos-is-minimum",
         delivered_qos_is_minimum,
         "A message is delivered at the lower of the QoS published and the QoS granted",
         ["MQTT-3.8.4-8", "MQTT-3.8.4-7", "U-3.9.3-1", "U-3.9.3-2"]
     )
-    .needs(&[Need::QoS(QoS::ExactlyOnce)]),
+    .needs(UP_TO_2),
     scenario!(
         "3.8/queued-qos-is-minimum",
         queued_qos_is_minimum,
@@ -37,48 +38,39 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A filter subscribed to again has one subscription, with the QoS asked for last",
         ["MQTT-3.8.4-3", "U-4.8.1-2"]
     )
-    .needs(&[Need::QoS(QoS::ExactlyOnce)]),
+    .needs(UP_TO_2),
     scenario!(
         "3.8/resubscribe-loses-nothing",
         resubscribe_loses_nothing,
         "No message is lost or doubled while its subscription is replaced",
         ["MQTT-3.8.4-4", "MQTT-3.8.4-3"]
-    ),
-    scenario!(
-        "3.8/resubscribe-brings-retained-again",
-        resubscribe_brings_retained_again,
-        "A subscription made again with Retain Handling 0 brings the retained message again",
-        ["MQTT-3.8.4-4", "MQTT-3.3.1-9"]
     )
-    .needs(&[Need::Retain]),
+    .needs(UP_TO_1),
     scenario!(
         "3.8/filters-in-sequence",
         filters_in_sequence,
         "Each filter of one SUBSCRIBE makes a subscription with options of its own",
         ["MQTT-3.8.4-5", "MQTT-3.8.4-8"]
     )
-    .needs(&[Need::QoS(QoS::ExactlyOnce)]),
+    .needs(UP_TO_2),
     scenario!(
         "3.8/same-filter-twice",
         same_filter_twice,
         "Of a filter that is twice in one SUBSCRIBE the last options count, and it has two codes",
         ["MQTT-3.8.4-5", "MQTT-3.8.4-6", "U-4.8.1-2"]
     )
-    .needs(&[Need::QoS(QoS::ExactlyOnce)]),
-    scenario!(
-        "3.8/each-filter-brings-retained",
-        each_filter_brings_retained,
-        "Each filter of one SUBSCRIBE brings the retained message that it matches",
-        ["MQTT-3.8.4-5", "U-3.8.4-2"]
-    )
-    .needs(&[Need::Retain]),
+    .needs(UP_TO_2),
     scenario!(
         "3.8/user-properties",
         user_properties,
         "User Properties of SUBSCRIBE and UNSUBSCRIBE are taken, and stay out of the messages",
         ["U-3.8.2.1.3-1", "U-3.10.2.1.2-1"]
-    ),
+    )
+    .needs(UP_TO_1),
 ];
+
+const UP_TO_1: &[Need] = &[Need::QoS(QoS::AtLeastOnce)];
+const UP_TO_2: &[Need] = &[Need::QoS(QoS::ExactlyOnce)];
 
 async fn suback_identifier(stage: &mut Stage) -> Outcome {
     const IDS: [u16; 3] = [1, 0x0102, u16::MAX];
@@ -100,7 +92,7 @@ async fn delivered_qos_is_minimum(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
     let mut bob = stage.connected("bob").await?;
     for granted in QoS::ALL {
-        let topic = stage.topic(&format!("granted {}", granted.value()));
+        let topic = stage.topic(&format!("granted-{}", granted.value()));
         alice.subscribe(&topic, granted).await?;
         for published in QoS::ALL {
             let payload = format!("published {}", published.value());
@@ -115,7 +107,7 @@ async fn delivered_qos_is_minimum(stage: &mut Stage) -> Outcome {
 async fn queued_qos_is_minimum(stage: &mut Stage) -> Outcome {
     const LEVELS: [QoS; 2] = [QoS::AtLeastOnce, QoS::ExactlyOnce];
     let topic = |stage: &Stage, granted: QoS, published: QoS| {
-        stage.topic(&format!("granted {}/published {}", granted.value(), published.value()))
+        stage.topic(&format!("granted-{}/published-{}", granted.value(), published.value()))
     };
     let cases = LEVELS.map(|granted| LEVELS.map(|published| (granted, published))).concat();
     let mut alice = stage.with_session("alice", 60).await?;
@@ -183,19 +175,6 @@ async fn resubscribe_loses_nothing(stage: &mut Stage) -> Outcome {
     stage.nothing_on(&topic, &mut bob, &mut alice).await
 }
 
-async fn resubscribe_brings_retained_again(stage: &mut Stage) -> Outcome {
-    let topic = stage.topic("kept");
-    let mut alice = stage.connected("alice").await?;
-    let mut bob = stage.connected("bob").await?;
-    let kept = Publish::new(&topic, "kept").qos(QoS::AtLeastOnce, bob.packet_id()).retain();
-    bob.publish_with(kept).await?;
-    for _ in ["new", "again", "and again"] {
-        alice.subscribe(&topic, QoS::AtLeastOnce).await?;
-        alice.receives(&topic, "kept").await?;
-    }
-    stage.nothing_on(&topic, &mut bob, &mut alice).await
-}
-
 async fn filters_in_sequence(stage: &mut Stage) -> Outcome {
     let topics = QoS::ALL.map(|qos| (stage.topic(&qos.value().to_string()), qos));
     let mut alice = stage.connected("alice").await?;
@@ -227,26 +206,6 @@ async fn same_filter_twice(stage: &mut Stage) -> Outcome {
     let message = alice.receives(&topic, "once").await?;
     has_qos(stage, &message, QoS::ExactlyOnce)?;
     stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut bob, &mut alice).await
-}
-
-async fn each_filter_brings_retained(stage: &mut Stage) -> Outcome {
-    let [first, second, third] = ["first", "second", "third"].map(|name| stage.topic(name));
-    let mut alice = stage.connected("alice").await?;
-    let mut bob = stage.connected("bob").await?;
-    for topic in [&first, &second, &third] {
-        let kept = Publish::new(topic, "kept").qos(QoS::AtLeastOnce, bob.packet_id()).retain();
-        bob.publish_with(kept).await?;
-    }
-    let options = SubscriptionOptions::at(QoS::AtLeastOnce);
-    let request = Subscribe::new(alice.packet_id(), &first, QoS::AtLeastOnce)
-        .and(&second, options)
-        .and(&third, options);
-    let suback = alice.request(request).await?;
-    alice.granted(&suback, &[QoS::AtLeastOnce; 3])?;
-    for topic in [&first, &second, &third] {
-        alice.receives_on(topic).await?;
-    }
-    Ok(())
 }
 
 async fn user_properties(stage: &mut Stage) -> Outcome {

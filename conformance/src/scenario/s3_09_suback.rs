@@ -20,14 +20,18 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         code_for_each_filter,
         "A SUBACK has as many codes as the SUBSCRIBE has filters, be they one or a hundred",
         ["MQTT-3.8.4-6"]
-    ),
+    )
+    .needs(UP_TO_1),
     scenario!(
         "3.9/fits-packet-limit",
         fits_packet_limit,
         "A SUBACK has no property that would make it larger than the client takes",
         ["MQTT-3.9.2-1", "MQTT-3.9.2-2", "MQTT-3.1.2-24"]
-    ),
+    )
+    .needs(UP_TO_1),
 ];
+
+const UP_TO_1: &[Need] = &[Need::QoS(QoS::AtLeastOnce)];
 
 async fn codes_in_order(stage: &mut Stage) -> Outcome {
     let levels: Vec<_> = [0, 1, 2, 0, 2, 1].into_iter().filter_map(QoS::from_value).collect();
@@ -54,7 +58,7 @@ async fn code_for_each_filter(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
     let mut bob = stage.connected("bob").await?;
     for count in [1, 2, 10, 100] {
-        let topics: Vec<_> = (0..count).map(|n| stage.topic(&format!("{n} of {count}"))).collect();
+        let topics: Vec<_> = (0..count).map(|n| stage.topic(&format!("{n}-of-{count}"))).collect();
         let mut request = Subscribe::new(alice.packet_id(), "", QoS::AtMostOnce);
         request.subscriptions.clear();
         for topic in &topics {

@@ -14,35 +14,36 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ends_delivery,
         "After UNSUBACK its client gets nothing more for the filter, and other clients still do",
         ["MQTT-3.10.4-2", "MQTT-3.10.4-1", "U-3.11.3-1"]
-    ),
+    )
+    .needs(&[Need::QoS(QoS::AtLeastOnce)]),
     scenario!(
         "3.10/exact-filter-only",
         exact_filter_only,
         "UNSUBSCRIBE ends only the subscription whose filter is the same character by character",
         ["MQTT-3.10.4-1"]
     )
-    .needs(&[Need::Wildcards]),
+    .needs(UP_TO_1_WILD),
     scenario!(
         "3.10/overlapping-filter-goes-on",
         overlapping_filter_goes_on,
         "Of two filters that match the same topic the other one goes on",
         ["MQTT-3.10.4-1", "MQTT-3.10.4-2"]
     )
-    .needs(&[Need::Wildcards]),
+    .needs(UP_TO_1_WILD),
     scenario!(
         "3.10/stays-ended-after-resume",
         stays_ended_after_resume,
         "A session that goes on does not have a subscription again that UNSUBSCRIBE ended",
         ["MQTT-3.10.4-1", "U-4.1-4"]
     )
-    .needs(&[Need::SessionExpiry(60)]),
+    .needs(UP_TO_1_KEPT),
     scenario!(
         "3.10/qos1-in-flight-completes",
         qos1_in_flight_completes,
         "A QoS 1 message that was on its way is sent again on resumption in spite of UNSUBSCRIBE",
         ["MQTT-3.10.4-3"]
     )
-    .needs(&[Need::SessionExpiry(60)]),
+    .needs(UP_TO_1_KEPT),
     scenario!(
         "3.10/qos2-in-flight-completes",
         qos2_in_flight_completes,
@@ -56,22 +57,25 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "An UNSUBSCRIBE with one filter that is no UTF-8 closes, and ends no subscription",
         ["MQTT-3.10.3-1"]
     )
-    .needs(&[Need::SessionExpiry(60)]),
+    .needs(UP_TO_1_KEPT),
     scenario!(
         "3.10/wrong-flags-end-nothing",
         wrong_flags_end_nothing,
         "An UNSUBSCRIBE with wrong flags in its fixed header closes, and ends no subscription",
         ["MQTT-3.10.1-1"]
     )
-    .needs(&[Need::SessionExpiry(60)]),
+    .needs(UP_TO_1_KEPT),
     scenario!(
         "3.10/shared-and-plain-apart",
         shared_and_plain_apart,
         "A shared subscription and a plain one to the same filter end each for itself",
         ["U-3.10.4-2", "MQTT-3.10.4-1"]
     )
-    .needs(&[Need::SharedSubscriptions]),
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::SharedSubscriptions]),
 ];
+
+const UP_TO_1_KEPT: &[Need] = &[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(60)];
+const UP_TO_1_WILD: &[Need] = &[Need::QoS(QoS::AtLeastOnce), Need::Wildcards];
 
 async fn ends_delivery(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("ended");
@@ -146,7 +150,7 @@ async fn stays_ended_after_resume(stage: &mut Stage) -> Outcome {
 }
 
 async fn qos1_in_flight_completes(stage: &mut Stage) -> Outcome {
-    let topic = stage.topic("in flight");
+    let topic = stage.topic("in-flight");
     let mut bob = stage.connected("bob").await?;
     let mut alice = stage.with_session("alice", 60).await?;
     alice.subscribe(&topic, QoS::AtLeastOnce).await?;
@@ -163,7 +167,7 @@ async fn qos1_in_flight_completes(stage: &mut Stage) -> Outcome {
 }
 
 async fn qos2_in_flight_completes(stage: &mut Stage) -> Outcome {
-    let topic = stage.topic("in flight");
+    let topic = stage.topic("in-flight");
     let mut bob = stage.connected("bob").await?;
     let mut alice = stage.with_session("alice", 60).await?;
     for released in [false, true] {
@@ -212,7 +216,7 @@ async fn shared_and_plain_apart(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     let mut carol = stage.connected("carol").await?;
     for plain_first in [true, false] {
-        let plain = stage.topic(if plain_first { "plain first" } else { "shared first" });
+        let plain = stage.topic(if plain_first { "plain-first" } else { "shared-first" });
         let shared = format!("$share/group/{plain}");
         carol.subscribe(&plain, QoS::AtLeastOnce).await?;
         alice.subscribe(&plain, QoS::AtLeastOnce).await?;

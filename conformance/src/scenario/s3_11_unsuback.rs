@@ -5,6 +5,7 @@ use reference_broker::codec::{
 };
 
 use super::{Scenario, Stage, scenario};
+use crate::target::Need;
 use crate::trace::packet_text;
 use crate::verdict::Outcome;
 
@@ -14,26 +15,32 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         codes_in_order,
         "An UNSUBACK has a code for each filter in order: 0x00 if it was subscribed to, else 0x11",
         ["MQTT-3.11.3-1", "MQTT-3.10.4-6", "MQTT-3.11.3-2", "U-3.11.3-2"]
-    ),
+    )
+    .needs(UP_TO_1),
     scenario!(
         "3.11/unknown-filter-is-answered",
         unknown_filter_is_answered,
         "An UNSUBSCRIBE that ends nothing is answered too, and says so",
         ["MQTT-3.10.4-5", "U-3.11.3-2"]
-    ),
+    )
+    .needs(UP_TO_1),
     scenario!(
         "3.11/unsuback-identifier",
         unsuback_identifier,
         "Each UNSUBSCRIBE is answered by an UNSUBACK with its Packet Identifier",
         ["MQTT-3.10.4-5", "MQTT-3.10.4-4"]
-    ),
+    )
+    .needs(UP_TO_1),
     scenario!(
         "3.11/fits-packet-limit",
         fits_packet_limit,
         "An UNSUBACK has no property that would make it larger than the client takes",
         ["MQTT-3.11.2-1", "MQTT-3.11.2-2", "MQTT-3.10.4-6"]
-    ),
+    )
+    .needs(UP_TO_1),
 ];
+
+const UP_TO_1: &[Need] = &[Need::QoS(QoS::AtLeastOnce)];
 
 async fn codes_in_order(stage: &mut Stage) -> Outcome {
     let [first, unknown, last] = ["first", "unknown", "last"].map(|name| stage.topic(name));
@@ -97,7 +104,7 @@ async fn fits_packet_limit(stage: &mut Stage) -> Outcome {
     alice.subscribe(&topic, QoS::AtLeastOnce).await?;
     let mut request = Unsubscribe::new(alice.packet_id(), stage.topic("unknown"));
     for n in 1..FILTERS {
-        request = request.and(stage.topic(&format!("unknown {n}")));
+        request = request.and(stage.topic(&format!("unknown-{n}")));
     }
     let id = request.packet_id;
     alice.send(request).await?;

@@ -12,13 +12,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         answers_each,
         "Each of a hundred PINGREQ in one write is answered by one PINGRESP",
         ["MQTT-3.12.4-1", "U-3.1.2.10-2"]
-    ),
+    )
+    .needs(UP_TO_1),
     scenario!(
         "3.12/answers-with-full-window",
         answers_with_full_window,
         "PINGREQ is answered while no more messages may be sent to the client",
         ["MQTT-3.12.4-1", "MQTT-4.9.0-3"]
-    ),
+    )
+    .needs(UP_TO_1),
     scenario!(
         "3.12/answers-between-qos2-steps",
         answers_between_qos2_steps,
@@ -27,6 +29,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     )
     .needs(&[Need::QoS(QoS::ExactlyOnce)]),
 ];
+
+const UP_TO_1: &[Need] = &[Need::QoS(QoS::AtLeastOnce)];
 
 async fn answers_each(stage: &mut Stage) -> Outcome {
     const COUNT: usize = 100;

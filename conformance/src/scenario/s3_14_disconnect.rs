@@ -19,44 +19,50 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         normal_forms_drop_will,
         "DISCONNECT 0x00 in any of its forms ends the Will unpublished",
         ["MQTT-3.14.4-3", "U-3.14.2.1-1", "U-3.14.2.2.1-1", "U-3.14.2.1-3", "U-3.14.2.2.4-1"]
-    ),
+    )
+    .needs(UP_TO_1),
     scenario!(
         "3.14/with-will-publishes-will",
         with_will_publishes_will,
         "DISCONNECT 0x04 has the Will published, without properties as with them",
         ["U-3.14.2.1-4", "MQTT-3.1.2-8", "U-3.14.2.2.1-1"]
-    ),
+    )
+    .needs(UP_TO_1),
     scenario!(
         "3.14/error-codes-publish-will",
         error_codes_publish_will,
         "DISCONNECT with any error code that a client may send has the Will published",
         ["MQTT-3.1.2-8", "U-3.14-2"]
-    ),
+    )
+    .needs(UP_TO_1),
     scenario!(
         "3.14/foreign-codes-publish-will",
         foreign_codes_publish_will,
         "DISCONNECT with a code that is not the client's to send has the Will published",
         ["MQTT-3.1.2-8", "MQTT-3.14.2-1", "U-3.14.2.1-2"]
-    ),
+    )
+    .needs(UP_TO_1),
     scenario!(
         "3.14/wrong-flags-publish-will",
         wrong_flags_publish_will,
         "DISCONNECT with wrong flags in its fixed header closes, and the Will is published",
         ["MQTT-3.14.1-1", "MQTT-3.1.2-8"]
-    ),
+    )
+    .needs(UP_TO_1),
     scenario!(
         "3.14/malformed-publishes-will",
         malformed_publishes_will,
         "DISCONNECT 0x00 with wrong properties or a payload closes, and the Will is published",
         ["MQTT-3.1.2-8", "U-3.14.3-1", "U-3.14.2.2.2-1", "U-3.14.2.2.3-1", "U-2.2.2.2-14",]
-    ),
+    )
+    .needs(UP_TO_1),
     scenario!(
         "3.14/server-closes",
         server_closes,
         "The broker closes the connection after DISCONNECT, and keeps the session",
         ["U-3.14.4-1", "MQTT-3.1.2-23"]
     )
-    .needs(&[Need::SessionExpiry(60)]),
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(60)]),
     scenario!(
         "3.14/nothing-counts-after",
         nothing_counts_after,
@@ -70,6 +76,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ["MQTT-3.14.2-3", "MQTT-3.14.2-4", "MQTT-3.1.2-24"]
     ),
 ];
+
+const UP_TO_1: &[Need] = &[Need::QoS(QoS::AtLeastOnce)];
 
 async fn normal_forms_drop_will(stage: &mut Stage) -> Outcome {
     let pair = ("name", "value");

@@ -30,7 +30,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A longer Session Expiry Interval in DISCONNECT counts instead of the one in CONNECT",
         ["U-3.14.2.2.2-2", "MQTT-3.1.2-23"]
     )
-    .needs(&[Need::SessionExpiry(1), Need::SessionExpiry(60)])
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(1), Need::SessionExpiry(60)])
     .timed(3),
     scenario!(
         "3.14/expiry-of-last-disconnect-is-past",
@@ -46,14 +46,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A DISCONNECT that raises the Session Expiry Interval from 0 is none: the Will is published",
         ["U-3.14.2.2.2-3", "MQTT-3.1.2-8"]
     )
-    .needs(&[Need::SessionExpiry(0)]),
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(0)]),
     scenario!(
         "3.14/with-will-at-session-end",
         with_will_at_session_end,
         "DISCONNECT 0x04 that ends the session has its Will published without its delay",
         ["MQTT-3.1.2-8", "U-3.14.2.2.2-2"]
     )
-    .needs(&[Need::SessionExpiry(60)]),
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(60)]),
 ];
 
 async fn expiry_set_to_zero(stage: &mut Stage) -> Outcome {

@@ -12,60 +12,68 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         every_level_counts,
         "A filter without wildcards matches its own topic alone, empty levels and all",
         ["U-4.7.1.1-1", "U-4.7.3-3", "U-4.7.3-5"]
-    ),
+    )
+    .needs(UP_TO_1),
     scenario!(
         "4.7/plus-matches-one-level",
         plus_matches_one_level,
         "The single-level wildcard matches exactly one level, also an empty one",
         ["U-4.7.1.3-1", "U-4.7.1.1-1", "U-4.7.3-5"]
     )
-    .needs(&[Need::Wildcards]),
+    .needs(UP_TO_1_WILD),
     scenario!(
         "4.7/hash-matches-parent-and-below",
         hash_matches_parent_and_below,
         "The multi-level wildcard matches the level it stands below and everything under that",
         ["U-4.7.1.2-1", "U-4.7.1.1-1", "U-4.7.3-5"]
     )
-    .needs(&[Need::Wildcards]),
+    .needs(UP_TO_1_WILD),
     scenario!(
         "4.7/plus-and-hash-together",
         plus_and_hash_together,
         "Both wildcards in one filter match what each of them matches",
         ["U-4.7.1.3-1", "U-4.7.1.2-1", "U-4.7.3-5"]
     )
-    .needs(&[Need::Wildcards]),
+    .needs(UP_TO_1_WILD),
     scenario!(
         "4.7/wildcard-at-the-start",
         wildcard_at_the_start,
         "A wildcard that begins a filter matches the first level, also an empty one",
         ["U-4.7.1.3-1", "U-4.7.1.2-1"]
     )
-    .needs(&[Need::Wildcards]),
+    .needs(UP_TO_1_WILD),
     scenario!(
         "4.7/case-counts",
         case_counts,
         "Topics that differ in upper and lower case differ",
         ["U-4.7.3-1"]
-    ),
+    )
+    .needs(UP_TO_1),
     scenario!(
         "4.7/spaces-count",
         spaces_count,
         "Topics may have spaces anywhere, and differ by them",
         ["U-4.7.3-2"]
-    ),
+    )
+    .needs(UP_TO_1),
     scenario!(
         "4.7/no-normalization",
         no_normalization,
         "Topics whose characters differ differ, however much they look or mean the same",
         ["MQTT-4.7.3-4", "MQTT-1.5.4-3"]
-    ),
+    )
+    .needs(UP_TO_1),
     scenario!(
         "4.7/no-other-wildcards",
         no_other_wildcards,
         "Characters that are wildcards elsewhere stand for themselves",
         ["MQTT-4.7.3-4"]
-    ),
+    )
+    .needs(UP_TO_1),
 ];
+
+const UP_TO_1: &[Need] = &[Need::QoS(QoS::AtLeastOnce)];
+const UP_TO_1_WILD: &[Need] = &[Need::QoS(QoS::AtLeastOnce), Need::Wildcards];
 
 /// A filter and the topics it matches; it matches no other of those that are published to.
 type Row = (&'static str, &'static [&'static str]);
