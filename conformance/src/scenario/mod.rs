@@ -4,7 +4,17 @@
 //! That something did *not* happen is shown by a fence (a marker message on the same path, or
 //! PINGREQ and PINGRESP), never by a pause.
 
+mod s1_05_data_representation;
+mod s2_packet_format;
+mod s3_01_client_id;
 mod s3_01_connect;
+mod s3_01_keep_alive;
+mod s3_01_limits;
+mod s3_01_takeover;
+mod s3_01_will;
+mod s3_01_will_causes;
+mod s3_01_will_delay;
+mod s3_02_connack;
 mod stage;
 mod vectors;
 
@@ -137,4 +147,16 @@ fn section_order(section: &str) -> Vec<u32> {
 }
 
 /// The scenarios of each file.
-const WRITTEN: &[&[Scenario]] = &[s3_01_connect::SCENARIOS];
+const WRITTEN: &[&[Scenario]] = &[
+    s1_05_data_representation::SCENARIOS,
+    s2_packet_format::SCENARIOS,
+    s3_01_connect::SCENARIOS,
+    s3_01_client_id::SCENARIOS,
+    s3_01_takeover::SCENARIOS,
+    s3_01_keep_alive::SCENARIOS,
+    s3_01_limits::SCENARIOS,
+    s3_01_will::SCENARIOS,
+    s3_01_will_causes::SCENARIOS,
+    s3_01_will_delay::SCENARIOS,
+    s3_02_connack::SCENARIOS,
+];

@@ -1,0 +1,267 @@
+//! Section 3.1.2.5: which ends of a connection publish its Will.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reference_broker::codec::{
+    Connect, Disconnect, Packet, PropertyId, QoS, ReasonCode, Value, Will,
+};
+
+use super::{Scenario, Stage, scenario};
+use crate::probe::Probe;
+use crate::target::Need;
+use crate::verdict::Outcome;
+
+const QOS_1: &[Need] = &[Need::QoS(QoS::AtLeastOnce)];
+const SESSION: &[Need] = &[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(60)];
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    scenario!(
+        "3.1/will-after-lost-connection",
+        will_after_lost_connection,
+        "A connection that is lost publishes its Will, once, whether or not its session stays",
+        ["MQTT-3.1.2-8", "U-3.1.2.5-1", "U-3.1.3.2.2-2"]
+    )
+    .needs(SESSION),
+    scenario!(
+        "3.1/will-after-error-of-client",
+        will_after_error_of_client,
+        "A connection that the broker closes for an error publishes its Will",
+        ["MQTT-3.1.2-8", "U-3.1.2.5-1"]
+    )
+    .needs(QOS_1),
+    scenario!(
+        "3.1/will-after-silence",
+        will_after_silence,
+        "A connection that is closed for its silence publishes its Will",
+        ["MQTT-3.1.2-8", "U-3.1.2.5-1", "MQTT-3.1.2-22"]
+    )
+    .needs(QOS_1)
+    .timed(3),
+    scenario!(
+        "3.1/will-after-disconnect-with-code",
+        will_after_disconnect_with_code,
+        "DISCONNECT with any code but 0x00 publishes the Will",
+        ["MQTT-3.1.2-8", "U-3.1.2.5-1"]
+    )
+    .needs(QOS_1),
+    scenario!(
+        "3.1/will-after-invalid-disconnect",
+        will_after_invalid_disconnect,
+        "DISCONNECT that breaks a rule is no normal one: the Will is published",
+        ["MQTT-3.1.2-8", "U-3.14.2.2.2-3", "MQTT-3.14.1-1"]
+    )
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(0)]),
+    scenario!(
+        "3.1/no-will-after-normal-disconnect",
+        no_will_after_normal_disconnect,
+        "DISCONNECT 0x00 in each of its forms deletes the Will",
+        ["MQTT-3.14.4-3", "MQTT-3.1.2-10"]
+    )
+    .needs(SESSION),
+    scenario!(
+        "3.1/no-will-when-left-session-expires",
+        no_will_when_left_session_expires,
+        "After DISCONNECT 0x00 there is no Will when the session expires either",
+        ["MQTT-3.14.4-3", "MQTT-3.1.2-10"]
+    )
+    .needs(SESSION)
+    .timed(4),
+    scenario!(
+        "3.1/will-at-takeover",
+        will_at_takeover,
+        "A takeover publishes the old connection's Will if nothing delays it",
+        ["U-3.1.4-5", "U-3.1.3.2.2-4"]
+    )
+    .needs(SESSION),
+    scenario!(
+        "3.1/will-at-takeover-ending-session",
+        will_at_takeover_ending_session,
+        "A takeover that ends the session publishes the old Will, whatever its delay",
+        ["U-3.1.3.2.2-4", "U-3.1.4-5"]
+    )
+    .needs(SESSION),
+];
+
+/// The Will of these scenarios.
+fn will(topic: &str) -> Will {
+    Will::new(topic, "will").qos(QoS::AtLeastOnce)
+}
+
+/// A client that watches a topic.
+async fn watcher(stage: &mut Stage, topic: &str) -> Outcome<Probe> {
+    let mut bob = stage.connected("bob").await?;
+    bob.subscribe(topic, QoS::AtLeastOnce).await?;
+    Ok(bob)
+}
+
+async fn will_after_lost_connection(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("will");
+    let mut bob = watcher(stage, &topic).await?;
+    for expiry in [None, Some(0), Some(60)] {
+        let change = |connect: Connect| match expiry {
+            Some(seconds) => connect.session_expiry(seconds).will(will(&topic)),
+            None => connect.will(will(&topic)),
+        };
+        let mut alice = stage.connected_with("alice", change).await?;
+        alice.ping().await?;
+        // Not before.
+        stage.no_will_on(&topic, &mut bob).await?;
+        alice.vanish().await?;
+        bob.receives(&topic, "will").await?;
+        stage.no_will_on(&topic, &mut bob).await?;
+    }
+    Ok(())
+}
+
+async fn will_after_error_of_client(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("will");
+    let mut bob = watcher(stage, &topic).await?;
+    let errors: [(Bytes, ReasonCode); 4] = [
+        // PUBLISH with QoS 3; SUBSCRIBE with wrong flags; a server's packet; a second CONNECT.
+        (Bytes::from_static(b"\x36\x06\x00\x01a\x00\x01\x00"), ReasonCode::MalformedPacket),
+        (Bytes::from_static(b"\x80\x07\x00\x01\x00\x00\x01a\x00"), ReasonCode::MalformedPacket),
+        (Bytes::from_static(b"\xD0\x00"), ReasonCode::ProtocolError),
+        (bytes_of(Connect::new(stage.client_id("other")).into()), ReasonCode::ProtocolError),
+    ];
+    for (bytes, reason) in errors {
+        let mut alice = stage.connected_with("alice", |c| c.will(will(&topic))).await?;
+        alice.ping().await?;
+        alice.send_bytes(bytes).await?;
+        alice.closes_for(reason).await?;
+        bob.receives(&topic, "will").await?;
+    }
+    stage.no_will_on(&topic, &mut bob).await
+}
+
+fn bytes_of(packet: Packet) -> Bytes {
+    packet.to_bytes().unwrap_or_default()
+}
+
+async fn will_after_silence(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("will");
+    let mut bob = watcher(stage, &topic).await?;
+    let mut alice = stage.open("alice").await?;
+    let connect = alice.connect_packet().keep_alive(2).will(will(&topic));
+    let connack = alice.connect(connect).await?;
+    if let Some(other) = connack.properties.number(PropertyId::ServerKeepAlive)
+        && other != 2
+    {
+        return stage.not_applicable(format!("the target sets a keep alive of {other} s"));
+    }
+    stage.no_will_on(&topic, &mut bob).await?;
+    stage.wait(Duration::from_secs(3)).await;
+    alice.closes().await?;
+    bob.receives(&topic, "will").await.map(drop)
+}
+
+async fn will_after_disconnect_with_code(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("will");
+    let mut bob = watcher(stage, &topic).await?;
+    for reason in [
+        ReasonCode::DisconnectWithWill,
+        ReasonCode::UnspecifiedError,
+        ReasonCode::MalformedPacket,
+        ReasonCode::ProtocolError,
+        ReasonCode::ImplementationSpecificError,
+        ReasonCode::TopicNameInvalid,
+        ReasonCode::ReceiveMaximumExceeded,
+        ReasonCode::TopicAliasInvalid,
+        ReasonCode::PacketTooLarge,
+        ReasonCode::MessageRateTooHigh,
+        ReasonCode::QuotaExceeded,
+        ReasonCode::AdministrativeAction,
+        ReasonCode::PayloadFormatInvalid,
+    ] {
+        let alice = stage.connected_with("alice", |connect| connect.will(will(&topic))).await?;
+        alice.leave_with(Disconnect::because(reason)).await?;
+        bob.receives(&topic, "will").await?;
+    }
+    stage.no_will_on(&topic, &mut bob).await
+}
+
+async fn will_after_invalid_disconnect(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("will");
+    let mut bob = watcher(stage, &topic).await?;
+    let raising = Disconnect::default().with(PropertyId::SessionExpiryInterval, 60);
+    for (bytes, reason, requirement) in [
+        (bytes_of(raising.into()), ReasonCode::ProtocolError, "U-3.14.2.2.2-3"),
+        (Bytes::from_static(b"\xE1\x00"), ReasonCode::MalformedPacket, "MQTT-3.14.1-1"),
+    ] {
+        stage.proving(requirement);
+        let mut alice = stage.connected_with("alice", |c| c.will(will(&topic))).await?;
+        alice.ping().await?;
+        alice.send_bytes(bytes).await?;
+        alice.closes_for(reason).await?;
+        stage.proving("MQTT-3.1.2-8");
+        bob.receives(&topic, "will").await?;
+    }
+    stage.no_will_on(&topic, &mut bob).await
+}
+
+async fn no_will_after_normal_disconnect(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("will");
+    let mut bob = watcher(stage, &topic).await?;
+    let with =
+        |id: PropertyId, value: Value| bytes_of(Disconnect::default().with(id, value).into());
+    for disconnect in [
+        Bytes::from_static(b"\xE0\x00"),
+        Bytes::from_static(b"\xE0\x01\x00"),
+        Bytes::from_static(b"\xE0\x02\x00\x00"),
+        with(PropertyId::UserProperty, ("a", "b").into()),
+        with(PropertyId::ReasonString, "done".into()),
+        with(PropertyId::SessionExpiryInterval, 0.into()),
+    ] {
+        let change = |connect: Connect| connect.session_expiry(60).will(will(&topic));
+        let mut alice = stage.connected_with("alice", change).await?;
+        alice.send_bytes(disconnect).await?;
+        alice.vanish().await?;
+        stage.no_will_on(&topic, &mut bob).await?;
+    }
+    Ok(())
+}
+
+async fn no_will_when_left_session_expires(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("will");
+    let mut bob = watcher(stage, &topic).await?;
+    let delayed = |payload: &'static str| {
+        Will::new(&topic, payload).qos(QoS::AtLeastOnce).with(PropertyId::WillDelayInterval, 1)
+    };
+    let change = |connect: Connect| connect.session_expiry(1).will(delayed("will"));
+    stage.connected_with("alice", change).await?.leave().await?;
+    // The same left without DISCONNECT.
+    let lost = |connect: Connect| connect.session_expiry(1).will(delayed("of who was lost"));
+    stage.connected_with("carol", lost).await?.vanish().await?;
+    stage.wait(Duration::from_secs(3)).await;
+    bob.receives(&topic, "of who was lost").await?;
+    stage.no_will_on(&topic, &mut bob).await
+}
+
+async fn will_at_takeover(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("will");
+    let mut bob = watcher(stage, &topic).await?;
+    for (clean_start, expiry) in [(true, 0), (true, 60), (false, 0), (false, 60)] {
+        let change = |connect: Connect| connect.session_expiry(expiry).will(will(&topic));
+        let mut alice = stage.connected_with("alice", change).await?;
+        let change = |connect| Connect { clean_start, ..connect };
+        let mut newer = stage.connected_with("alice", change).await?;
+        alice.closes().await?;
+        bob.receives(&topic, "will").await?;
+        newer.ping().await?;
+        newer.leave().await?;
+    }
+    stage.no_will_on(&topic, &mut bob).await
+}
+
+async fn will_at_takeover_ending_session(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("will");
+    let mut bob = watcher(stage, &topic).await?;
+    let delayed = || will(&topic).with(PropertyId::WillDelayInterval, 60);
+    let change = |connect: Connect| connect.session_expiry(0).will(delayed());
+    let mut alice = stage.connected_with("alice", change).await?;
+    let mut newer = stage.connected("alice").await?;
+    alice.closes().await?;
+    bob.receives(&topic, "will").await?;
+    newer.ping().await?;
+    stage.no_will_on(&topic, &mut bob).await
+}
