@@ -11,6 +11,10 @@ use super::{Broker, ConnectionId, Timer};
 impl Broker {
     /// Accepts a CONNECT, or refuses it (section 3.1.4).
     pub(super) fn connect(&mut self, id: ConnectionId, mut connect: Connect) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            // A refusal keeps it, too.
+            connection.packet_limit = connect.properties.number(PropertyId::MaximumPacketSize); // MQTT-3.2.2-19
+        }
         let will = match self.check_connect(&mut connect) {
             Ok(will) => will,
             Err((reason, why)) => return self.refuse_connect(id, reason, why),
@@ -98,7 +102,6 @@ impl Broker {
             connection.state = State::Connected(client.clone());
             connection.keep_alive = connect.keep_alive;
             connection.requested_expiry = expiry;
-            connection.packet_limit = number(PropertyId::MaximumPacketSize);
             connection.quota = window.min(self.config.send_window); // MQTT-4.9.0-1
             let deadline = connection.keep_alive_deadline();
             self.set_timer(id, deadline.map(|deadline| (deadline, Timer::KeepAlive(id)))); // U-3.1.4-6
