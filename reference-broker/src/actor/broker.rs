@@ -119,7 +119,10 @@ impl BrokerActor {
                         );
                         None
                     }
-                    Err(_) => self.cut_off(id),
+                    // The connection has ended; what it read before is still on its way here, and
+                    // so is the news of its end.
+                    Err(mpsc::error::TrySendError::Closed(_)) => None,
+                    Err(mpsc::error::TrySendError::Full(_)) => self.cut_off(id),
                 }
             }
             Output::Close(id) => {
