@@ -194,13 +194,13 @@ async fn oversized_message_frees_its_place(stage: &mut Stage) -> Outcome {
     bob.publish(&topic, "held", QoS::AtLeastOnce).await?;
     let held = alice.holds(&topic, "held").await?;
     for _ in 0..3 {
-        bob.publish(&topic, &longer(&sample, 1), QoS::AtLeastOnce).await?;
+        bob.publish(&topic, &longer(&sample, 100), QoS::AtLeastOnce).await?;
     }
     bob.publish(&topic, "small enough", QoS::AtLeastOnce).await?;
     alice.acknowledge(&held).await?;
     alice.receives(&topic, "small enough").await?;
     for _ in 0..3 {
-        bob.publish(&topic, &longer(&sample, 1), QoS::AtLeastOnce).await?;
+        bob.publish(&topic, &longer(&sample, 100), QoS::AtLeastOnce).await?;
         stage.nothing_on(&topic, &mut bob, &mut alice).await?;
     }
     Ok(())
@@ -213,7 +213,7 @@ async fn oversized_message_is_gone(stage: &mut Stage) -> Outcome {
     alice.subscribe(&topic, QoS::AtLeastOnce).await?;
     alice.leave().await?;
     let mut bob = stage.connected("bob").await?;
-    bob.publish(&topic, &longer(&sample, 1), QoS::AtLeastOnce).await?;
+    bob.publish(&topic, &longer(&sample, 100), QoS::AtLeastOnce).await?;
     bob.publish(&topic, "small enough", QoS::AtLeastOnce).await?;
 
     let limit =
@@ -225,8 +225,8 @@ async fn oversized_message_is_gone(stage: &mut Stage) -> Outcome {
     let mut alice = stage.resumed("alice", 60).await?;
     stage.nothing_on(&topic, &mut bob, &mut alice).await?;
     // Without the limit it would have come.
-    bob.publish(&topic, &longer(&sample, 1), QoS::AtLeastOnce).await?;
-    alice.receives(&topic, &longer(&sample, 1)).await.map(drop)
+    bob.publish(&topic, &longer(&sample, 100), QoS::AtLeastOnce).await?;
+    alice.receives(&topic, &longer(&sample, 100)).await.map(drop)
 }
 
 async fn oversized_for_one_only(stage: &mut Stage) -> Outcome {
@@ -239,7 +239,7 @@ async fn oversized_for_one_only(stage: &mut Stage) -> Outcome {
     for probe in [&mut alice, &mut carol] {
         probe.subscribe(&topic, QoS::AtLeastOnce).await?;
     }
-    for more in [1, 20_000] {
+    for more in [100, 20_000] {
         bob.publish(&topic, &longer(&sample, more), QoS::AtLeastOnce).await?;
         carol.receives(&topic, &longer(&sample, more)).await?;
         bob.publish(&topic, "for both", QoS::AtLeastOnce).await?;

@@ -5,6 +5,7 @@ use reference_broker::codec::{Connect, PropertyId, QoS, ReasonCode};
 use std::time::Duration;
 
 use super::{Scenario, Stage, scenario};
+use crate::probe::Probe;
 use crate::target::Need;
 use crate::verdict::Outcome;
 
@@ -172,7 +173,7 @@ async fn session_expires(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     let mut carol = stage.with_session("carol", 60).await?;
     carol.subscribe(&topic, QoS::AtLeastOnce).await?;
-    let mut alice = stage.with_session("alice", 1).await?;
+    let mut alice = just_kept_for(stage, "alice", 1, |connect| connect).await?;
     alice.subscribe(&topic, QoS::AtLeastOnce).await?;
     // The interval does not run while the client is there.
     stage.wait(Duration::from_millis(1500)).await;
@@ -188,6 +189,23 @@ async fn session_expires(stage: &mut Stage) -> Outcome {
     let mut alice = stage.open("alice").await?;
     let connack = alice.connect(alice.connect_packet().resume()).await?;
     stage.check(!connack.session_present, "session_present 0", "session_present 1")
+}
+
+/// Connects a client whose session is kept for just so long: a target may raise that, too.
+pub(super) async fn just_kept_for(
+    stage: &mut Stage,
+    name: &str,
+    seconds: u32,
+    change: impl FnOnce(Connect) -> Connect,
+) -> Outcome<Probe> {
+    let mut probe = stage.open(name).await?;
+    let connect = change(probe.connect_packet().keep_alive(3600).session_expiry(seconds));
+    let connack = probe.connect(connect).await?;
+    match connack.properties.number(PropertyId::SessionExpiryInterval) {
+        Some(other) if other != seconds => stage
+            .not_applicable(format!("the target keeps sessions for {other} s, not {seconds} s")),
+        _ => Ok(probe),
+    }
 }
 
 async fn long_expiry_does_not_overflow(stage: &mut Stage) -> Outcome {
@@ -216,11 +234,14 @@ async fn takeover_closes_old_connection(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("hello");
     let mut bob = stage.connected("bob").await?;
     let mut alice = stage.connected("alice").await?;
-    for _ in 0..5 {
+    for number in 0..5 {
         alice.ping().await?;
         let newer = stage.connected("alice").await?;
         let mut older = std::mem::replace(&mut alice, newer);
-        older.closes_for(ReasonCode::SessionTakenOver).await?;
+        match number {
+            0 => older.closes_for(ReasonCode::SessionTakenOver).await?,
+            _ => older.closes().await?,
+        }
     }
     alice.subscribe(&topic, QoS::AtLeastOnce).await?;
     stage.nothing_on(&topic, &mut bob, &mut alice).await
@@ -234,7 +255,7 @@ async fn takeover_resumes_session(stage: &mut Stage) -> Outcome {
     bob.publish(&topic, "unacknowledged", QoS::AtLeastOnce).await?;
     let first = older.holds(&topic, "unacknowledged").await?;
     let mut newer = stage.resumed("alice", 60).await?;
-    older.closes_for(ReasonCode::SessionTakenOver).await?;
+    older.closes().await?;
 
     stage.proving("MQTT-4.4.0-1");
     let again = newer.receives(&topic, "unacknowledged").await?;
@@ -259,7 +280,7 @@ async fn takeover_with_clean_start(stage: &mut Stage) -> Outcome {
     let mut newer = stage.open("alice").await?;
     let connack = newer.connect(newer.connect_packet().session_expiry(60)).await?;
     stage.check(!connack.session_present, "session_present 0", "session_present 1")?;
-    older.closes_for(ReasonCode::SessionTakenOver).await?;
+    older.closes().await?;
     bob.publish(&topic, "no longer subscribed", QoS::AtLeastOnce).await?;
     newer.has_no_message().await?;
     newer.subscribe(&topic, QoS::AtLeastOnce).await?;
@@ -275,7 +296,7 @@ async fn takeover_without_expiry(stage: &mut Stage) -> Outcome {
     let mut newer = stage.open("alice").await?;
     let connack = newer.connect(newer.connect_packet().resume()).await?;
     stage.proving("MQTT-3.1.4-3");
-    older.closes_for(ReasonCode::SessionTakenOver).await?;
+    older.closes().await?;
     newer.ping().await?;
     if connack.session_present {
         // The order of the steps of a takeover is told, but not laid down.

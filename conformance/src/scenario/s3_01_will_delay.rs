@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use reference_broker::codec::{Connect, Disconnect, PropertyId, QoS, ReasonCode, Will};
 
+use super::s3_01_takeover::just_kept_for;
+use super::s3_01_will_causes::will_or_advice;
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
-use crate::verdict::{Outcome, Stop};
+use crate::verdict::Outcome;
 
 const SESSION: &[Need] = &[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(60)];
 
@@ -75,11 +77,21 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     .needs(SESSION),
 ];
 
-/// Sets a Will that waits, and how long the session does.
-fn delayed(topic: &str, delay: u32, expiry: u32) -> impl FnOnce(Connect) -> Connect + use<> {
+/// Sets a Will that waits.
+fn delayed(topic: &str, delay: u32) -> impl FnOnce(Connect) -> Connect + use<> {
     let will = Will::new(topic, "will").qos(QoS::AtLeastOnce);
     let will = will.with(PropertyId::WillDelayInterval, delay);
-    move |connect| connect.session_expiry(expiry).will(will)
+    move |connect| connect.will(will)
+}
+
+/// As [`delayed`], and how long the session is kept.
+fn delayed_and_kept(
+    topic: &str,
+    delay: u32,
+    expiry: u32,
+) -> impl FnOnce(Connect) -> Connect + use<> {
+    let delayed = delayed(topic, delay);
+    move |connect| delayed(connect).session_expiry(expiry)
 }
 
 /// A client that watches a topic.
@@ -92,7 +104,7 @@ async fn watcher(stage: &mut Stage, topic: &str) -> Outcome<Probe> {
 async fn will_waits_for_delay(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("will");
     let mut bob = watcher(stage, &topic).await?;
-    stage.connected_with("alice", delayed(&topic, 3, 60)).await?.vanish().await?;
+    stage.connected_with("alice", delayed_and_kept(&topic, 3, 60)).await?.vanish().await?;
     // Brokers count in whole seconds, so it may come a second early.
     stage.no_will_on(&topic, &mut bob).await?;
     stage.wait(Duration::from_secs(3)).await;
@@ -104,7 +116,7 @@ async fn will_waits_for_delay(stage: &mut Stage) -> Outcome {
 async fn will_comes_with_end_of_session(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("will");
     let mut bob = watcher(stage, &topic).await?;
-    stage.connected_with("alice", delayed(&topic, 60, 3)).await?.vanish().await?;
+    just_kept_for(stage, "alice", 3, delayed(&topic, 60)).await?.vanish().await?;
     stage.no_will_on(&topic, &mut bob).await?;
     stage.wait(Duration::from_secs(3)).await;
     bob.receives(&topic, "will").await?;
@@ -114,7 +126,7 @@ async fn will_comes_with_end_of_session(stage: &mut Stage) -> Outcome {
 async fn will_delay_needs_session(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("will");
     let mut bob = watcher(stage, &topic).await?;
-    stage.connected_with("alice", delayed(&topic, 60, 0)).await?.vanish().await?;
+    stage.connected_with("alice", delayed_and_kept(&topic, 60, 0)).await?.vanish().await?;
     bob.receives(&topic, "will").await?;
     stage.no_will_on(&topic, &mut bob).await
 }
@@ -122,7 +134,7 @@ async fn will_delay_needs_session(stage: &mut Stage) -> Outcome {
 async fn disconnect_ends_will_delay(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("will");
     let mut bob = watcher(stage, &topic).await?;
-    let alice = stage.connected_with("alice", delayed(&topic, 60, 60)).await?;
+    let alice = stage.connected_with("alice", delayed_and_kept(&topic, 60, 60)).await?;
     let disconnect = Disconnect::because(ReasonCode::DisconnectWithWill)
         .with(PropertyId::SessionExpiryInterval, 0);
     alice.leave_with(disconnect).await?;
@@ -133,10 +145,10 @@ async fn disconnect_ends_will_delay(stage: &mut Stage) -> Outcome {
 async fn resume_cancels_will(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("will");
     let mut bob = watcher(stage, &topic).await?;
-    stage.connected_with("alice", delayed(&topic, 2, 60)).await?.vanish().await?;
+    stage.connected_with("alice", delayed_and_kept(&topic, 2, 60)).await?.vanish().await?;
     let mut alice = stage.resumed("alice", 60).await?;
     // The same delay, and nobody comes back.
-    stage.connected_with("carol", delayed(&topic, 2, 60)).await?.vanish().await?;
+    stage.connected_with("carol", delayed_and_kept(&topic, 2, 60)).await?.vanish().await?;
     stage.wait(Duration::from_secs(4)).await;
     alice.ping().await?;
     bob.receives(&topic, "will").await?;
@@ -146,7 +158,7 @@ async fn resume_cancels_will(stage: &mut Stage) -> Outcome {
 async fn takeover_cancels_delayed_will(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("will");
     let mut bob = watcher(stage, &topic).await?;
-    let mut older = stage.connected_with("alice", delayed(&topic, 2, 60)).await?;
+    let mut older = stage.connected_with("alice", delayed_and_kept(&topic, 2, 60)).await?;
     let mut newer = stage.resumed("alice", 60).await?;
     older.closes().await?;
     stage.no_will_on(&topic, &mut bob).await?;
@@ -158,7 +170,7 @@ async fn takeover_cancels_delayed_will(stage: &mut Stage) -> Outcome {
 async fn resume_brings_new_will(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("will");
     let mut bob = watcher(stage, &topic).await?;
-    stage.connected_with("alice", delayed(&topic, 2, 60)).await?.vanish().await?;
+    stage.connected_with("alice", delayed_and_kept(&topic, 2, 60)).await?.vanish().await?;
     let newer = Will::new(&topic, "newer").qos(QoS::AtLeastOnce);
     let change = |connect: Connect| connect.session_expiry(60).will(newer);
     stage.resumed_with("alice", change).await?.vanish().await?;
@@ -170,21 +182,8 @@ async fn resume_brings_new_will(stage: &mut Stage) -> Outcome {
 async fn clean_start_publishes_waiting_will(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("will");
     let mut bob = watcher(stage, &topic).await?;
-    stage.connected_with("alice", delayed(&topic, 60, 60)).await?.vanish().await?;
+    stage.connected_with("alice", delayed_and_kept(&topic, 60, 60)).await?.vanish().await?;
     stage.no_will_on(&topic, &mut bob).await?;
     stage.connected("alice").await?.ping().await?;
-    let expected = "the Will, as the session has ended";
-    match bob.message(expected).await {
-        Ok(publish) => {
-            bob.acknowledge(&publish).await?;
-            let observed = format!("{:?}", publish.payload);
-            stage.check(*publish.payload == *b"will", expected, observed)?;
-        }
-        // Section 3.1.3.2.2 says so in a note; MQTT-3.1.2-8 can be read otherwise.
-        Err(Stop::Fail(finding)) => {
-            stage.advise("U-3.1.3.2.2-3", &finding.expected, finding.observed);
-        }
-        Err(stop) => return Err(stop),
-    }
-    stage.no_will_on(&topic, &mut bob).await
+    will_or_advice(stage, &topic, &mut bob).await
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use reference_broker::codec::{ConnAck, Connect, PropertyId, QoS, Will};
+use reference_broker::codec::{Connect, QoS, Will};
 use tokio::time::sleep;
 
 use crate::probe::{Context, Probe};
@@ -123,9 +123,7 @@ impl Stage {
     ) -> Outcome<Probe> {
         let mut probe = self.open(name).await?;
         let connect = change(probe.connect_packet().keep_alive(KEEP_ALIVE));
-        let asked = connect.properties.number(PropertyId::SessionExpiryInterval);
-        let connack = probe.connect(connect).await?;
-        self.keeps_for(asked, &connack)?;
+        probe.connect(connect).await?;
         Ok(probe)
     }
 
@@ -197,16 +195,6 @@ impl Stage {
     pub async fn wait(&mut self, duration: Duration) {
         sleep(duration).await;
         self.context.record("stage", What::Waited(duration));
-    }
-
-    /// A target may keep sessions for another time than asked (section 3.2.2.3.2); what a scenario
-    /// then sees is not what it is about.
-    fn keeps_for(&self, asked: Option<u32>, connack: &ConnAck) -> Outcome {
-        match (asked, connack.properties.number(PropertyId::SessionExpiryInterval)) {
-            (Some(asked), Some(given)) if asked > 0 && given != asked => self
-                .not_applicable(format!("the target keeps sessions for {given} s, not {asked} s")),
-            _ => Ok(()),
-        }
     }
 
     /// Shows that no Will came on this topic until now: the Will, at QoS 1, of a client that is
