@@ -5,6 +5,7 @@
 //! PINGREQ and PINGRESP), never by a pause.
 
 mod s1_05_data_representation;
+mod s2_02_packet_id;
 mod s2_packet_format;
 mod s3_01_client_id;
 mod s3_01_connect;
@@ -150,6 +151,7 @@ fn section_order(section: &str) -> Vec<u32> {
 const WRITTEN: &[&[Scenario]] = &[
     s1_05_data_representation::SCENARIOS,
     s2_packet_format::SCENARIOS,
+    s2_02_packet_id::SCENARIOS,
     s3_01_connect::SCENARIOS,
     s3_01_client_id::SCENARIOS,
     s3_01_takeover::SCENARIOS,
