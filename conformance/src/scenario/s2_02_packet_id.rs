@@ -91,6 +91,7 @@ async fn publish_acks_echo_ids(stage: &mut Stage) -> Outcome {
 
 async fn subscribe_acks_echo_ids(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
+    stage.serves(&mut alice).await?;
     let mut packets = Vec::new();
     for id in IDS {
         packets.push(Packet::Subscribe(Subscribe::new(id, stage.topic("ids"), QoS::AtMostOnce)));
@@ -222,7 +223,9 @@ async fn ids_of_both_sides_independent(stage: &mut Stage) -> Outcome {
     alice.send(Publish::new(&back, "two").qos(QoS::ExactlyOnce, id)).await?;
     alice.pubrec(id).await?;
     alice.send(Packet::PubRec(PublishAck::new(id))).await?;
-    alice.pubrel(id).await?;
+    let pubrel = alice.pubrel(id).await?;
+    let observed = format!("0x{:02X}", pubrel.reason.value());
+    stage.check(!pubrel.reason.is_error(), "PUBREL 0x00 (success)", observed)?;
     alice.release(id).await?;
     alice.send(Packet::PubComp(PublishAck::new(id))).await?;
     bob.receives(&back, "two").await?;

@@ -69,7 +69,7 @@ async fn client_ids_of_letters_and_digits(stage: &mut Stage) -> Outcome {
     for id in ids.iter().filter(|id| id.len() <= 23) {
         let mut alice = stage.open("alice").await?;
         alice.connect(Connect::new(id)).await?;
-        alice.ping().await?;
+        stage.serves(&mut alice).await?;
     }
     Ok(())
 }
@@ -101,7 +101,8 @@ async fn client_ids_that_differ_slightly(stage: &mut Stage) -> Outcome {
 }
 
 async fn unusual_client_ids_taken_or_refused(stage: &mut Stage) -> Outcome {
-    stage.connected("alice").await?.ping().await?;
+    let mut control = stage.connected("control").await?;
+    stage.serves(&mut control).await?;
     let own = stage.client_id("");
     let long = |length: usize| format!("{own}{}", "i".repeat(length.saturating_sub(own.len())));
     for base in [long(23), long(255), format!("{own}-_./+#$ \u{E9}")] {
@@ -118,7 +119,7 @@ async fn unusual_client_ids_taken_or_refused(stage: &mut Stage) -> Outcome {
         }
         stage.proving("MQTT-3.1.3-2");
         for probe in &mut taken {
-            probe.ping().await?;
+            stage.serves(probe).await?;
         }
         stage.proving("MQTT-3.1.3-8");
     }
@@ -152,13 +153,14 @@ async fn assigned(
 }
 
 async fn empty_client_id_is_replaced(stage: &mut Stage) -> Outcome {
-    stage.connected("bob").await?.ping().await?;
+    let mut control = stage.connected("control").await?;
+    stage.serves(&mut control).await?;
     for clean_start in [true, false] {
         let change = |connect| Connect { clean_start, ..connect };
         let (mut alice, connack, id) = assigned(stage, "alice", change).await?;
         let observed = format!("session_present 1 for {id:?}");
         stage.check(!connack.session_present, "session_present 0", observed)?;
-        alice.ping().await?;
+        stage.serves(&mut alice).await?;
     }
     Ok(())
 }
@@ -176,7 +178,7 @@ async fn assigned_ids_differ(stage: &mut Stage) -> Outcome {
         probes.push(probe);
     }
     for probe in &mut probes {
-        probe.ping().await?;
+        stage.serves(probe).await?;
     }
     // Nobody else knows of the session that was kept.
     let mut alice = stage.open("alice").await?;
@@ -205,5 +207,5 @@ async fn assigned_id_taken_over(stage: &mut Stage) -> Outcome {
     let mut other = stage.open("other").await?;
     other.connect(Connect::new(id)).await?;
     alice.closes().await?;
-    other.ping().await
+    stage.serves(&mut other).await
 }

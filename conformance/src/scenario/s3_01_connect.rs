@@ -93,7 +93,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 
 async fn second_connect_closes(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
-    alice.ping().await?;
+    stage.serves(&mut alice).await?;
     alice.send(alice.connect_packet()).await?;
     alice.closes_for(ReasonCode::ProtocolError).await
 }
@@ -232,7 +232,7 @@ async fn refused_connect_takes_nothing_over(stage: &mut Stage) -> Outcome {
     let mut other = stage.open("other").await?;
     other.send_bytes(with_reserved_flag(alice.connect_packet())).await?;
     other.refused().await?;
-    alice.ping().await
+    stage.serves(&mut alice).await
 }
 
 async fn valid_flags_accepted(stage: &mut Stage) -> Outcome {
@@ -246,7 +246,7 @@ async fn valid_flags_accepted(stage: &mut Stage) -> Outcome {
         for clean_start in [true, false] {
             let change = |connect| Connect { will: will.clone(), clean_start, ..connect };
             let mut alice = stage.connected_with("alice", change).await?;
-            alice.ping().await?;
+            stage.serves(&mut alice).await?;
             alice.leave().await?;
         }
     }
@@ -254,7 +254,8 @@ async fn valid_flags_accepted(stage: &mut Stage) -> Outcome {
 }
 
 async fn credentials_are_well_formed(stage: &mut Stage) -> Outcome {
-    stage.connected("alice").await?.ping().await?;
+    let mut control = stage.connected("control").await?;
+    stage.serves(&mut control).await?;
     let bytes = Bytes::from_static(b"\x00\xFF\xC0\x80pass");
     for (user_name, password) in [
         (None, Some(Bytes::from_static(b"password"))),
@@ -269,7 +270,7 @@ async fn credentials_are_well_formed(stage: &mut Stage) -> Outcome {
         alice.send(connect).await?;
         // Whether these credentials are good is for the target to say; a bare close says nothing.
         match alice.answer().await? {
-            Some(connack) if !connack.reason.is_error() => alice.ping().await?,
+            Some(connack) if !connack.reason.is_error() => stage.serves(&mut alice).await?,
             Some(connack) => {
                 let malformed = [ReasonCode::MalformedPacket, ReasonCode::ProtocolError];
                 let observed = format!("0x{:02X}", connack.reason.value());
@@ -306,12 +307,14 @@ async fn extreme_property_values_accepted(stage: &mut Stage) -> Outcome {
         }
         connect
     };
-    stage.connected_with("alice", smallest).await?.ping().await?;
-    stage.connected_with("bob", largest).await?.ping().await?;
+    let mut alice = stage.connected_with("alice", smallest).await?;
+    stage.serves(&mut alice).await?;
+    let mut bob = stage.connected_with("bob", largest).await?;
+    stage.serves(&mut bob).await?;
     // The target may keep the session for a shorter time, and says so; that is no matter here.
     let mut carol = stage.open("carol").await?;
     carol.connect(carol.connect_packet().session_expiry(u32::MAX)).await?;
-    carol.ping().await
+    stage.serves(&mut carol).await
 }
 
 async fn response_information_on_request_only(stage: &mut Stage) -> Outcome {
@@ -325,7 +328,7 @@ async fn response_information_on_request_only(stage: &mut Stage) -> Outcome {
         let information = connack.properties.text(PropertyId::ResponseInformation);
         let observed = format!("{information:?}");
         stage.check(information.is_none(), "no response_information", observed)?;
-        alice.ping().await?;
+        stage.serves(&mut alice).await?;
     }
     Ok(())
 }

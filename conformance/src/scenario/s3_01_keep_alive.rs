@@ -62,7 +62,7 @@ async fn with_keep_alive(stage: &mut Stage, name: &str, seconds: u16) -> Outcome
 async fn silent_client_is_closed(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     let mut alice = with_keep_alive(stage, "alice", 2).await?;
-    alice.ping().await?;
+    stage.serves(&mut alice).await?;
     stage.wait(Duration::from_millis(3000)).await;
     alice.closes().await?; // A DISCONNECT that says why is optional here.
     bob.ping().await
@@ -125,7 +125,7 @@ async fn no_keep_alive_no_time_limit(stage: &mut Stage) -> Outcome {
         _ => alice.ping().await?,
     }
     stage.wait(Duration::from_secs(4)).await;
-    alice.ping().await
+    stage.serves(&mut alice).await
 }
 
 async fn pings_answered_with_any_keep_alive(stage: &mut Stage) -> Outcome {
@@ -137,7 +137,7 @@ async fn pings_answered_with_any_keep_alive(stage: &mut Stage) -> Outcome {
             let answer = |packet: &Packet| (*packet == Packet::PingResp).then_some(());
             alice.next("PINGRESP for each PINGREQ", answer).await?;
         }
-        alice.ping().await?;
+        stage.serves(&mut alice).await?;
     }
     Ok(())
 }

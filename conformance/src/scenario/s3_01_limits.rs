@@ -277,6 +277,7 @@ async fn problem_information_switched_off(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("off");
     let off = |connect: Connect| connect.with(PropertyId::RequestProblemInformation, 0);
     let mut alice = stage.connected_with("alice", off).await?;
+    stage.serves(&mut alice).await?;
     // Successes and, as far as every broker knows them, failures.
     let (subscribe, unsubscribe) = (alice.packet_id(), alice.packet_id());
     let mut acks: Vec<Packet> = Vec::new();

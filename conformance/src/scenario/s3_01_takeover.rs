@@ -226,6 +226,7 @@ async fn long_expiry_does_not_overflow(stage: &mut Stage) -> Outcome {
         let connack = probe.connect(probe.connect_packet().resume()).await?;
         let expected = format!("session_present 1 with session_expiry_interval {expiry}");
         stage.check(connack.session_present, &expected, "session_present 0")?;
+        stage.serves(&mut probe).await?;
     }
     Ok(())
 }

@@ -175,7 +175,7 @@ async fn session_present(stage: &mut Stage) -> Outcome {
             &format!("{} with {case}", flag(expected)),
             flag(present),
         )?;
-        alice.ping().await?;
+        stage.serves(&mut alice).await?;
         alice.leave().await?; // The session has no expiry now: it is gone.
         drop(older);
     }
@@ -205,7 +205,7 @@ async fn refused_connect_keeps_session(stage: &mut Stage) -> Outcome {
 
 async fn refusal_closes(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
-    bob.ping().await?;
+    stage.serves(&mut bob).await?;
     for data in [None, Some(b"data".as_slice())] {
         let mut alice = stage.open("alice").await?;
         let mut connect =
@@ -220,7 +220,8 @@ async fn refusal_closes(stage: &mut Stage) -> Outcome {
 }
 
 async fn connack_within_size_limit(stage: &mut Stage) -> Outcome {
-    stage.connected("bob").await?.ping().await?;
+    let mut bob = stage.connected("bob").await?;
+    stage.serves(&mut bob).await?;
     for (limit, method) in
         [20, 30, 45, 60].into_iter().flat_map(|limit| [(limit, None), (limit, Some("unknown"))])
     {
@@ -254,7 +255,7 @@ async fn properties_for_a_reason(stage: &mut Stage) -> Outcome {
             let expected = "no assigned_client_identifier for a client that has one";
             stage.advise("U-3.2.2.3.7-2", expected, format!("{id:?}"));
         }
-        alice.ping().await?;
+        stage.serves(&mut alice).await?;
     }
     Ok(())
 }
@@ -291,7 +292,7 @@ async fn size_limit_of_broker(stage: &mut Stage) -> Outcome {
     }
     let topic = Text::from(stage.topic("large"));
     let mut alice = stage.connected("alice").await?;
-    alice.ping().await?;
+    stage.serves(&mut alice).await?;
     let id = alice.packet_id();
     let of_payload =
         |length: usize| Publish::new(topic.clone(), vec![0; length]).qos(QoS::AtLeastOnce, id);

@@ -197,6 +197,20 @@ impl Stage {
         self.context.record("stage", What::Waited(duration));
     }
 
+    /// Shows that a client is served, which takes more than to be answered: a message that it sends
+    /// to itself arrives.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not.
+    pub async fn serves(&mut self, probe: &mut Probe) -> Outcome {
+        self.markers += 1;
+        let topic = self.topic(&format!("to myself {}", self.markers));
+        probe.subscribe(&topic, QoS::AtMostOnce).await?;
+        probe.publish(&topic, "hello", QoS::AtMostOnce).await?;
+        probe.receives(&topic, "hello").await.map(drop)
+    }
+
     /// Shows that no Will came on this topic until now: the Will, at QoS 1, of a client that is
     /// lost now is the next message.
     ///
