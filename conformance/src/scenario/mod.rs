@@ -9,7 +9,6 @@ mod s2_02_packet_id;
 mod s2_packet_format;
 mod s3_01_client_id;
 mod s3_01_connect;
-mod s3_01_keep_alive;
 mod s3_01_limits;
 mod s3_01_takeover;
 mod s3_01_will;
@@ -155,7 +154,6 @@ const WRITTEN: &[&[Scenario]] = &[
     s3_01_connect::SCENARIOS,
     s3_01_client_id::SCENARIOS,
     s3_01_takeover::SCENARIOS,
-    s3_01_keep_alive::SCENARIOS,
     s3_01_limits::SCENARIOS,
     s3_01_will::SCENARIOS,
     s3_01_will_causes::SCENARIOS,

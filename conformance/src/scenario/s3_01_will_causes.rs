@@ -32,14 +32,6 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     )
     .needs(QOS_1),
     scenario!(
-        "3.1/will-after-silence",
-        will_after_silence,
-        "A connection that is closed for its silence publishes its Will",
-        ["MQTT-3.1.2-8", "U-3.1.2.5-1", "MQTT-3.1.2-22"]
-    )
-    .needs(QOS_1)
-    .timed(3),
-    scenario!(
         "3.1/will-after-disconnect-with-code",
         will_after_disconnect_with_code,
         "DISCONNECT with any code but 0x00 publishes the Will",
@@ -143,23 +135,6 @@ async fn will_after_error_of_client(stage: &mut Stage) -> Outcome {
 
 fn bytes_of(packet: Packet) -> Bytes {
     packet.to_bytes().unwrap_or_default()
-}
-
-async fn will_after_silence(stage: &mut Stage) -> Outcome {
-    let topic = stage.topic("will");
-    let mut bob = watcher(stage, &topic).await?;
-    let mut alice = stage.open("alice").await?;
-    let connect = alice.connect_packet().keep_alive(2).will(will(&topic));
-    let connack = alice.connect(connect).await?;
-    if let Some(other) = connack.properties.number(PropertyId::ServerKeepAlive)
-        && other != 2
-    {
-        return stage.not_applicable(format!("the target sets a keep alive of {other} s"));
-    }
-    stage.no_will_on(&topic, &mut bob).await?;
-    stage.wait(Duration::from_secs(3)).await;
-    alice.closes().await?;
-    bob.receives(&topic, "will").await.map(drop)
 }
 
 async fn will_after_disconnect_with_code(stage: &mut Stage) -> Outcome {
