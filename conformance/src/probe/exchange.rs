@@ -375,6 +375,41 @@ impl Probe {
         }
     }
 
+    /// Waits for the answer to a CONNECT that may be refused: a CONNACK, whatever it says, or none
+    /// when the broker closes instead. What closes for a refusal is left for [`Probe::refused`].
+    ///
+    /// # Errors
+    ///
+    /// A failure when neither comes, or another packet.
+    pub async fn answer(&mut self) -> Outcome<Option<ConnAck>> {
+        let expected = "CONNACK, or the connection closed";
+        match self.look(self.context.patience().reply).await {
+            Seen::Packet(_, Packet::ConnAck(connack)) => Ok(Some(connack)),
+            Seen::Closed(..) => Ok(None),
+            other => Err(self.instead(expected, other)),
+        }
+    }
+
+    /// Goes by PINGREQ and PINGRESP, and takes the messages that came until then, without an
+    /// acknowledgement: what the broker has on its way now, if it sends as soon as it may.
+    ///
+    /// # Errors
+    ///
+    /// A failure when the connection is not open.
+    pub async fn messages_now(&mut self) -> Outcome<Vec<Publish>> {
+        self.ping().await?;
+        let mut messages = Vec::new();
+        let take = |(index, packet)| match packet {
+            Packet::Publish(publish) => {
+                messages.push(publish);
+                None
+            }
+            packet => Some((index, packet)),
+        };
+        self.unread = std::mem::take(&mut self.unread).into_iter().filter_map(take).collect();
+        Ok(messages)
+    }
+
     fn succeeded(&self, packet: Packet, reason: ReasonCode) -> Outcome {
         let observed = packet_text(&packet);
         match policy_of(&packet) {

@@ -4,8 +4,18 @@
 //! That something did *not* happen is shown by a fence (a marker message on the same path, or
 //! PINGREQ and PINGRESP), never by a pause.
 
+mod s1_05_data_representation;
+mod s2_02_packet_id;
+mod s2_packet_format;
+mod s3_01_client_id;
 mod s3_01_connect;
 mod s3_01_keep_alive;
+mod s3_01_limits;
+mod s3_01_takeover;
+mod s3_01_will;
+mod s3_01_will_causes;
+mod s3_01_will_delay;
+mod s3_02_connack;
 mod s3_03_alias;
 mod s3_03_alias_to_client;
 mod s3_03_expiry;
@@ -169,23 +179,33 @@ fn section_order(section: &str) -> Vec<u32> {
 
 /// The scenarios of each file.
 const WRITTEN: &[&[Scenario]] = &[
+    s1_05_data_representation::SCENARIOS,
+    s2_02_packet_id::SCENARIOS,
+    s2_packet_format::SCENARIOS,
+    s3_01_client_id::SCENARIOS,
     s3_01_connect::SCENARIOS,
-    s3_03_publish::SCENARIOS,
-    s3_03_properties::SCENARIOS,
-    s3_03_property_values::SCENARIOS,
-    s3_03_expiry::SCENARIOS,
+    s3_01_keep_alive::SCENARIOS,
+    s3_01_limits::SCENARIOS,
+    s3_01_takeover::SCENARIOS,
+    s3_01_will::SCENARIOS,
+    s3_01_will_causes::SCENARIOS,
+    s3_01_will_delay::SCENARIOS,
+    s3_02_connack::SCENARIOS,
     s3_03_alias::SCENARIOS,
     s3_03_alias_to_client::SCENARIOS,
+    s3_03_expiry::SCENARIOS,
     s3_03_overlap::SCENARIOS,
+    s3_03_properties::SCENARIOS,
+    s3_03_property_values::SCENARIOS,
+    s3_03_publish::SCENARIOS,
     s3_03_retain::SCENARIOS,
     s3_03_retain_as_published::SCENARIOS,
     s3_03_retain_handling::SCENARIOS,
     s3_04_acknowledgements::SCENARIOS,
     s3_04_refusals::SCENARIOS,
-    s3_01_keep_alive::SCENARIOS,
-    s3_08_subscribe::SCENARIOS,
     s3_08_options::SCENARIOS,
     s3_08_refusals::SCENARIOS,
+    s3_08_subscribe::SCENARIOS,
     s3_09_suback::SCENARIOS,
     s3_10_unsubscribe::SCENARIOS,
     s3_11_unsuback::SCENARIOS,

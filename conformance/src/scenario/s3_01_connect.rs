@@ -1,8 +1,12 @@
-//! Section 3.1: CONNECT.
+//! Section 3.1: CONNECT, and what is sent around it.
 
-use reference_broker::codec::{QoS, ReasonCode};
+use bytes::{Bytes, BytesMut};
+use reference_broker::codec::{
+    Connect, Disconnect, Packet, PropertyId, Publish, QoS, ReasonCode, Subscribe, Will,
+};
 
 use super::{Scenario, Stage, scenario};
+use crate::target::Need;
 use crate::verdict::Outcome;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -13,30 +17,319 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ["MQTT-3.1.0-2"]
     ),
     scenario!(
-        "3.1/resume-finds-subscription",
-        resume_finds_subscription,
-        "A session is found again with its subscription and what was queued for it",
-        ["MQTT-3.1.2-5", "U-4.1-4", "U-4.1-6"]
+        "3.1/second-connect-leaves-no-session",
+        second_connect_leaves_no_session,
+        "A second CONNECT makes no session, publishes no Will of its own, and the first one's is due",
+        ["MQTT-3.1.0-2", "MQTT-3.1.2-8"]
+    )
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(60)]),
+    scenario!(
+        "3.1/publish-before-connect-unheard",
+        publish_before_connect_unheard,
+        "A message sent before CONNECT reaches nobody and is not retained",
+        ["MQTT-3.1.0-1"]
+    )
+    .needs(&[Need::Retain]),
+    scenario!(
+        "3.1/packets-behind-connect",
+        packets_behind_connect,
+        "A client may send on without waiting for CONNACK, which still comes first",
+        ["U-3.1.4-7", "MQTT-3.2.0-1"]
+    )
+    .needs(&[Need::ReceiveMaximum(5, u16::MAX)]),
+    scenario!(
+        "3.1/disconnect-behind-connect",
+        disconnect_behind_connect,
+        "DISCONNECT sent right behind CONNECT deletes the Will",
+        ["U-3.1.4-7", "MQTT-3.14.4-3"]
+    )
+    .needs(&[Need::QoS(QoS::AtLeastOnce)]),
+    scenario!(
+        "3.1/packets-behind-refused-connect-unread",
+        packets_behind_refused_connect_unread,
+        "Nothing that comes behind a refused CONNECT has an effect",
+        ["MQTT-3.1.4-6", "MQTT-3.1.2-3"]
+    )
+    .needs(&[Need::Retain]),
+    scenario!(
+        "3.1/refused-connect-has-no-will",
+        refused_connect_has_no_will,
+        "The Will of a CONNECT that is refused is never published",
+        ["MQTT-3.1.4-1", "U-3.1.2.11.3-2"]
+    )
+    .needs(&[Need::QoS(QoS::AtLeastOnce)]),
+    scenario!(
+        "3.1/refused-connect-takes-nothing-over",
+        refused_connect_takes_nothing_over,
+        "A CONNECT that is refused does no harm to a client connected under the same identifier",
+        ["U-4.13.1-7", "MQTT-3.1.4-1"]
+    ),
+    scenario!(
+        "3.1/valid-flags-accepted",
+        valid_flags_accepted,
+        "CONNECT is accepted with Clean Start, Will QoS and Will Retain in every combination",
+        ["MQTT-3.1.4-5", "MQTT-3.1.2-12"]
+    )
+    .needs(&[Need::QoS(QoS::ExactlyOnce), Need::Retain]),
+    scenario!(
+        "3.1/credentials-are-well-formed",
+        credentials_are_well_formed,
+        "User name and password of any content, together or alone, are no malformed packet",
+        ["U-3.1.2.9-1", "U-3.1.3.6-1", "U-1.5.4-5"]
+    ),
+    scenario!(
+        "3.1/extreme-property-values-accepted",
+        extreme_property_values_accepted,
+        "The smallest and the largest legal value of every property of CONNECT are accepted",
+        ["MQTT-3.1.4-5", "U-3.1.2.11.8-1"]
+    ),
+    scenario!(
+        "3.1/response-information-on-request-only",
+        response_information_on_request_only,
+        "CONNACK has no response information unless CONNECT asked for it",
+        ["MQTT-3.1.2-28"]
     ),
 ];
 
 async fn second_connect_closes(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
-    alice.ping().await?;
+    stage.serves(&mut alice).await?;
     alice.send(alice.connect_packet()).await?;
     alice.closes_for(ReasonCode::ProtocolError).await
 }
 
-async fn resume_finds_subscription(stage: &mut Stage) -> Outcome {
-    let topic = stage.topic("queued");
-    let mut alice = stage.with_session("alice", 60).await?;
-    alice.subscribe(&topic, QoS::AtLeastOnce).await?;
-    alice.leave().await?;
-
+async fn second_connect_leaves_no_session(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("will");
     let mut bob = stage.connected("bob").await?;
-    bob.publish(&topic, "while away", QoS::AtLeastOnce).await?;
+    bob.subscribe(&topic, QoS::AtLeastOnce).await?;
+    let will = |payload: &'static str| Will::new(&topic, payload).qos(QoS::AtLeastOnce);
+    let mut alice = stage.connected_with("alice", |c| c.will(will("first"))).await?;
+    let second = Connect::new(stage.client_id("other")).session_expiry(60).will(will("second"));
+    alice.send(second).await?;
+    alice.closes().await?;
+    stage.proving("MQTT-3.1.2-8");
+    bob.receives(&topic, "first").await?;
 
-    let mut alice = stage.resumed("alice", 60).await?;
-    alice.receives(&topic, "while away").await?;
-    stage.nothing_on(&topic, &mut bob, &mut alice).await
+    stage.proving("MQTT-3.1.0-2");
+    stage.no_will_on(&topic, &mut bob).await?;
+    let mut other = stage.open("other").await?;
+    let connack = other.connect(other.connect_packet().resume()).await?;
+    let observed = format!("session_present {}", u8::from(connack.session_present));
+    stage.check(!connack.session_present, "session_present 0", observed)
+}
+
+async fn publish_before_connect_unheard(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("early");
+    let mut bob = stage.connected("bob").await?;
+    bob.subscribe(&topic, QoS::AtLeastOnce).await?;
+    let mut alice = stage.open("alice").await?;
+    // At QoS 0: if it is heard, no acknowledgement tells.
+    let early = Packet::from(Publish::new(&topic, "early").retain());
+    alice.send_together(&[early, alice.connect_packet().into()]).await?;
+    alice.closes_without_a_word().await?;
+    nothing_seen_or_retained(stage, &topic, &mut bob).await
+}
+
+/// Shows that nothing was delivered to `watcher` on this topic, or retained on it.
+async fn nothing_seen_or_retained(
+    stage: &mut Stage,
+    topic: &str,
+    watcher: &mut crate::probe::Probe,
+) -> Outcome {
+    let mut carol = stage.connected("carol").await?;
+    stage.nothing_on(topic, &mut carol, watcher).await?;
+    carol.subscribe(topic, QoS::AtLeastOnce).await?;
+    carol.publish(topic, "the first", QoS::AtLeastOnce).await?;
+    carol.receives(topic, "the first").await.map(drop)
+}
+
+async fn packets_behind_connect(stage: &mut Stage) -> Outcome {
+    let (topic, own) = (stage.topic("hello"), stage.topic("own"));
+    let mut bob = stage.connected("bob").await?;
+    bob.subscribe(&topic, QoS::AtLeastOnce).await?;
+    let mut alice = stage.open("alice").await?;
+    let mut packets = vec![
+        Packet::from(alice.connect_packet()),
+        Subscribe::new(1, &own, QoS::AtLeastOnce).into(),
+    ];
+    let publish = |id: u16| Publish::new(&topic, format!("message {id}")).qos(QoS::AtLeastOnce, id);
+    packets.extend((2..7).map(|id| publish(id).into()));
+    packets.push(Packet::PingReq);
+    alice.send_together(&packets).await?;
+    alice.connack().await?;
+    let suback = alice.suback(1).await?;
+    alice.granted(&suback, &[QoS::AtLeastOnce])?;
+    for id in 2..7 {
+        alice.puback(id).await?;
+        bob.receives(&topic, &format!("message {id}")).await?;
+    }
+    alice.find("PINGRESP", |packet| (*packet == Packet::PingResp).then_some(())).await?;
+    bob.publish(&own, "hello", QoS::AtLeastOnce).await?;
+    alice.receives(&own, "hello").await.map(drop)
+}
+
+async fn disconnect_behind_connect(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("will");
+    let mut bob = stage.connected("bob").await?;
+    bob.subscribe(&topic, QoS::AtLeastOnce).await?;
+    let mut alice = stage.open("alice").await?;
+    let will = Will::new(&topic, "of alice").qos(QoS::AtLeastOnce);
+    let connect = Packet::from(alice.connect_packet().will(will));
+    alice.send_together(&[connect, Disconnect::default().into()]).await?;
+    alice.vanish().await?;
+    stage.no_will_on(&topic, &mut bob).await
+}
+
+async fn packets_behind_refused_connect_unread(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("behind");
+    let mut bob = stage.connected("bob").await?;
+    bob.subscribe(&topic, QoS::AtLeastOnce).await?;
+    let mut alice = stage.open("alice").await?;
+    let mut bytes = BytesMut::from(with_reserved_flag(alice.connect_packet()).as_ref());
+    for packet in [
+        Packet::from(Subscribe::new(1, &topic, QoS::AtLeastOnce)),
+        Publish::new(&topic, "behind").retain().into(),
+    ] {
+        bytes.extend_from_slice(&packet.to_bytes().unwrap_or_default());
+    }
+    alice.send_bytes(bytes.freeze()).await?;
+    alice.refused().await?;
+    nothing_seen_or_retained(stage, &topic, &mut bob).await
+}
+
+/// A CONNECT that no broker may accept: bit 0 of its flags is set (section 3.1.2.3).
+pub(super) fn with_reserved_flag(connect: Connect) -> Bytes {
+    let bytes = Packet::from(connect).to_bytes().unwrap_or_default();
+    let mut bytes = BytesMut::from(bytes.as_ref());
+    // The flags follow the name and the version.
+    let name = [0, 4, b'M', b'Q', b'T', b'T', 5];
+    let at = bytes.windows(name.len()).position(|window| window == name);
+    if let Some(flags) = at.and_then(|at| bytes.get_mut(at + name.len())) {
+        *flags |= 1;
+    }
+    bytes.freeze()
+}
+
+async fn refused_connect_has_no_will(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("will");
+    let mut bob = stage.connected("bob").await?;
+    bob.subscribe(&topic, QoS::AtLeastOnce).await?;
+    stage.no_will_on(&topic, &mut bob).await?;
+    let will = Will::new(&topic, "of the refused").qos(QoS::AtLeastOnce);
+
+    let mut alice = stage.open("alice").await?;
+    alice.send_bytes(with_reserved_flag(alice.connect_packet().will(will.clone()))).await?;
+    alice.refused().await?;
+    let mut alice = stage.open("alice").await?;
+    let connect = alice.connect_packet().will(will).with(PropertyId::ReceiveMaximum, 0);
+    alice.send(connect).await?;
+    alice.refused().await?;
+    stage.no_will_on(&topic, &mut bob).await
+}
+
+async fn refused_connect_takes_nothing_over(stage: &mut Stage) -> Outcome {
+    let mut alice = stage.connected("alice").await?;
+    alice.ping().await?;
+    let mut other = stage.open("other").await?;
+    other.send_bytes(with_reserved_flag(alice.connect_packet())).await?;
+    other.refused().await?;
+    stage.serves(&mut alice).await
+}
+
+async fn valid_flags_accepted(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("will");
+    let mut wills = vec![None];
+    for qos in QoS::ALL {
+        let will = Will::new(&topic, "will").qos(qos);
+        wills.extend([Some(will.clone()), Some(will.retain())]);
+    }
+    for will in wills {
+        for clean_start in [true, false] {
+            let change = |connect| Connect { will: will.clone(), clean_start, ..connect };
+            let mut alice = stage.connected_with("alice", change).await?;
+            stage.serves(&mut alice).await?;
+            alice.leave().await?;
+        }
+    }
+    Ok(())
+}
+
+async fn credentials_are_well_formed(stage: &mut Stage) -> Outcome {
+    let mut control = stage.connected("control").await?;
+    stage.serves(&mut control).await?;
+    let bytes = Bytes::from_static(b"\x00\xFF\xC0\x80pass");
+    for (user_name, password) in [
+        (None, Some(Bytes::from_static(b"password"))),
+        (None, Some(bytes.clone())),
+        (Some("user"), None),
+        (Some("user"), Some(bytes)),
+        (Some(""), Some(Bytes::new())),
+    ] {
+        let mut alice = stage.open("alice").await?;
+        let mut connect = alice.connect_packet();
+        (connect.user_name, connect.password) = (user_name.map(Into::into), password);
+        alice.send(connect).await?;
+        // Whether these credentials are good is for the target to say; a bare close says nothing.
+        match alice.answer().await? {
+            Some(connack) if !connack.reason.is_error() => stage.serves(&mut alice).await?,
+            Some(connack) => {
+                let malformed = [ReasonCode::MalformedPacket, ReasonCode::ProtocolError];
+                let observed = format!("0x{:02X}", connack.reason.value());
+                let judged = !malformed.contains(&connack.reason);
+                stage.check(judged, "credentials judged on their merits", observed)?;
+                alice.refused().await?;
+            }
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+async fn extreme_property_values_accepted(stage: &mut Stage) -> Outcome {
+    let smallest = |connect: Connect| {
+        connect
+            .session_expiry(0)
+            .with(PropertyId::ReceiveMaximum, 1)
+            .with(PropertyId::TopicAliasMaximum, 0)
+            .with(PropertyId::RequestResponseInformation, 0)
+            .with(PropertyId::RequestProblemInformation, 0)
+            .with(PropertyId::UserProperty, ("", ""))
+    };
+    let largest = |connect: Connect| {
+        let mut connect = connect
+            .with(PropertyId::ReceiveMaximum, 65_535)
+            .with(PropertyId::MaximumPacketSize, u32::MAX)
+            .with(PropertyId::TopicAliasMaximum, 65_535)
+            .with(PropertyId::RequestResponseInformation, 1)
+            .with(PropertyId::RequestProblemInformation, 1);
+        for number in 0..50 {
+            let (name, value) = (format!("name {}", number % 3), number.to_string());
+            connect.properties.push(PropertyId::UserProperty, (name.as_str(), value.as_str()));
+        }
+        connect
+    };
+    let mut alice = stage.connected_with("alice", smallest).await?;
+    stage.serves(&mut alice).await?;
+    let mut bob = stage.connected_with("bob", largest).await?;
+    stage.serves(&mut bob).await?;
+    // The target may keep the session for a shorter time, and says so; that is no matter here.
+    let mut carol = stage.open("carol").await?;
+    carol.connect(carol.connect_packet().session_expiry(u32::MAX)).await?;
+    stage.serves(&mut carol).await
+}
+
+async fn response_information_on_request_only(stage: &mut Stage) -> Outcome {
+    for asked in [None, Some(0)] {
+        let mut alice = stage.open("alice").await?;
+        let mut connect = alice.connect_packet();
+        if let Some(asked) = asked {
+            connect.properties.push(PropertyId::RequestResponseInformation, asked);
+        }
+        let connack = alice.connect(connect).await?;
+        let information = connack.properties.text(PropertyId::ResponseInformation);
+        let observed = format!("{information:?}");
+        stage.check(information.is_none(), "no response_information", observed)?;
+        stage.serves(&mut alice).await?;
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use reference_broker::codec::{Connect, Packet, Properties, PropertyId, QoS};
+use reference_broker::codec::{Connect, Packet, Properties, PropertyId, QoS, Will};
 use tokio::time::sleep;
 
 use crate::probe::{Context, Probe};
@@ -259,6 +259,34 @@ impl Stage {
     pub async fn wait(&mut self, duration: Duration) {
         sleep(duration).await;
         self.context.record("stage", What::Waited(duration));
+    }
+
+    /// Shows that a client is served, which takes more than to be answered: a message that it sends
+    /// to itself arrives.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not.
+    pub async fn serves(&mut self, probe: &mut Probe) -> Outcome {
+        self.markers += 1;
+        let topic = self.topic(&format!("to myself {}", self.markers));
+        probe.subscribe(&topic, QoS::AtMostOnce).await?;
+        probe.publish(&topic, "hello", QoS::AtMostOnce).await?;
+        probe.receives(&topic, "hello").await.map(drop)
+    }
+
+    /// Shows that no Will came on this topic until now: the Will, at QoS 1, of a client that is
+    /// lost now is the next message.
+    ///
+    /// # Errors
+    ///
+    /// A failure when another message comes first, or the Will of that client does not come.
+    pub async fn no_will_on(&mut self, topic: &str, to: &mut Probe) -> Outcome {
+        self.markers += 1;
+        let marker = format!("will of witness {}", self.markers);
+        let will = Will::new(topic, marker.clone()).qos(QoS::AtLeastOnce);
+        self.connected_with("witness", |connect| connect.will(will)).await?.vanish().await?;
+        to.receives(topic, &marker).await.map(drop)
     }
 }
 
