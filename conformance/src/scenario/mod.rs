@@ -4,7 +4,17 @@
 //! That something did *not* happen is shown by a fence (a marker message on the same path, or
 //! PINGREQ and PINGRESP), never by a pause.
 
+mod copies;
 mod s3_01_connect;
+mod s4_01_session;
+mod s4_02_transport;
+mod s4_03_qos_in;
+mod s4_03_qos_out;
+mod s4_04_repeat;
+mod s4_04_resend;
+mod s4_05_receipt;
+mod s4_06_ordering;
+mod s4_09_flow_control;
 mod stage;
 mod vectors;
 
@@ -137,4 +147,15 @@ fn section_order(section: &str) -> Vec<u32> {
 }
 
 /// The scenarios of each file.
-const WRITTEN: &[&[Scenario]] = &[s3_01_connect::SCENARIOS];
+const WRITTEN: &[&[Scenario]] = &[
+    s3_01_connect::SCENARIOS,
+    s4_01_session::SCENARIOS,
+    s4_02_transport::SCENARIOS,
+    s4_03_qos_in::SCENARIOS,
+    s4_03_qos_out::SCENARIOS,
+    s4_04_resend::SCENARIOS,
+    s4_04_repeat::SCENARIOS,
+    s4_05_receipt::SCENARIOS,
+    s4_06_ordering::SCENARIOS,
+    s4_09_flow_control::SCENARIOS,
+];
