@@ -16,6 +16,13 @@ pub(super) fn texts(publishes: &[Publish]) -> Vec<String> {
     publishes.iter().map(text).collect()
 }
 
+/// The payloads of all shares as text, sorted.
+pub(super) fn sorted<const N: usize>(shares: &[Vec<Publish>; N]) -> Vec<String> {
+    let mut all: Vec<String> = shares.iter().flat_map(|share| texts(share)).collect();
+    all.sort();
+    all
+}
+
 /// So many payloads, all different.
 pub(super) fn numbered(count: usize) -> Vec<String> {
     (1..=count).map(|number| format!("message {number}")).collect()

@@ -14,7 +14,12 @@ mod s4_04_repeat;
 mod s4_04_resend;
 mod s4_05_receipt;
 mod s4_06_ordering;
+mod s4_08_shared;
+mod s4_08_shared_delivery;
+mod s4_08_shared_members;
 mod s4_09_flow_control;
+mod s4_09_limits;
+mod s4_13_errors;
 mod stage;
 mod vectors;
 
@@ -157,5 +162,10 @@ const WRITTEN: &[&[Scenario]] = &[
     s4_04_repeat::SCENARIOS,
     s4_05_receipt::SCENARIOS,
     s4_06_ordering::SCENARIOS,
+    s4_08_shared::SCENARIOS,
+    s4_08_shared_members::SCENARIOS,
+    s4_08_shared_delivery::SCENARIOS,
     s4_09_flow_control::SCENARIOS,
+    s4_09_limits::SCENARIOS,
+    s4_13_errors::SCENARIOS,
 ];
