@@ -482,4 +482,99 @@ impl Probe {
         let suback = self.request(request.and(filter, options)).await?;
         self.granted(&suback, &[options.maximum_qos])
     }
+
+    /// Checks that the connection is open and that no packet of this type that no step has taken
+    /// has come over it.
+    ///
+    /// # Errors
+    ///
+    /// A failure when one has.
+    pub async fn has_no(&mut self, packet_type: PacketType) -> Outcome {
+        self.ping().await?;
+        match self.unread.iter().find(|(_, packet)| packet.packet_type() == packet_type) {
+            None => Ok(()),
+            Some((index, packet)) => {
+                let expected = format!("no {packet_type}");
+                Err(self.context.failure(&expected, packet_text(packet), *index))
+            }
+        }
+    }
+
+    /// Answers a message with this code, in PUBACK or PUBREC as its QoS has it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::send`].
+    pub async fn answer_with(&mut self, publish: &Publish, reason: ReasonCode) -> Outcome {
+        let ack = PublishAck::because(publish.packet_id, reason);
+        match publish.qos {
+            QoS::AtMostOnce => Ok(()),
+            QoS::AtLeastOnce => self.send(Packet::PubAck(ack)).await,
+            QoS::ExactlyOnce => self.send(Packet::PubRec(ack)).await,
+        }
+    }
+
+    /// Takes a QoS 2 message as far as PUBREL, and leaves that without an answer.
+    ///
+    /// # Errors
+    ///
+    /// A failure when PUBREL does not come.
+    pub async fn takes_up_to_pubrel(&mut self, publish: &Publish) -> Outcome {
+        self.answer_with(publish, ReasonCode::Success).await?;
+        self.pubrel(publish.packet_id).await.map(drop)
+    }
+
+    /// Answers PUBREL.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::send`].
+    pub async fn complete(&mut self, id: u16) -> Outcome {
+        self.send(Packet::PubComp(PublishAck::new(id))).await
+    }
+
+    /// Publishes messages of one QoS in one write, then goes through their exchanges.
+    ///
+    /// # Errors
+    ///
+    /// A failure when an exchange is not completed, or a message is refused.
+    pub async fn publish_together(
+        &mut self,
+        topic: &str,
+        payloads: &[String],
+        qos: QoS,
+    ) -> Outcome {
+        let ids: Vec<u16> = payloads.iter().map(|_| self.packet_id()).collect();
+        let publish = |(payload, id): (&String, &u16)| {
+            let payload = Bytes::copy_from_slice(payload.as_bytes());
+            Packet::from(Publish::new(topic, payload).qos(qos, *id))
+        };
+        let packets: Vec<Packet> = payloads.iter().zip(&ids).map(publish).collect();
+        self.send_together(&packets).await?;
+        match qos {
+            QoS::AtMostOnce => {}
+            QoS::AtLeastOnce => {
+                for id in ids {
+                    self.puback(id).await?;
+                }
+            }
+            QoS::ExactlyOnce => {
+                // PUBREL follows the order of PUBREC (section 4.6), which is the broker's choice.
+                let mut recorded = Vec::new();
+                for _ in &ids {
+                    let next = |packet: &Packet| match packet {
+                        Packet::PubRec(ack) if ids.contains(&ack.packet_id) => Some(ack.clone()),
+                        _ => None,
+                    };
+                    let ack = self.find("PUBREC for each message", next).await?;
+                    self.succeeded(Packet::PubRec(ack.clone()), ack.reason)?;
+                    recorded.push(ack.packet_id);
+                }
+                for id in recorded {
+                    self.release(id).await?;
+                }
+            }
+        }
+        Ok(())
+    }
 }

@@ -18,6 +18,7 @@ use reference_broker::codec::{
 };
 use reference_broker::transport::BoxStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::trace::{Ending, What, packet_text};
@@ -141,6 +142,25 @@ impl Probe {
         let bytes = bytes.into();
         let index = self.context.record(&self.name, What::SentBytes(bytes.clone()));
         self.write(index, &bytes).await
+    }
+
+    /// Sends a packet in pieces of so many bytes, each in a write of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::send`].
+    pub async fn send_in_pieces(&mut self, packet: impl Into<Packet>, size: usize) -> Outcome {
+        let packet = packet.into();
+        let bytes = packet.to_bytes().map_err(|error| {
+            self.context.trouble("a packet that can be sent", error.to_string())
+        })?;
+        self.context.remember(&packet);
+        let index = self.context.record(&self.name, What::Sent(packet));
+        for piece in bytes.chunks(size.max(1)) {
+            self.write(index, piece).await?;
+            yield_now().await; // So that the other side may read it by itself.
+        }
+        Ok(())
     }
 
     async fn write(&mut self, index: usize, bytes: &[u8]) -> Outcome {

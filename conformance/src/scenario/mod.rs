@@ -4,6 +4,7 @@
 //! That something did *not* happen is shown by a fence (a marker message on the same path, or
 //! PINGREQ and PINGRESP), never by a pause.
 
+mod copies;
 mod s1_05_data_representation;
 mod s2_02_packet_id;
 mod s2_packet_format;
@@ -37,8 +38,22 @@ mod s3_11_unsuback;
 mod s3_12_ping;
 mod s3_14_disconnect;
 mod s3_14_expiry;
+mod s4_01_session;
+mod s4_02_transport;
+mod s4_03_qos_in;
+mod s4_03_qos_out;
+mod s4_04_repeat;
+mod s4_04_resend;
+mod s4_05_receipt;
+mod s4_06_ordering;
 mod s4_07_matching;
 mod s4_07_topics;
+mod s4_08_shared;
+mod s4_08_shared_delivery;
+mod s4_08_shared_members;
+mod s4_09_flow_control;
+mod s4_09_limits;
+mod s4_13_errors;
 mod stage;
 mod vectors;
 
@@ -212,6 +227,20 @@ const WRITTEN: &[&[Scenario]] = &[
     s3_12_ping::SCENARIOS,
     s3_14_disconnect::SCENARIOS,
     s3_14_expiry::SCENARIOS,
+    s4_01_session::SCENARIOS,
+    s4_02_transport::SCENARIOS,
+    s4_03_qos_in::SCENARIOS,
+    s4_03_qos_out::SCENARIOS,
+    s4_04_repeat::SCENARIOS,
+    s4_04_resend::SCENARIOS,
+    s4_05_receipt::SCENARIOS,
+    s4_06_ordering::SCENARIOS,
     s4_07_matching::SCENARIOS,
     s4_07_topics::SCENARIOS,
+    s4_08_shared::SCENARIOS,
+    s4_08_shared_delivery::SCENARIOS,
+    s4_08_shared_members::SCENARIOS,
+    s4_09_flow_control::SCENARIOS,
+    s4_09_limits::SCENARIOS,
+    s4_13_errors::SCENARIOS,
 ];

@@ -1,16 +1,19 @@
 use std::time::Duration;
 
-use reference_broker::codec::{Connect, Packet, Properties, PropertyId, QoS, Will};
+use reference_broker::codec::{Connect, Packet, Properties, PropertyId, Publish, QoS, Will};
 use tokio::time::sleep;
 
 use crate::probe::{Context, Probe};
-use crate::target::{Capabilities, Connector};
+use crate::target::{Capabilities, Connector, Need};
 use crate::trace::{What, packet_text};
 use crate::verdict::{Outcome, Stop};
 
 /// Keep Alive of clients that a scenario does not choose one for, in seconds: long enough never to
 /// matter, without asking for none.
 const KEEP_ALIVE: u16 = 3600;
+
+/// How often probes are asked for messages, in the time that one would be given to answer.
+const GATHERINGS: u32 = 25;
 
 /// What a scenario is given: a way to the target, names of its own, and time.
 #[derive(Debug)]
@@ -287,6 +290,58 @@ impl Stage {
         let will = Will::new(topic, marker.clone()).qos(QoS::AtLeastOnce);
         self.connected_with("witness", |connect| connect.will(will)).await?.vanish().await?;
         to.receives(topic, &marker).await.map(drop)
+    }
+
+    /// QoS 1 and 2, as far as the target has them.
+    pub fn acknowledged_levels(&self) -> Vec<QoS> {
+        let has = |qos: &QoS| self.capabilities.meet(Need::QoS(*qos));
+        [QoS::AtLeastOnce, QoS::ExactlyOnce].into_iter().filter(has).collect()
+    }
+
+    /// Connects with Clean Start 0 and expects no session to be there.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it is not accepted, or Session Present is 1.
+    pub async fn not_resumed(&mut self, name: &str) -> Outcome<Probe> {
+        let mut probe = self.open(name).await?;
+        let connack = probe.connect(probe.connect_packet().keep_alive(KEEP_ALIVE).resume()).await?;
+        self.check(!connack.session_present, "session_present 0", "session_present 1")?;
+        Ok(probe)
+    }
+
+    /// Waits until these probes together have this many messages, and goes through the exchanges of
+    /// all that come: what each has got, which may be more. For messages that one of several is to
+    /// get; less than asked for is for the scenario to judge.
+    ///
+    /// # Errors
+    ///
+    /// A failure when an exchange is not completed, or a connection is not open.
+    pub async fn gather<const N: usize>(
+        &mut self,
+        probes: [&mut Probe; N],
+        count: usize,
+    ) -> Outcome<[Vec<Publish>; N]> {
+        let mut probes = probes;
+        let mut shares = [const { Vec::new() }; N];
+        let mut enough = false;
+        for _ in 0..GATHERINGS {
+            for (probe, share) in probes.iter_mut().zip(&mut shares) {
+                for publish in probe.messages_now().await? {
+                    probe.acknowledge(&publish).await?;
+                    share.push(publish);
+                }
+            }
+            if enough {
+                break;
+            }
+            // One more look after enough: a copy too many is to be seen.
+            enough = shares.iter().map(Vec::len).sum::<usize>() >= count;
+            if !enough {
+                sleep(self.context.patience().reply / GATHERINGS).await;
+            }
+        }
+        Ok(shares)
     }
 }
 

@@ -1,0 +1,282 @@
+//! Section 4.3: Quality of Service, the broker as sender.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reference_broker::codec::{
+    Packet, PacketType, PropertyId, Publish, PublishAck, QoS, ReasonCode,
+};
+
+use super::copies::{is_repeated, numbered};
+use super::{Scenario, Stage, scenario};
+use crate::target::Need;
+use crate::verdict::Outcome;
+
+pub(super) const SCENARIOS: &[Scenario] = &[
+    scenario!(
+        "4.3/first-copies-without-dup",
+        first_copies_without_dup,
+        "A first copy has DUP 0 at every QoS, whatever DUP its publisher set",
+        ["MQTT-4.3.1-1", "MQTT-4.3.2-2", "MQTT-4.3.3-2", "MQTT-3.3.1-3"]
+    )
+    .needs(QOS1),
+    scenario!(
+        "4.3/unused-identifiers",
+        unused_identifiers,
+        "Messages that are open towards a client at the same time have identifiers of their own",
+        ["MQTT-4.3.2-1", "MQTT-4.3.3-1"]
+    )
+    .needs(QOS1),
+    scenario!(
+        "4.3/pubrel-follows-pubrec",
+        pubrel_follows_pubrec,
+        "PUBREC in each of its lengths is answered by PUBREL with the same identifier",
+        ["MQTT-4.3.3-4"]
+    )
+    .needs(QOS2),
+    scenario!(
+        "4.3/error-pubrec-ends-exchange",
+        error_pubrec_ends_exchange,
+        "PUBREC with an error ends the exchange: no PUBREL follows, and the next message comes",
+        ["MQTT-4.3.3-4", "U-4.3.3-1"]
+    )
+    .needs(QOS2),
+    scenario!(
+        "4.3/pubcomp-in-any-order",
+        pubcomp_in_any_order,
+        "Exchanges with a subscriber complete in whatever order it sends PUBCOMP",
+        ["MQTT-4.3.3-5", "MQTT-4.4.0-1"]
+    )
+    .needs(QOS2),
+    scenario!(
+        "4.3/wrong-acknowledgement",
+        wrong_acknowledgement,
+        "An acknowledgement of the other QoS does not acknowledge a message",
+        ["MQTT-4.3.2-3", "MQTT-4.3.3-3"]
+    )
+    .needs(QOS1),
+    scenario!(
+        "4.3/qos2-sent-does-not-expire",
+        qos2_sent_does_not_expire,
+        "A QoS 2 message whose PUBLISH was sent is sent again on resume even after its expiry",
+        ["MQTT-4.3.3-7", "MQTT-4.4.0-1"]
+    )
+    .needs(QOS2)
+    .timed(3),
+    scenario!(
+        "4.3/subscribers-are-independent",
+        subscribers_are_independent,
+        "A subscriber that acknowledges nothing holds up no other, and gets the rest later",
+        ["U-4.3-1"]
+    )
+    .needs(QOS1),
+];
+
+const QOS1: &[Need] = &[Need::QoS(QoS::AtLeastOnce)];
+const QOS2: &[Need] = &[Need::QoS(QoS::ExactlyOnce)];
+
+async fn first_copies_without_dup(stage: &mut Stage) -> Outcome {
+    let mut alice = stage.connected("alice").await?;
+    let mut bob = stage.connected("bob").await?;
+    let cases = [
+        (QoS::AtMostOnce, "MQTT-4.3.1-1"),
+        (QoS::AtLeastOnce, "MQTT-4.3.2-2"),
+        (QoS::ExactlyOnce, "MQTT-4.3.3-2"),
+    ];
+    let levels = stage.acknowledged_levels();
+    for (granted, requirement) in cases {
+        if granted != QoS::AtMostOnce && !levels.contains(&granted) {
+            continue;
+        }
+        stage.proving(requirement);
+        let topic = stage.topic(&format!("granted{}", granted.value()));
+        alice.subscribe(&topic, granted).await?;
+        for published in &levels {
+            let id = bob.packet_id();
+            let publish = Publish::new(topic.as_str(), "fresh").qos(*published, id).dup();
+            bob.publish_with(publish).await?;
+            let publish = alice.receives(&topic, "fresh").await?;
+            let qos = granted.min(*published);
+            let expected = format!("{qos:?} and DUP 0, published at {published:?} with DUP 1");
+            let observed = format!("{:?} and DUP {}", publish.qos, u8::from(publish.dup));
+            stage.check(publish.qos == qos && !publish.dup, &expected, observed)?;
+        }
+    }
+    Ok(())
+}
+
+async fn unused_identifiers(stage: &mut Stage) -> Outcome {
+    let mut alice = stage.connected("alice").await?;
+    let mut bob = stage.connected("bob").await?;
+    let levels = stage.acknowledged_levels();
+    for qos in &levels {
+        alice.subscribe(&stage.topic(&format!("open{}", qos.value())), *qos).await?;
+    }
+    let mut open: Vec<Publish> = Vec::new();
+    for payload in numbered(6) {
+        for qos in &levels {
+            bob.publish(&stage.topic(&format!("open{}", qos.value())), &payload, *qos).await?;
+        }
+        if open.is_empty() {
+            open.push(alice.message("a PUBLISH").await?);
+        }
+        // As many as the target cares to have on their way at once.
+        open.append(&mut alice.messages_now().await?);
+        let ids: BTreeSet<u16> = open.iter().map(|publish| publish.packet_id).collect();
+        let observed: Vec<u16> = open.iter().map(|publish| publish.packet_id).collect();
+        stage.check(
+            ids.len() == open.len(),
+            "identifiers all different",
+            format!("{observed:?}"),
+        )?;
+        // Half of them are completed, so that identifiers become free between used ones.
+        let done: Vec<Publish> = open.drain(..open.len().div_ceil(2)).collect();
+        for publish in done {
+            alice.acknowledge(&publish).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn pubrel_follows_pubrec(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("released");
+    let mut alice = stage.connected("alice").await?;
+    alice.subscribe(&topic, QoS::ExactlyOnce).await?;
+    let mut bob = stage.connected("bob").await?;
+    // Without a code, with a code, with a code and a length of properties, and with a property.
+    let tails: [&[u8]; 4] = [&[], &[0], &[0, 0], &[0, 6, 0x1F, 0, 3, b'y', b'e', b's']];
+    for tail in tails {
+        bob.publish(&topic, "exactly once", QoS::ExactlyOnce).await?;
+        let publish = alice.holds(&topic, "exactly once").await?;
+        let [high, low] = publish.packet_id.to_be_bytes();
+        let length = u8::try_from(2 + tail.len()).unwrap_or_default();
+        let bytes: Bytes = [&[0x50, length, high, low], tail].concat().into();
+        alice.send_bytes(bytes).await?;
+        let pubrel = alice.pubrel(publish.packet_id).await?;
+        stage.check(!pubrel.reason.is_error(), "PUBREL 0x00", format!("{:?}", pubrel.reason))?;
+        alice.complete(publish.packet_id).await?;
+    }
+    stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut bob, &mut alice).await
+}
+
+async fn error_pubrec_ends_exchange(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("refused");
+    let mut alice = stage.connected("alice").await?;
+    alice.subscribe(&topic, QoS::ExactlyOnce).await?;
+    let mut bob = stage.connected("bob").await?;
+    for reason in [
+        ReasonCode::UnspecifiedError,
+        ReasonCode::ImplementationSpecificError,
+        ReasonCode::TopicNameInvalid,
+        ReasonCode::QuotaExceeded,
+    ] {
+        bob.publish(&topic, "unwanted", QoS::ExactlyOnce).await?;
+        let publish = alice.holds(&topic, "unwanted").await?;
+        alice.answer_with(&publish, reason).await?;
+        alice.has_no(PacketType::PubRel).await?;
+    }
+    stage.proving("U-4.3.3-1");
+    stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut bob, &mut alice).await
+}
+
+async fn pubcomp_in_any_order(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("completed");
+    let mut alice = stage.with_session("alice", 60).await?;
+    alice.subscribe(&topic, QoS::ExactlyOnce).await?;
+    let mut bob = stage.connected("bob").await?;
+    for payload in ["1", "2", "3"] {
+        bob.publish(&topic, payload, QoS::ExactlyOnce).await?;
+    }
+    let mut open = vec![alice.holds(&topic, "1").await?];
+    open.append(&mut alice.messages_now().await?);
+    for publish in &open {
+        alice.takes_up_to_pubrel(publish).await?;
+    }
+    for publish in open.iter().rev() {
+        alice.complete(publish.packet_id).await?;
+    }
+    // A target that has fewer on their way at once sends the rest now.
+    for payload in ["1", "2", "3"].iter().skip(open.len()) {
+        alice.receives(&topic, payload).await?;
+    }
+    alice.ping().await?;
+    alice.vanish().await?;
+    let mut alice = stage.resumed("alice", 60).await?;
+    stage.proving("MQTT-4.4.0-1");
+    alice.has_no(PacketType::PubRel).await?;
+    stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut bob, &mut alice).await
+}
+
+async fn wrong_acknowledgement(stage: &mut Stage) -> Outcome {
+    let mut bob = stage.connected("bob").await?;
+    for qos in stage.acknowledged_levels() {
+        let topic = stage.topic(&format!("wrong{}", qos.value()));
+        stage.proving(match qos {
+            QoS::ExactlyOnce => "MQTT-4.3.3-3",
+            _ => "MQTT-4.3.2-3",
+        });
+        let mut alice = stage.with_session("alice", 60).await?;
+        alice.subscribe(&topic, qos).await?;
+        bob.publish(&topic, "unacknowledged", qos).await?;
+        let publish = alice.holds(&topic, "unacknowledged").await?;
+        let ack = PublishAck::new(publish.packet_id);
+        // Nothing is laid down for these: a broker may pass them over, or close.
+        alice
+            .send(match qos {
+                QoS::ExactlyOnce => Packet::PubAck(ack),
+                _ => Packet::PubRec(ack),
+            })
+            .await?;
+        alice.vanish().await?;
+
+        let mut alice = stage.resumed("alice", 60).await?;
+        let again = alice.receives(&topic, "unacknowledged").await?;
+        is_repeated(stage, &publish, &again)?;
+        stage.nothing_on_at(&topic, qos, &mut bob, &mut alice).await?;
+        alice.leave().await?;
+    }
+    Ok(())
+}
+
+async fn qos2_sent_does_not_expire(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("lasting");
+    let mut alice = stage.with_session("alice", 60).await?;
+    alice.subscribe(&topic, QoS::ExactlyOnce).await?;
+    let mut bob = stage.connected("bob").await?;
+    let id = bob.packet_id();
+    let publish = Publish::new(topic.as_str(), "short-lived")
+        .qos(QoS::ExactlyOnce, id)
+        .with(PropertyId::MessageExpiryInterval, 1);
+    bob.publish_with(publish).await?;
+    let publish = alice.holds(&topic, "short-lived").await?;
+    alice.vanish().await?;
+    stage.wait(Duration::from_secs(3)).await;
+
+    let mut alice = stage.resumed("alice", 60).await?;
+    let again = alice.receives(&topic, "short-lived").await?;
+    is_repeated(stage, &publish, &again)?;
+    stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut bob, &mut alice).await
+}
+
+async fn subscribers_are_independent(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("crowd");
+    let mut slow =
+        stage.connected_with("slow", |connect| connect.with(PropertyId::ReceiveMaximum, 1)).await?;
+    slow.subscribe(&topic, QoS::AtLeastOnce).await?;
+    let mut quick = stage.connected("quick").await?;
+    quick.subscribe(&topic, QoS::AtLeastOnce).await?;
+    let mut light = stage.connected("light").await?;
+    light.subscribe(&topic, QoS::AtMostOnce).await?;
+    let mut bob = stage.connected("bob").await?;
+    let payloads = numbered(8);
+    for payload in &payloads {
+        bob.publish(&topic, payload, QoS::AtLeastOnce).await?;
+        quick.receives(&topic, payload).await?;
+        light.receives(&topic, payload).await?;
+    }
+    for payload in &payloads {
+        slow.receives(&topic, payload).await?;
+    }
+    stage.nothing_on(&topic, &mut bob, &mut slow).await
+}
