@@ -244,3 +244,28 @@ const WRITTEN: &[&[Scenario]] = &[
     s4_09_limits::SCENARIOS,
     s4_13_errors::SCENARIOS,
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::requirement;
+
+    #[test]
+    fn every_scenario_is_named_once_and_cites_what_exists() {
+        let mut ids = BTreeSet::new();
+        for scenario in all() {
+            let id = scenario.id;
+            assert!(ids.insert(id), "{id} stands twice");
+            let words = id
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || b"0123456789-./".contains(&byte));
+            assert!(words && id.contains('/'), "{id} is no id");
+            assert!(!scenario.shows.is_empty() && !scenario.requirements.is_empty(), "{id}");
+            for requirement in scenario.requirements {
+                assert!(requirement::find(requirement).is_some(), "{id} cites {requirement}");
+            }
+        }
+    }
+}
