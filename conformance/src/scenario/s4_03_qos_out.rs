@@ -27,7 +27,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "Messages that are open towards a client at the same time have identifiers of their own",
         ["MQTT-4.3.2-1", "MQTT-4.3.3-1"]
     )
-    .needs(QOS1),
+    .needs(QOS2),
     scenario!(
         "4.3/pubrel-follows-pubrec",
         pubrel_follows_pubrec,
@@ -107,36 +107,29 @@ async fn first_copies_without_dup(stage: &mut Stage) -> Outcome {
 }
 
 async fn unused_identifiers(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("open");
     let mut alice = stage.connected("alice").await?;
+    alice.subscribe(&topic, QoS::ExactlyOnce).await?;
     let mut bob = stage.connected("bob").await?;
-    let levels = stage.acknowledged_levels();
-    for qos in &levels {
-        alice.subscribe(&stage.topic(&format!("open{}", qos.value())), *qos).await?;
-    }
-    let mut open: Vec<Publish> = Vec::new();
-    for payload in numbered(6) {
-        for qos in &levels {
-            bob.publish(&stage.topic(&format!("open{}", qos.value())), &payload, *qos).await?;
-        }
-        if open.is_empty() {
-            open.push(alice.message("a PUBLISH").await?);
+    // One exchange stays open while identifiers come and go.
+    bob.publish(&topic, "held", QoS::ExactlyOnce).await?;
+    let held = alice.holds(&topic, "held").await?;
+    alice.takes_up_to_pubrel(&held).await?;
+    for payload in numbered(10) {
+        for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce, QoS::AtLeastOnce] {
+            bob.publish(&topic, &payload, qos).await?;
         }
         // As many as the target cares to have on their way at once.
-        open.append(&mut alice.messages_now().await?);
-        let ids: BTreeSet<u16> = open.iter().map(|publish| publish.packet_id).collect();
-        let observed: Vec<u16> = open.iter().map(|publish| publish.packet_id).collect();
-        stage.check(
-            ids.len() == open.len(),
-            "identifiers all different",
-            format!("{observed:?}"),
-        )?;
-        // Half of them are completed, so that identifiers become free between used ones.
-        let done: Vec<Publish> = open.drain(..open.len().div_ceil(2)).collect();
-        for publish in done {
-            alice.acknowledge(&publish).await?;
+        let open = alice.messages_now().await?;
+        let ids = || open.iter().map(|publish| publish.packet_id).chain([held.packet_id]);
+        let different: BTreeSet<u16> = ids().collect();
+        let observed = format!("{:?}", ids().collect::<Vec<_>>());
+        stage.check(different.len() == open.len() + 1, "identifiers all different", observed)?;
+        for publish in &open {
+            alice.acknowledge(publish).await?;
         }
     }
-    Ok(())
+    alice.complete(held.packet_id).await
 }
 
 async fn pubrel_follows_pubrec(stage: &mut Stage) -> Outcome {
