@@ -241,6 +241,21 @@ fn every_identifier_in_use_makes_messages_wait() {
 }
 
 #[test]
+fn what_cannot_be_sent_uses_no_identifier_up() {
+    let mut bench = Bench::new();
+    bench.join("p");
+    bench.connect("s", windowed("s", 1).with(PropertyId::MaximumPacketSize, 20));
+    bench.subscribe("s", "#", Q1);
+    let long = Publish::new("t", vec![0; 20]).qos(Q1, 1);
+    for _ in 0..=u16::MAX {
+        bench.send("p", long.clone());
+        bench.expect("p");
+    }
+    bench.publish("p", message("t"));
+    assert_eq!(bench.payloads("s"), ["t"]);
+}
+
+#[test]
 fn a_full_queue_drops_the_newest_but_expired_ones_first() {
     let mut bench = Bench::with(Config { queue_limit: 2, ..Config::default() });
     bench.join("p");

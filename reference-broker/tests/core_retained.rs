@@ -202,6 +202,14 @@ fn each_filter_of_a_subscribe_brings_its_own() {
 }
 
 #[test]
+fn no_local_holds_for_retained_messages_too() {
+    let mut bench = bench_with_one();
+    bench.publish("s", retained("own"));
+    subscribe(&mut bench, "#", options(Q1, |options| options.no_local = true));
+    assert_eq!(bench.payloads("s"), ["t"]);
+}
+
+#[test]
 fn a_refused_filter_brings_nothing() {
     let mut bench = bench_with_one();
     bench.send("s", Subscribe::new(1, "#/t", Q1));

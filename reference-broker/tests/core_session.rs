@@ -4,7 +4,7 @@
 mod bench;
 
 use bench::{Bench, NEVER, Q0, Q1, disconnect, message};
-use reference_broker::codec::{Connect, Packet, PropertyId, ReasonCode};
+use reference_broker::codec::{Connect, PropertyId, ReasonCode};
 
 /// Session Present upon this CONNECT.
 fn present(bench: &mut Bench, connect: Connect) -> bool {
@@ -187,30 +187,33 @@ fn disconnect_may_not_raise_an_expiry_of_zero() {
 
 #[test]
 fn keep_alive_ends_at_one_and_a_half() {
-    let mut bench = Bench::new();
-    bench.tick_to(500);
-    bench.connect("c", Connect::new("c").keep_alive(5));
-    bench.tick_to(500 + 7_499);
-    bench.expect_nothing("c");
-    bench.tick_to(500 + 7_500);
-    bench.expect_disconnect("c", ReasonCode::KeepAliveTimeout);
+    for seconds in [1, 5, u16::MAX] {
+        let end = 500 + u64::from(seconds) * 1_500;
+        let mut bench = Bench::new();
+        bench.tick_to(500);
+        bench.connect("c", Connect::new("c").keep_alive(seconds));
+        bench.tick_to(end - 1);
+        bench.expect_nothing("c");
+        bench.tick_to(end);
+        bench.expect_disconnect("c", ReasonCode::KeepAliveTimeout);
+    }
 }
 
 #[test]
 fn every_packet_counts_for_keep_alive() {
-    let packets =
-        [Packet::PingReq, message("t").into(), bench::puback(1), bench::pubrel(1), Packet::PingReq];
     let mut bench = Bench::new();
     bench.connect("c", Connect::new("c").keep_alive(5));
-    for packet in packets {
+    for packet in [message("t").into(), bench::puback(1), bench::pubcomp(1)] {
         bench.pass(7_499);
         bench.send("c", packet);
+        bench.expect_nothing("c");
     }
     bench.pass(7_499);
     bench.expect_alive("c");
-    bench.pass(7_500);
-    while let Packet::PingResp | Packet::PubComp(_) = bench.expect("c") {}
-    bench.expect_close("c");
+    bench.pass(7_499);
+    bench.expect_nothing("c");
+    bench.pass(1);
+    bench.expect_disconnect("c", ReasonCode::KeepAliveTimeout);
 }
 
 #[test]
@@ -232,6 +235,37 @@ fn without_keep_alive_silence_is_free() {
     bench.connect("c", Connect::new("c").keep_alive(0));
     bench.tick_to(u64::MAX - 1);
     bench.expect_alive("c");
+}
+
+#[test]
+fn no_timer_outlives_what_it_is_for() {
+    let connect = || Connect::new("c").resume().session_expiry(20).will(bench::will(5));
+    let mut bench = Bench::new();
+    bench.open("c");
+    assert_eq!(bench.deadline(), Some(30_000), "for a CONNECT");
+    bench.send("c", connect());
+    assert_eq!(bench.deadline(), None);
+    for _ in 0..2 {
+        bench.cut("c");
+        assert_eq!(bench.deadline(), Some(5_000), "for the Will");
+        bench.start("c", connect());
+        assert_eq!(bench.deadline(), None);
+    }
+    bench.start("c", Connect::new("c").resume().keep_alive(2).session_expiry(20));
+    assert_eq!(bench.deadline(), Some(3_000), "for silence");
+    bench.send("c", disconnect(ReasonCode::Success));
+    assert_eq!(bench.deadline(), Some(20_000), "for the session");
+    bench.connect("c", Connect::new("c"));
+    assert_eq!(bench.deadline(), None);
+    bench.publish("c", message("t").retain().with(PropertyId::MessageExpiryInterval, 3));
+    assert_eq!(bench.deadline(), Some(3_000), "for the retained message");
+    bench.publish("c", message("t").retain().with(PropertyId::MessageExpiryInterval, 9));
+    assert_eq!(bench.deadline(), Some(9_000));
+    bench.publish("c", message("t").retain());
+    assert_eq!(bench.deadline(), None);
+    bench.publish("c", message("u").retain().with(PropertyId::MessageExpiryInterval, 0));
+    bench.tick_to(1);
+    assert_eq!(bench.deadline(), None);
 }
 
 #[test]

@@ -58,6 +58,21 @@ fn overlapping_subscriptions_make_one_copy_at_the_highest_qos_with_all_identifie
 }
 
 #[test]
+fn one_copy_for_several_is_marked_retained_if_one_of_them_asks() {
+    let mut bench = Bench::new();
+    bench.join("s");
+    let kept = options(Q0, |options| options.retain_as_published = true);
+    for subscribe in
+        [Subscribe::new(1, "+", Q0).and("t", kept), Subscribe::new(1, "t", Q0).and("+", kept)]
+    {
+        bench.subscribe_with("s", subscribe);
+        bench.payloads("s");
+        bench.send("s", message("t").retain());
+        assert!(bench.expect_publish("s").retain);
+    }
+}
+
+#[test]
 fn each_client_sees_its_own_identifiers() {
     let mut bench = Bench::new();
     for (name, identifier) in [("a", 1), ("b", 268_435_455), ("c", 0)] {

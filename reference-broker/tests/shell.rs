@@ -240,6 +240,26 @@ async fn what_was_sent_before_the_end_counts() {
 }
 
 #[tokio::test]
+async fn what_was_sent_before_the_end_counts_however_long_it_waits() {
+    let server = Server::start(Config::default());
+    let mut watcher = Client::memory(&server).await;
+    watcher.connect(Connect::new("watcher")).await;
+    watcher.subscribe("#", QoS::AtMostOnce).await;
+    // More messages than the broker's inbox holds, so that writing fails before all is read.
+    let mut packets = vec![Connect::new("c").will(Will::new("will", "")).into()];
+    packets.extend(vec![Publish::new("t", "").into(); 5_000]);
+    packets.extend([Publish::new("last", "").into(), Disconnect::default().into()]);
+    let mut client = Client::memory(&server).await;
+    client.write(&bytes_of(&packets)).await;
+    drop(client);
+    for _ in 0..5_000 {
+        assert_eq!(&*watcher.expect_publish().await.topic, "t");
+    }
+    assert_eq!(&*watcher.expect_publish().await.topic, "last");
+    watcher.expect_alive().await;
+}
+
+#[tokio::test]
 async fn a_client_that_never_reads_stops_nobody() {
     let (_server, address) = tcp_server().await;
     let mut deaf = Client::tcp(address).await;

@@ -53,6 +53,11 @@ impl Bench {
         self.now
     }
 
+    /// When the broker wants to be woken.
+    pub(crate) fn deadline(&self) -> Option<u64> {
+        self.broker.next_deadline().map(|Moment(due)| due)
+    }
+
     /// Moves the clock, stopping wherever the broker asks for it.
     pub(crate) fn tick_to(&mut self, moment: u64) {
         while let Some(Moment(due)) = self.broker.next_deadline().filter(|due| due.0 <= moment) {
