@@ -7,7 +7,8 @@
 
 mod context;
 mod ending;
-mod exchange;
+mod message;
+mod request;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -26,7 +27,7 @@ use crate::verdict::{Outcome, Stop};
 
 pub(crate) use context::Context;
 pub use context::Patience;
-pub use exchange::Answer;
+pub use message::Answer;
 
 /// The largest packet a probe takes, in bytes.
 const PACKET_LIMIT: u32 = 64 * 1024 * 1024;

@@ -13,9 +13,11 @@ mod error;
 mod frame;
 mod number;
 pub mod packet;
+mod properties;
 mod property;
 mod reader;
 mod reason;
+mod requirement;
 mod text;
 pub mod vector;
 mod writer;
@@ -27,7 +29,8 @@ pub use packet::{
     Auth, ConnAck, Connect, Disconnect, Packet, PacketType, Publish, PublishAck, QoS,
     RetainHandling, Subscribe, SubscribeAck, Subscription, SubscriptionOptions, Unsubscribe, Will,
 };
-pub use property::{Kind, Place, Properties, Property, PropertyId, PropertyRow, Range, Value};
+pub use properties::{Properties, Property, Value};
+pub use property::{Kind, Place, PropertyId, PropertyRow, Range};
 pub use reason::{ReasonCode, ReasonRow};
 pub use text::Text;
 

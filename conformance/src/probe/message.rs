@@ -1,0 +1,381 @@
+//! Messages and the exchanges of their QoS, in both directions.
+
+use bytes::Bytes;
+use reference_broker::codec::{Packet, PacketType, Publish, PublishAck, QoS, ReasonCode};
+
+use crate::trace::packet_text;
+use crate::verdict::Outcome;
+
+use super::{Probe, called, policy_of};
+
+/// How a broker takes a message that it may refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It goes on as if nothing was wrong.
+    Taken,
+    /// It acknowledges with an error.
+    Refused,
+    /// It closes the connection.
+    Closed,
+}
+
+impl Probe {
+    /// Publishes a message and goes through the exchange of its QoS.
+    ///
+    /// # Errors
+    ///
+    /// A failure when the exchange is not completed, or the message is refused.
+    pub async fn publish(&mut self, topic: &str, payload: &str, qos: QoS) -> Outcome {
+        let payload = Bytes::copy_from_slice(payload.as_bytes());
+        let id = self.packet_id();
+        self.publish_with(Publish::new(topic, payload).qos(qos, id)).await
+    }
+
+    /// As [`Probe::publish`], with a packet of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::publish`].
+    pub async fn publish_with(&mut self, publish: Publish) -> Outcome {
+        let (qos, id) = (publish.qos, publish.packet_id);
+        self.send(publish).await?;
+        match qos {
+            QoS::AtMostOnce => Ok(()),
+            QoS::AtLeastOnce => self.puback(id).await.map(drop),
+            QoS::ExactlyOnce => {
+                self.pubrec(id).await?;
+                self.release(id).await
+            }
+        }
+    }
+
+    /// Publishes messages of one QoS in one write, then goes through their exchanges.
+    ///
+    /// # Errors
+    ///
+    /// A failure when an exchange is not completed, or a message is refused.
+    pub async fn publish_together(
+        &mut self,
+        topic: &str,
+        payloads: &[String],
+        qos: QoS,
+    ) -> Outcome {
+        let ids: Vec<u16> = payloads.iter().map(|_| self.packet_id()).collect();
+        let publish = |(payload, id): (&String, &u16)| {
+            let payload = Bytes::copy_from_slice(payload.as_bytes());
+            Packet::from(Publish::new(topic, payload).qos(qos, *id))
+        };
+        let packets: Vec<Packet> = payloads.iter().zip(&ids).map(publish).collect();
+        self.send_together(&packets).await?;
+        match qos {
+            QoS::AtMostOnce => {}
+            QoS::AtLeastOnce => {
+                for id in ids {
+                    self.puback(id).await?;
+                }
+            }
+            QoS::ExactlyOnce => {
+                // PUBREL follows the order of PUBREC (section 4.6), which is the broker's choice.
+                let mut recorded = Vec::new();
+                for _ in &ids {
+                    let next = |packet: &Packet| match packet {
+                        Packet::PubRec(ack) if ids.contains(&ack.packet_id) => Some(ack.clone()),
+                        _ => None,
+                    };
+                    let ack = self.find("PUBREC for each message", next).await?;
+                    self.succeeded(Packet::PubRec(ack.clone()), ack.reason)?;
+                    recorded.push(ack.packet_id);
+                }
+                for id in recorded {
+                    self.release(id).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes a message that the standard lets a broker take, refuse or close for.
+    ///
+    /// # Errors
+    ///
+    /// A failure when none of these happens.
+    pub async fn offer(&mut self, publish: Publish) -> Outcome<Answer> {
+        let (qos, id) = (publish.qos, publish.packet_id);
+        self.send(publish).await?;
+        if !self.is_open().await? {
+            return Ok(Answer::Closed);
+        }
+        let ack = match qos {
+            QoS::AtMostOnce => return Ok(Answer::Taken),
+            QoS::AtLeastOnce => self.step(PacketType::PubAck, id).await?,
+            QoS::ExactlyOnce => self.step(PacketType::PubRec, id).await?,
+        };
+        if ack.reason.is_error() {
+            return Ok(Answer::Refused);
+        }
+        if qos == QoS::ExactlyOnce {
+            self.release(id).await?;
+        }
+        Ok(Answer::Taken)
+    }
+
+    /// Sends PUBREL and waits for PUBCOMP 0x00.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not come, or says something else.
+    pub async fn release(&mut self, id: u16) -> Outcome {
+        self.send(Packet::PubRel(PublishAck::new(id))).await?;
+        let pubcomp = self.pubcomp(id).await?;
+        self.succeeded(Packet::PubComp(pubcomp.clone()), pubcomp.reason)
+    }
+
+    /// Waits for PUBACK.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not come, or refuses the message.
+    pub async fn puback(&mut self, id: u16) -> Outcome<PublishAck> {
+        let ack = self.step(PacketType::PubAck, id).await?;
+        self.succeeded(Packet::PubAck(ack.clone()), ack.reason)?;
+        Ok(ack)
+    }
+
+    /// Waits for PUBREC.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not come, or refuses the message.
+    pub async fn pubrec(&mut self, id: u16) -> Outcome<PublishAck> {
+        let ack = self.step(PacketType::PubRec, id).await?;
+        self.succeeded(Packet::PubRec(ack.clone()), ack.reason)?;
+        Ok(ack)
+    }
+
+    /// Waits for PUBREL, whatever it says.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not come.
+    pub async fn pubrel(&mut self, id: u16) -> Outcome<PublishAck> {
+        self.step(PacketType::PubRel, id).await
+    }
+
+    /// Waits for PUBCOMP, whatever it says.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not come.
+    pub async fn pubcomp(&mut self, id: u16) -> Outcome<PublishAck> {
+        self.step(PacketType::PubComp, id).await
+    }
+
+    /// Waits for a step of an exchange, whatever it says.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not come.
+    pub async fn step(&mut self, packet_type: PacketType, id: u16) -> Outcome<PublishAck> {
+        let expected = called(packet_type, id);
+        let step = |packet: &Packet| match packet {
+            Packet::PubAck(ack)
+            | Packet::PubRec(ack)
+            | Packet::PubRel(ack)
+            | Packet::PubComp(ack)
+                if packet.packet_type() == packet_type && ack.packet_id == id =>
+            {
+                Some(ack.clone())
+            }
+            _ => None,
+        };
+        self.find(&expected, step).await
+    }
+
+    /// Waits for the next message and goes through the exchange of its QoS.
+    ///
+    /// # Errors
+    ///
+    /// A failure when none comes, or it is not this one.
+    pub async fn receives(&mut self, topic: &str, payload: &str) -> Outcome<Publish> {
+        let publish = self.holds(topic, payload).await?;
+        self.acknowledge(&publish).await?;
+        Ok(publish)
+    }
+
+    /// Waits for a message on this topic, whatever comes on others before it, and goes through the
+    /// exchange of its QoS.
+    ///
+    /// # Errors
+    ///
+    /// A failure when none comes.
+    pub async fn receives_on(&mut self, topic: &str) -> Outcome<Publish> {
+        let on_topic = |packet: &Packet| match packet {
+            Packet::Publish(publish) if *publish.topic == *topic => Some(publish.clone()),
+            _ => None,
+        };
+        let publish = self.find(&format!("PUBLISH \"{topic}\""), on_topic).await?;
+        self.acknowledge(&publish).await?;
+        Ok(publish)
+    }
+
+    /// Goes through the exchanges of all messages up to this one, and gives those before it.
+    ///
+    /// # Errors
+    ///
+    /// A failure when this one does not come.
+    pub async fn receives_until(&mut self, topic: &str, payload: &str) -> Outcome<Vec<Publish>> {
+        let expected = format!("PUBLISH \"{topic}\" payload=\"{payload}\"");
+        let mut before = Vec::new();
+        loop {
+            let publish = self.message(&expected).await?;
+            self.acknowledge(&publish).await?;
+            if *publish.topic == *topic && *publish.payload == *payload.as_bytes() {
+                return Ok(before);
+            }
+            before.push(publish);
+        }
+    }
+
+    /// Waits for the next message and leaves it without an acknowledgement.
+    ///
+    /// # Errors
+    ///
+    /// A failure when none comes, or it is not this one.
+    pub async fn holds(&mut self, topic: &str, payload: &str) -> Outcome<Publish> {
+        let expected = format!("PUBLISH \"{topic}\" payload=\"{payload}\"");
+        let publish = self.message(&expected).await?;
+        match *publish.topic == *topic && *publish.payload == *payload.as_bytes() {
+            true => Ok(publish),
+            false => Err(self.context.failure_now(&expected, packet_text(&publish.into()))),
+        }
+    }
+
+    /// Waits for the next message, whatever it is.
+    ///
+    /// # Errors
+    ///
+    /// A failure when none comes.
+    pub async fn message(&mut self, expected: &str) -> Outcome<Publish> {
+        let message = |packet: &Packet| match packet {
+            Packet::Publish(publish) => Some(publish.clone()),
+            _ => None,
+        };
+        self.find(expected, message).await
+    }
+
+    /// Goes by PINGREQ and PINGRESP, and takes the messages that came until then, without an
+    /// acknowledgement: what the broker has on its way now, if it sends as soon as it may.
+    ///
+    /// # Errors
+    ///
+    /// A failure when the connection is not open.
+    pub async fn messages_now(&mut self) -> Outcome<Vec<Publish>> {
+        self.ping().await?;
+        let mut messages = Vec::new();
+        let take = |(index, packet)| match packet {
+            Packet::Publish(publish) => {
+                messages.push(publish);
+                None
+            }
+            packet => Some((index, packet)),
+        };
+        self.unread = std::mem::take(&mut self.unread).into_iter().filter_map(take).collect();
+        Ok(messages)
+    }
+
+    /// Goes through the exchange of a received message's QoS.
+    ///
+    /// # Errors
+    ///
+    /// A failure when PUBREL does not come.
+    pub async fn acknowledge(&mut self, publish: &Publish) -> Outcome {
+        let ack = PublishAck::new(publish.packet_id);
+        match publish.qos {
+            QoS::AtMostOnce => Ok(()),
+            QoS::AtLeastOnce => self.send(Packet::PubAck(ack)).await,
+            QoS::ExactlyOnce => {
+                self.send(Packet::PubRec(ack.clone())).await?;
+                self.pubrel(publish.packet_id).await?;
+                self.send(Packet::PubComp(ack)).await
+            }
+        }
+    }
+
+    /// Answers a message with this code, in PUBACK or PUBREC as its QoS has it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::send`].
+    pub async fn answer_with(&mut self, publish: &Publish, reason: ReasonCode) -> Outcome {
+        let ack = PublishAck::because(publish.packet_id, reason);
+        match publish.qos {
+            QoS::AtMostOnce => Ok(()),
+            QoS::AtLeastOnce => self.send(Packet::PubAck(ack)).await,
+            QoS::ExactlyOnce => self.send(Packet::PubRec(ack)).await,
+        }
+    }
+
+    /// Takes a QoS 2 message as far as PUBREL, and leaves that without an answer.
+    ///
+    /// # Errors
+    ///
+    /// A failure when PUBREL does not come.
+    pub async fn takes_up_to_pubrel(&mut self, publish: &Publish) -> Outcome {
+        self.answer_with(publish, ReasonCode::Success).await?;
+        self.pubrel(publish.packet_id).await.map(drop)
+    }
+
+    /// Answers PUBREL.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::send`].
+    pub async fn complete(&mut self, id: u16) -> Outcome {
+        self.send(Packet::PubComp(PublishAck::new(id))).await
+    }
+
+    /// Checks that the connection is open and that no message has come over it.
+    ///
+    /// # Errors
+    ///
+    /// A failure when one has.
+    pub async fn has_no_message(&mut self) -> Outcome {
+        self.ping().await?;
+        let message = self.unread.iter().find(|(_, packet)| matches!(packet, Packet::Publish(_)));
+        match message {
+            None => Ok(()),
+            Some((index, packet)) => {
+                Err(self.context.failure("no message", packet_text(packet), *index))
+            }
+        }
+    }
+
+    /// Checks that the connection is open and that no packet of this type that no step has taken
+    /// has come over it.
+    ///
+    /// # Errors
+    ///
+    /// A failure when one has.
+    pub async fn has_no(&mut self, packet_type: PacketType) -> Outcome {
+        self.ping().await?;
+        match self.unread.iter().find(|(_, packet)| packet.packet_type() == packet_type) {
+            None => Ok(()),
+            Some((index, packet)) => {
+                let expected = format!("no {packet_type}");
+                Err(self.context.failure(&expected, packet_text(packet), *index))
+            }
+        }
+    }
+
+    fn succeeded(&self, packet: Packet, reason: ReasonCode) -> Outcome {
+        let observed = packet_text(&packet);
+        match policy_of(&packet) {
+            _ if !reason.is_error() => Ok(()),
+            Some(policy) => Err(self.context.trouble("a success", format!("{observed}: {policy}"))),
+            None => {
+                let expected = format!("a {} that says success", packet.packet_type());
+                Err(self.context.failure_now(&expected, observed))
+            }
+        }
+    }
+}

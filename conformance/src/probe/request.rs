@@ -1,0 +1,209 @@
+//! Requests and their answers: CONNECT, SUBSCRIBE, UNSUBSCRIBE, PINGREQ.
+
+use reference_broker::codec::{
+    ConnAck, Connect, Packet, PacketType, PropertyId, QoS, ReasonCode, Subscribe, SubscribeAck,
+    SubscriptionOptions, Unsubscribe,
+};
+
+use crate::trace::packet_text;
+use crate::verdict::{Outcome, Stop};
+
+use super::{Probe, Seen, called, policy_of};
+
+impl Probe {
+    /// Sends a CONNECT and expects it to be accepted.
+    ///
+    /// # Errors
+    ///
+    /// A failure when anything but CONNACK 0x00 comes.
+    pub async fn connect(&mut self, connect: Connect) -> Outcome<ConnAck> {
+        self.send(connect).await?;
+        self.connack().await
+    }
+
+    /// Expects CONNACK 0x00 as the next packet.
+    ///
+    /// # Errors
+    ///
+    /// A failure when anything else comes.
+    pub async fn connack(&mut self) -> Outcome<ConnAck> {
+        let accepted = |packet: &Packet| match packet {
+            Packet::ConnAck(connack) if !connack.reason.is_error() => Some(connack.clone()),
+            _ => None,
+        };
+        self.next("CONNACK 0x00 (success)", accepted).await
+    }
+
+    /// Waits for the answer to a CONNECT that may be refused: a CONNACK, whatever it says, or none
+    /// when the broker closes instead. What closes for a refusal is left for [`Probe::refused`].
+    ///
+    /// # Errors
+    ///
+    /// A failure when neither comes, or another packet.
+    pub async fn answer(&mut self) -> Outcome<Option<ConnAck>> {
+        let expected = "CONNACK, or the connection closed";
+        match self.look(self.context.patience().reply).await {
+            Seen::Packet(_, Packet::ConnAck(connack)) => Ok(Some(connack)),
+            Seen::Closed(..) => Ok(None),
+            other => Err(self.instead(expected, other)),
+        }
+    }
+
+    /// Sends PINGREQ and waits for its answer: the connection is open, and all before is read.
+    ///
+    /// # Errors
+    ///
+    /// A failure when no PINGRESP comes.
+    pub async fn ping(&mut self) -> Outcome {
+        self.send(Packet::PingReq).await?;
+        self.find("PINGRESP", |packet| (*packet == Packet::PingResp).then_some(())).await
+    }
+
+    /// Subscribes with default options and expects just this QoS to be granted.
+    ///
+    /// # Errors
+    ///
+    /// Not applicable when less is granted, a failure when the subscription is refused.
+    pub async fn subscribe(&mut self, filter: &str, qos: QoS) -> Outcome {
+        self.subscribe_with(filter, SubscriptionOptions::at(qos)).await
+    }
+
+    /// As [`Probe::subscribe`], with options of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::subscribe`].
+    pub async fn subscribe_with(&mut self, filter: &str, options: SubscriptionOptions) -> Outcome {
+        let qos = options.maximum_qos;
+        let mut request = Subscribe::new(self.packet_id(), filter, qos);
+        request.subscriptions.clear();
+        let suback = self.request(request.and(filter, options)).await?;
+        self.granted(&suback, &[qos])
+    }
+
+    /// Subscribes under a Subscription Identifier and expects just this QoS to be granted.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::subscribe`].
+    pub async fn subscribe_identified(
+        &mut self,
+        filter: &str,
+        options: SubscriptionOptions,
+        identifier: u32,
+    ) -> Outcome {
+        let mut request = Subscribe::new(self.packet_id(), filter, options.maximum_qos);
+        request.subscriptions.clear();
+        request.properties.push(PropertyId::SubscriptionIdentifier, identifier);
+        let suback = self.request(request.and(filter, options)).await?;
+        self.granted(&suback, &[options.maximum_qos])
+    }
+
+    /// Sends a SUBSCRIBE and waits for its SUBACK, whatever that says.
+    ///
+    /// # Errors
+    ///
+    /// A failure when none comes.
+    pub async fn request(&mut self, subscribe: Subscribe) -> Outcome<SubscribeAck> {
+        let id = subscribe.packet_id;
+        self.send(subscribe).await?;
+        self.suback(id).await
+    }
+
+    /// Checks that a SUBACK grants these levels, filter by filter.
+    ///
+    /// # Errors
+    ///
+    /// Not applicable when less is granted, a failure when a filter is refused or more is granted.
+    pub fn granted(&self, suback: &SubscribeAck, asked: &[QoS]) -> Outcome {
+        let packet = Packet::SubAck(suback.clone());
+        let observed = packet_text(&packet);
+        let expected = asked.iter().map(|qos| format!("QoS {}", qos.value())).collect::<Vec<_>>();
+        let expected = format!("SUBACK that grants {}", expected.join(", "));
+        if let Some(policy) = policy_of(&packet) {
+            return Err(self.context.trouble(&expected, format!("{observed}: {policy}")));
+        }
+        let granted: Vec<_> = suback.reasons.iter().map(|code| code.value()).collect();
+        let fits = granted.len() == asked.len()
+            && granted.iter().zip(asked).all(|(granted, asked)| *granted <= asked.value());
+        match fits {
+            false => Err(self.context.failure_now(&expected, observed)),
+            true if granted.iter().zip(asked).any(|(granted, asked)| *granted < asked.value()) => {
+                Err(Stop::NotApplicable(format!("the target grants less than asked: {observed}")))
+            }
+            true => Ok(()),
+        }
+    }
+
+    /// Unsubscribes from one filter; gives the code of the UNSUBACK.
+    ///
+    /// # Errors
+    ///
+    /// A failure when no UNSUBACK with one code comes.
+    pub async fn unsubscribe(&mut self, filter: &str) -> Outcome<ReasonCode> {
+        let id = self.packet_id();
+        self.send(Unsubscribe::new(id, filter)).await?;
+        let unsuback = self.unsuback(id).await?;
+        match unsuback.reasons[..] {
+            [reason] => Ok(reason),
+            _ => {
+                let observed = packet_text(&Packet::UnsubAck(unsuback));
+                Err(self.context.failure_now("an UNSUBACK with one code", observed))
+            }
+        }
+    }
+
+    /// Waits for SUBACK, whatever it says.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not come.
+    pub async fn suback(&mut self, id: u16) -> Outcome<SubscribeAck> {
+        let expected = called(PacketType::SubAck, id);
+        let suback = |packet: &Packet| match packet {
+            Packet::SubAck(ack) if ack.packet_id == id => Some(ack.clone()),
+            _ => None,
+        };
+        self.find(&expected, suback).await
+    }
+
+    /// Waits for UNSUBACK, whatever it says.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not come.
+    pub async fn unsuback(&mut self, id: u16) -> Outcome<SubscribeAck> {
+        let expected = called(PacketType::UnsubAck, id);
+        let unsuback = |packet: &Packet| match packet {
+            Packet::UnsubAck(ack) if ack.packet_id == id => Some(ack.clone()),
+            _ => None,
+        };
+        self.find(&expected, unsuback).await
+    }
+
+    /// Waits for SUBACK or UNSUBACK, whatever it says, where the broker may as well close: none if
+    /// it does.
+    ///
+    /// # Errors
+    ///
+    /// A failure when neither comes.
+    pub async fn ack_or_close(&mut self, id: u16) -> Outcome<Option<SubscribeAck>> {
+        let expected = format!("SUBACK or UNSUBACK id={id}, or the connection closed");
+        loop {
+            match self.look(self.context.patience().reply).await {
+                Seen::Packet(_, Packet::SubAck(ack) | Packet::UnsubAck(ack))
+                    if ack.packet_id == id =>
+                {
+                    return Ok(Some(ack));
+                }
+                Seen::Packet(index, packet @ Packet::Disconnect(_)) => {
+                    self.unread.push_back((index, packet));
+                    return self.closes().await.map(|()| None);
+                }
+                Seen::Packet(index, packet) => self.unread.push_back((index, packet)),
+                Seen::Closed(..) => return Ok(None),
+                other => return Err(self.instead(&expected, other)),
+            }
+        }
+    }
+}

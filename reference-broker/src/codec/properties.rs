@@ -1,0 +1,251 @@
+//! Sets of properties, as packets carry them (section 2.2.2).
+
+use bytes::Bytes;
+
+use super::reader::Reader;
+use super::writer::Writer;
+use super::{DecodeError, EncodeError, Fault, Kind, Place, PropertyId, Side, Text};
+
+/// The value of a property; the width of a number is in the table, not here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Value {
+    /// Any of the four integer types.
+    Number(u32),
+    /// A UTF-8 Encoded String.
+    String(Text),
+    /// Binary Data.
+    Binary(Bytes),
+    /// A UTF-8 String Pair: name and value.
+    Pair(Text, Text),
+}
+
+impl From<u32> for Value {
+    fn from(number: u32) -> Self {
+        Value::Number(number)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Value::String(text.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Value::String(text.into())
+    }
+}
+
+impl From<Text> for Value {
+    fn from(text: Text) -> Self {
+        Value::String(text)
+    }
+}
+
+impl From<Bytes> for Value {
+    fn from(bytes: Bytes) -> Self {
+        Value::Binary(bytes)
+    }
+}
+
+impl From<&'static [u8]> for Value {
+    fn from(bytes: &'static [u8]) -> Self {
+        Value::Binary(Bytes::from_static(bytes))
+    }
+}
+
+impl From<(&str, &str)> for Value {
+    fn from((name, value): (&str, &str)) -> Self {
+        Value::Pair(name.into(), value.into())
+    }
+}
+
+/// One property with its value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Property {
+    /// Which property.
+    pub id: PropertyId,
+    /// Its value, of the type that the table names.
+    pub value: Value,
+}
+
+/// A set of properties in the order they are sent (section 2.2.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Properties(Vec<Property>);
+
+impl Properties {
+    /// Appends a property, whatever stands there already.
+    pub fn push(&mut self, id: PropertyId, value: impl Into<Value>) {
+        let value = value.into();
+        self.0.push(Property { id, value });
+    }
+
+    /// Puts `value` in place of what the property had, or appends it.
+    pub fn set(&mut self, id: PropertyId, value: impl Into<Value>) {
+        let value = value.into();
+        match self.0.iter_mut().find(|property| property.id == id) {
+            Some(property) => property.value = value,
+            None => self.0.push(Property { id, value }),
+        }
+    }
+
+    /// Keeps only the properties for which `keep` holds.
+    pub fn retain(&mut self, keep: impl FnMut(&Property) -> bool) {
+        self.0.retain(keep);
+    }
+
+    /// The properties in their order.
+    pub fn iter(&self) -> impl Iterator<Item = &Property> {
+        self.0.iter()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether this property is there.
+    pub fn contains(&self, id: PropertyId) -> bool {
+        self.first(id).is_some()
+    }
+
+    /// The value of a property that holds a number.
+    pub fn number(&self, id: PropertyId) -> Option<u32> {
+        match self.first(id)? {
+            Value::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The value of a property that holds a string.
+    pub fn text(&self, id: PropertyId) -> Option<&Text> {
+        match self.first(id)? {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The value of a property that holds Binary Data.
+    pub fn binary(&self, id: PropertyId) -> Option<&Bytes> {
+        match self.first(id)? {
+            Value::Binary(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// All values of a property that holds numbers and may repeat.
+    pub fn numbers(&self, id: PropertyId) -> impl Iterator<Item = u32> {
+        self.iter().filter(move |property| property.id == id).filter_map(|property| match property
+            .value
+        {
+            Value::Number(number) => Some(number),
+            _ => None,
+        })
+    }
+
+    /// The User Properties, in order.
+    pub fn user_properties(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.iter().filter_map(|property| match &property.value {
+            Value::Pair(name, value) => Some((&**name, &**value)),
+            _ => None,
+        })
+    }
+
+    fn first(&self, id: PropertyId) -> Option<&Value> {
+        self.iter().find(|property| property.id == id).map(|property| &property.value)
+    }
+
+    /// Reads a Property Length and the properties it covers, each held to its type, place, sender,
+    /// range and number.
+    pub(super) fn decode(
+        reader: &mut Reader,
+        place: Place,
+        from: Side,
+    ) -> Result<Properties, DecodeError> {
+        let mut block = reader.property_block()?;
+        let mut list: Vec<Property> = Vec::new();
+        let mut seen = 0_u64; // A bit for each identifier: no quadratic search for duplicates.
+        while !block.is_empty() {
+            let at = block.offset();
+            let number = block.variable_integer()?;
+            let id = PropertyId::from_value(number)
+                .ok_or_else(|| Fault::UnknownProperty(number).at(at))?; // U-2.2.2.2-1
+            if !id.belongs_in(place) {
+                return Err(Fault::PropertyNotAllowed(id, place).at(at)); // U-2.2.2.2-2
+            }
+            if !id.is_allowed(place, from) {
+                return Err(Fault::PropertyFromWrongSide(id, place).at(at)); // MQTT-3.3.4-6
+            }
+            if seen & (1 << id.value()) != 0 && !id.is_repeatable(place) {
+                return Err(Fault::DuplicateProperty(id, place).at(at)); // U-3.1.2.11.2-1 and its siblings
+            }
+            seen |= 1 << id.value();
+            let value_at = block.offset();
+            let value = block.property_value(id.row().kind)?;
+            if !id.admits(&value) {
+                return Err(Fault::PropertyOutOfRange(id, place).at(value_at)); // U-3.1.2.11.3-2 and its siblings
+            }
+            list.push(Property { id, value });
+        }
+        Ok(Properties(list))
+    }
+
+    pub(super) fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+        let mut counter = Writer::counter();
+        self.encode_list(&mut counter)?;
+        writer.variable_integer(counter.len())?;
+        self.encode_list(writer)
+    }
+
+    fn encode_list(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+        for Property { id, value } in &self.0 {
+            writer.byte(id.value());
+            match (id.row().kind, value) {
+                (Kind::Byte, Value::Number(number)) => {
+                    writer
+                        .byte(u8::try_from(*number).map_err(|_| EncodeError::NumberTooLarge(*id))?);
+                }
+                (Kind::TwoByte, Value::Number(number)) => {
+                    writer
+                        .two(u16::try_from(*number).map_err(|_| EncodeError::NumberTooLarge(*id))?);
+                }
+                (Kind::FourByte, Value::Number(number)) => writer.four(*number),
+                (Kind::Variable, Value::Number(number)) => {
+                    writer.variable_integer(*number as usize)?;
+                }
+                (Kind::String, Value::String(text)) => writer.text(text)?,
+                (Kind::Binary, Value::Binary(bytes)) => writer.binary(bytes)?,
+                (Kind::Pair, Value::Pair(name, value)) => {
+                    writer.text(name)?;
+                    writer.text(value)?;
+                }
+                _ => return Err(EncodeError::WrongKind(*id)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FromIterator<Property> for Properties {
+    fn from_iter<I: IntoIterator<Item = Property>>(list: I) -> Self {
+        Properties(list.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_found_by_identifier() {
+        let mut properties = Properties::default();
+        properties.push(PropertyId::UserProperty, ("a", "1"));
+        properties.push(PropertyId::ReceiveMaximum, 7);
+        properties.push(PropertyId::UserProperty, ("a", "2"));
+        properties.set(PropertyId::ReceiveMaximum, 8);
+        assert_eq!(properties.number(PropertyId::ReceiveMaximum), Some(8));
+        assert_eq!(properties.number(PropertyId::TopicAlias), None);
+        assert_eq!(properties.user_properties().collect::<Vec<_>>(), [("a", "1"), ("a", "2")]);
+    }
+}
