@@ -6,7 +6,7 @@ use reference_broker::codec::{Packet, PacketType, Publish, PublishAck, QoS, Reas
 use crate::trace::packet_text;
 use crate::verdict::Outcome;
 
-use super::{Probe, called, policy_of};
+use super::{Probe, Seen, called, policy_of};
 
 /// How a broker takes a message that it may refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +150,32 @@ impl Probe {
         let ack = self.step(PacketType::PubRec, id).await?;
         self.succeeded(Packet::PubRec(ack.clone()), ack.reason)?;
         Ok(ack)
+    }
+
+    /// Waits for PUBREC, whatever it says, where the broker may as well close: none if it does. A
+    /// DISCONNECT is left for the step that judges it.
+    ///
+    /// # Errors
+    ///
+    /// A failure when neither comes.
+    pub async fn pubrec_or_close(&mut self, id: u16) -> Outcome<Option<PublishAck>> {
+        let expected = format!("{}, or the connection closed", called(PacketType::PubRec, id));
+        loop {
+            match self.look(self.context.patience().reply).await {
+                Seen::Packet(_, Packet::PubRec(ack)) if ack.packet_id == id => {
+                    return Ok(Some(ack));
+                }
+                Seen::Packet(index, packet) => {
+                    let ends = matches!(packet, Packet::Disconnect(_));
+                    self.unread.push_back((index, packet));
+                    if ends {
+                        return Ok(None);
+                    }
+                }
+                Seen::Closed(..) => return Ok(None),
+                other => return Err(self.instead(&expected, other)),
+            }
+        }
     }
 
     /// Waits for PUBREL, whatever it says.

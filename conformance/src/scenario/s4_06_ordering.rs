@@ -74,7 +74,7 @@ async fn taken(probe: &mut Probe, count: usize) -> Outcome<Vec<Publish>> {
 }
 
 async fn same_topic_and_qos(stage: &mut Stage) -> Outcome {
-    let payloads = numbered(100);
+    let payloads = numbered(60);
     // As many at once as the target takes.
     let burst = usize::from(stage.capabilities().receive_maximum().clamp(1, 25));
     for qos in stage.acknowledged_levels() {

@@ -1,5 +1,7 @@
 //! Section 4.8.2: Shared Subscriptions, which there are and what reaches them.
 
+use std::collections::BTreeSet;
+
 use reference_broker::codec::{Publish, QoS, Subscribe};
 
 use super::copies::{numbered, sorted, texts};
@@ -111,8 +113,11 @@ async fn one_copy_in_the_group(stage: &mut Stage) -> Outcome {
         }
         let members = [&mut alice, &mut carol, &mut dave];
         let all = sorted(&stage.gather(members, payloads.len()).await?);
+        // At QoS 0 messages may be lost, but not doubled.
+        let once: BTreeSet<&String> = all.iter().collect();
+        let holds = all.len() == once.len() && (qos == QoS::AtMostOnce || all == payloads);
         let expected = format!("each message at one member, {qos:?}");
-        stage.check(all == payloads, &expected, format!("{all:?}"))?;
+        stage.check(holds, &expected, format!("{all:?}"))?;
     }
     Ok(())
 }
