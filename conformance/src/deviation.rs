@@ -6,10 +6,12 @@
 //! verdict = "fail"               # the default; or "advisory"
 //! reason = "fixed in 2.1"
 //! link = "https://example.org/1" # optional
+//! unsteady = true                # optional: it does not always show
 //! ```
 //!
 //! A list keeps a run quiet about what is known and nothing else: a listed scenario that passes is
-//! as unexpected as an unlisted one that fails, so the list cannot outlive its reasons.
+//! as unexpected as an unlisted one that fails, so the list cannot outlive its reasons. The exception is
+//! a fault of the target that comes and goes, which the list has to call unsteady.
 
 use std::collections::BTreeMap;
 
@@ -76,6 +78,8 @@ struct Deviation {
     line: usize,
     verdict: Verdict,
     reason: String,
+    /// Whether the target passes at times.
+    unsteady: bool,
 }
 
 impl KnownDeviations {
@@ -97,10 +101,12 @@ impl KnownDeviations {
             }
             let reason = entry.reason();
             let verdict = entry.verdict.into();
+            let unsteady = entry.unsteady;
             for id in entry.ids().ok_or(DeviationError::Ids { line: entry_line })? {
                 let line = line_of(id.span().start);
                 let reason = reason.clone();
-                list.add(id.into_inner(), Deviation { line, verdict, reason }, known_ids)?;
+                let deviation = Deviation { line, verdict, reason, unsteady };
+                list.add(id.into_inner(), deviation, known_ids)?;
             }
         }
         Ok(list)
@@ -153,6 +159,10 @@ impl Deviation {
                 result.expected = true;
                 return;
             }
+            Verdict::Pass if self.unsteady => {
+                result.expected = true;
+                return;
+            }
             verdict => verdict == self.verdict,
         };
         result.reason = Some(match result.verdict {
@@ -182,6 +192,8 @@ struct Entry {
     verdict: Listed,
     reason: Spanned<String>,
     link: Option<String>,
+    #[serde(default)]
+    unsteady: bool,
 }
 
 /// The verdicts that can be listed.

@@ -153,3 +153,18 @@ fn entries_of_other_scenarios_change_nothing() {
     list.apply(&mut report);
     assert_eq!(report.totals().fail, before.fail);
 }
+
+#[test]
+fn an_unsteady_fault_may_be_absent() {
+    let list = parse("[[deviation]]\nid = \"3.1/a\"\nreason = \"r\"\nunsteady = true\n").unwrap();
+    for (verdict, expected) in
+        [(Verdict::Pass, true), (Verdict::Fail, true), (Verdict::Advisory, false)]
+    {
+        let mut report = fixture::report();
+        report.scenarios.truncate(1);
+        report.scenarios[0].id = "3.1/a";
+        report.scenarios[0].verdict = verdict;
+        list.apply(&mut report);
+        assert_eq!(report.scenarios[0].expected, expected, "{verdict}");
+    }
+}
