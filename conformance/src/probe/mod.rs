@@ -278,7 +278,7 @@ impl Probe {
         }
     }
 
-    /// Places in the trace and packets that no step has taken yet.
+    /// Packets that came and that no step has taken yet.
     pub fn unread(&self) -> impl Iterator<Item = &Packet> {
         self.unread.iter().map(|(_, packet)| packet)
     }

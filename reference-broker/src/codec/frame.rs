@@ -73,11 +73,6 @@ impl Framer {
         Framer { buffer: BytesMut::new(), limit, failed: None }
     }
 
-    /// Sets the limit for the packets to come, in bytes.
-    pub fn set_limit(&mut self, limit: u32) {
-        self.limit = limit;
-    }
-
     /// Where received bytes are to be appended.
     pub fn buffer(&mut self) -> &mut BytesMut {
         &mut self.buffer
