@@ -3,6 +3,7 @@
 
 mod explain;
 mod list;
+mod mutants;
 mod run;
 
 use std::io::{self, Write};
@@ -28,6 +29,8 @@ struct Arguments {
 enum Command {
     /// Run scenarios against a broker.
     Run(run::RunArguments),
+    /// Prove the suite: try it on brokers that are broken on purpose.
+    Mutants(mutants::MutantsArguments),
     /// List scenarios.
     List(list::ListArguments),
     /// Explain a scenario, a requirement, a property or a reason code.
@@ -42,6 +45,7 @@ pub(crate) fn main() -> ExitCode {
     let command = arguments.command.unwrap_or_else(|| Command::Run(run::RunArguments::default()));
     let done = match command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Mutants(arguments) => mutants::mutants(&arguments),
         Command::List(arguments) => list::list(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
     };
@@ -51,6 +55,32 @@ pub(crate) fn main() -> ExitCode {
         exit
     });
     exit.into()
+}
+
+/// Resolves when the user or the system asks for an end: Ctrl-C or SIGTERM. It listens from this
+/// call on, not from when it is awaited.
+#[cfg(unix)]
+fn interrupt() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupted, mut ended) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = ended.recv() => {}
+        }
+    })
+}
+
+/// Resolves at Ctrl-C.
+#[cfg(not(unix))]
+fn interrupt() -> io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            // No such signal here: nothing ever interrupts.
+            std::future::pending::<()>().await;
+        }
+    })
 }
 
 /// Writes to standard output. A reader that has seen enough, such as `head`, is no error.

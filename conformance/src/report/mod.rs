@@ -8,6 +8,7 @@
 pub(crate) mod fixture;
 pub mod json;
 pub mod junit;
+pub mod matrix;
 pub mod progress;
 mod section;
 mod table;
