@@ -4,10 +4,11 @@
 //! fail. `ci/mosquitto-image` sees to both.
 
 use std::env;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use containers::{Broker, DEFAULT_IMAGE, Error, LABEL};
@@ -42,9 +43,7 @@ impl Image {
             Ok(image) => image,
             Err(why) if env::var_os("CI").is_some() => panic!("no image to test with: {why}"),
             Err(why) => {
-                println!(
-                    "skipped: no engine with an image of Mosquitto, see ci/mosquitto-image: {why}"
-                );
+                skipped(&why);
                 return None;
             }
         };
@@ -67,6 +66,17 @@ impl Image {
         let listed = docker(&["ps", "--all", "--quiet", "--filter", &filter]).unwrap();
         listed.lines().map(str::to_owned).collect()
     }
+}
+
+/// Says once why tests are skipped. The print macros would say it to nobody.
+fn skipped(why: &str) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let _ = writeln!(
+            io::stderr(),
+            "skipped: no Docker engine with an image of Mosquitto (see ci/mosquitto-image): {why}"
+        );
+    });
 }
 
 impl Drop for Image {
