@@ -7,6 +7,7 @@
 
 pub mod deviation;
 pub mod exit;
+pub mod oracle;
 pub mod probe;
 pub mod report;
 pub mod requirement;

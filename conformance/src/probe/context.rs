@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +47,8 @@ struct Record {
     advisories: Vec<Finding>,
     sessions: BTreeSet<String>,
     retained: BTreeSet<String>,
+    /// How many connections were opened under each name.
+    connections: BTreeMap<String, u32>,
 }
 
 impl Context {
@@ -57,6 +59,7 @@ impl Context {
             advisories: Vec::new(),
             sessions: BTreeSet::new(),
             retained: BTreeSet::new(),
+            connections: BTreeMap::new(),
         };
         let start = Instant::now();
         Context(Arc::new(Shared { start, patience, record: Mutex::new(record) }))
@@ -81,6 +84,18 @@ impl Context {
         let mut record = self.lock();
         record.events.push(Event { at, probe: probe.to_owned(), what });
         record.events.len() - 1
+    }
+
+    /// Names a new connection: the first `alice`, the next `alice.2`, so that a name in the trace is
+    /// one connection.
+    pub(crate) fn connection(&self, name: &str) -> String {
+        let mut record = self.lock();
+        let count = record.connections.entry(name.to_owned()).or_default();
+        *count += 1;
+        match *count {
+            1 => name.to_owned(),
+            count => format!("{name}.{count}"),
+        }
     }
 
     /// Whether the event is a CONNACK of an earlier protocol version that refuses.
@@ -128,6 +143,7 @@ impl Context {
         let requirement = Some(requirement);
         Stop::Fail(Finding {
             requirement,
+            oracle: None,
             expected: expected.to_owned(),
             observed,
             event: Some(event),
@@ -146,8 +162,8 @@ impl Context {
     }
 
     pub(crate) fn trouble_at(&self, expected: &str, observed: String, event: usize) -> Stop {
-        let expected = expected.to_owned();
-        Stop::Inconclusive(Finding { requirement: None, expected, observed, event: Some(event) })
+        let (expected, event) = (expected.to_owned(), Some(event));
+        Stop::Inconclusive(Finding { requirement: None, oracle: None, expected, observed, event })
     }
 
     /// Notes that a SHOULD is not followed; the scenario goes on.
@@ -156,7 +172,7 @@ impl Context {
         let event = Some(record.events.len().saturating_sub(1));
         let expected = expected.to_owned();
         let requirement = Some(requirement);
-        record.advisories.push(Finding { requirement, expected, observed, event });
+        record.advisories.push(Finding { requirement, oracle: None, expected, observed, event });
     }
 
     /// What was recorded: events and advisories.

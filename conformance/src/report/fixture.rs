@@ -30,6 +30,7 @@ fn result(id: &'static str, section: &'static str, verdict: Verdict) -> Scenario
 fn finding(requirement: &'static str, expected: &str, observed: &str) -> Finding {
     Finding {
         requirement: Some(requirement),
+        oracle: None,
         expected: expected.to_owned(),
         observed: observed.to_owned(),
         event: None,

@@ -139,8 +139,8 @@ async fn surroundings(
 
 /// A result that says the tester failed.
 fn trouble(scenario: &Scenario, expected: &str, observed: String) -> ScenarioResult {
-    let finding =
-        Finding { requirement: None, expected: expected.to_owned(), observed, event: None };
+    let expected = expected.to_owned();
+    let finding = Finding { requirement: None, oracle: None, expected, observed, event: None };
     ScenarioResult {
         id: scenario.id,
         section: scenario.section(),

@@ -7,10 +7,12 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 
+use crate::oracle;
 use crate::probe::{Context, Patience, Probe};
 use crate::report::ScenarioResult;
 use crate::scenario::{Names, Scenario, Stage};
 use crate::target::{Capabilities, Connector, Target, preflight};
+use crate::trace::Event;
 use crate::verdict::{Finding, Outcome, Stop, Verdict};
 
 use super::{RunError, trouble};
@@ -107,6 +109,7 @@ impl Performance {
         let outcome = finish(scenario, stage, surroundings.scale, &context).await;
         let (trace, advisories) = context.taken();
         let mut result = result(scenario, outcome, advisories);
+        judge(&mut result, &trace);
         result.trace = trace;
         // A broker that ends with the scenario needs no tidying up.
         if surroundings.connector.is_some() {
@@ -196,6 +199,23 @@ fn result(scenario: &Scenario, outcome: Outcome, advisories: Vec<Finding>) -> Sc
         }
     };
     ScenarioResult { verdict, reason, findings, ..trouble(scenario, "", String::new()) }
+}
+
+/// Adds what the oracles find. What must never happen makes a scenario fail whatever else it came
+/// to, even where the tester itself got into trouble.
+fn judge(result: &mut ScenarioResult, trace: &[Event]) {
+    let (failures, advisories): (Vec<_>, Vec<_>) =
+        oracle::judge(trace).into_iter().partition(oracle::is_failure);
+    let had_failed = result.verdict == Verdict::Fail;
+    if !failures.is_empty() {
+        result.verdict = Verdict::Fail;
+    } else if !advisories.is_empty() && result.verdict == Verdict::Pass {
+        result.verdict = Verdict::Advisory;
+    }
+    // The scenario's own failure says most; then what the oracles say, worst first.
+    let own = usize::from(had_failed);
+    result.findings.splice(own..own, failures);
+    result.findings.extend(advisories);
 }
 
 /// Names that are this scenario's own on a broker that others use too.

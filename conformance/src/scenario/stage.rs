@@ -102,7 +102,8 @@ impl Stage {
         let stream = self.connector.connect(patience).await.map_err(|error| {
             self.context.trouble("a connection to the target", error.to_string())
         })?;
-        Ok(Probe::new(name, self.client_id(name), stream, self.context.clone()))
+        let connection = self.context.connection(name);
+        Ok(Probe::new(&connection, self.client_id(name), stream, self.context.clone()))
     }
 
     /// Connects a client with a clean start.
@@ -206,7 +207,8 @@ impl Stage {
     /// Whether a probe has received a packet like this.
     pub fn saw(&self, probe: &str, is_it: impl Fn(&Packet) -> bool) -> bool {
         self.context.any(|event| {
-            event.probe == probe && matches!(&event.what, What::Received(packet) if is_it(packet))
+            is_connection_of(probe, &event.probe)
+                && matches!(&event.what, What::Received(packet) if is_it(packet))
         })
     }
 
@@ -343,6 +345,11 @@ impl Stage {
         }
         Ok(shares)
     }
+}
+
+/// Whether a connection is one of this probe's: `alice.2` is of `alice`.
+fn is_connection_of(probe: &str, connection: &str) -> bool {
+    connection.strip_prefix(probe).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// The names that are one scenario's own.

@@ -124,7 +124,7 @@ impl PacketVector {
     pub(super) async fn perform(&self, stage: &mut Stage) -> Outcome {
         // The same without the fault works, so what follows is the fault's doing.
         let mut bystander = stage.connected("bystander").await?;
-        bystander.ping().await?;
+        stage.serves(&mut bystander).await?;
         let closed = match self.when {
             When::First => {
                 let mut alice = stage.open("alice").await?;

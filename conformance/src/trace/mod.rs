@@ -54,7 +54,7 @@ use reference_broker::codec::{DecodeError, Packet};
 pub struct Event {
     /// When, from the beginning of the run; kept to the millisecond.
     pub at: Duration,
-    /// The probe it happened to.
+    /// The probe it happened to: its name on its first connection, `name.2` on its second.
     pub probe: String,
     /// What happened.
     pub what: What,

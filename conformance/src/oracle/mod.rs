@@ -1,0 +1,106 @@
+//! Invariants: what holds on every trace, whatever the scenario is about.
+//!
+//! An oracle reads the events of one trace in order, over all its connections, keeps what it needs,
+//! and ends with findings that point into the trace. The runner asks all of them after every
+//! scenario: a finding against a MUST makes it fail, one against a SHOULD makes it advisory. A file
+//! an oracle; each has traces that it accepts and traces that it rejects under
+//! `fixtures/traces/oracle/NAME`, written by hand: a comment `# ! REQUIREMENT` stands before each
+//! event that is to be found.
+//!
+//! What an oracle may rely on:
+//! - A name in the trace is one network connection ([`Event::probe`]).
+//! - A packet stands where the probe *read* it. The order within what one connection received, and
+//!   within what it sent, is the true one; that of received against sent, or between connections,
+//!   is not: the broker may have sent long before.
+//! - What the probe never read is not in the trace, so nothing follows from what is missing.
+//! - Probes break the rules on purpose. After an error of its own client a connection is judged only
+//!   by what holds regardless.
+
+mod after_disconnect;
+#[cfg(test)]
+mod tests;
+
+use crate::requirement;
+use crate::trace::Event;
+use crate::verdict::Finding;
+
+/// One invariant.
+#[derive(Clone, Copy)]
+pub struct Oracle {
+    /// Its name in reports, such as `packet-ids`; never renamed.
+    pub name: &'static str,
+    /// What holds, in one line.
+    pub holds: &'static str,
+    /// The requirements that its findings cite.
+    pub requirements: &'static [&'static str],
+    judge: fn(&[Event], &mut Findings),
+}
+
+impl std::fmt::Debug for Oracle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Oracle").field(&self.name).finish()
+    }
+}
+
+/// What an oracle has found.
+#[derive(Debug)]
+pub(crate) struct Findings {
+    oracle: &'static str,
+    found: Vec<Finding>,
+}
+
+/// No trace gets more findings of one oracle than this: the first ones tell.
+const FINDINGS_LIMIT: usize = 8;
+
+impl Findings {
+    /// Notes that the event breaks the requirement.
+    pub(crate) fn add(
+        &mut self,
+        requirement: &'static str,
+        event: usize,
+        expected: impl Into<String>,
+        observed: impl Into<String>,
+    ) {
+        if self.found.len() < FINDINGS_LIMIT {
+            self.found.push(Finding {
+                requirement: Some(requirement),
+                oracle: Some(self.oracle),
+                expected: expected.into(),
+                observed: observed.into(),
+                event: Some(event),
+            });
+        }
+    }
+}
+
+impl Oracle {
+    /// Judges a trace.
+    pub fn judge(&self, trace: &[Event]) -> Vec<Finding> {
+        let mut findings = Findings { oracle: self.name, found: Vec::new() };
+        (self.judge)(trace, &mut findings);
+        findings.found
+    }
+}
+
+/// Every oracle.
+pub fn all() -> &'static [Oracle] {
+    ALL
+}
+
+/// The oracle of this name.
+pub fn find(name: &str) -> Option<&'static Oracle> {
+    all().iter().find(|oracle| oracle.name == name)
+}
+
+/// What all oracles find in a trace.
+pub fn judge(trace: &[Event]) -> Vec<Finding> {
+    all().iter().flat_map(|oracle| oracle.judge(trace)).collect()
+}
+
+/// Whether a finding is against a MUST or MUST NOT.
+pub fn is_failure(finding: &Finding) -> bool {
+    let row = finding.requirement.and_then(requirement::find);
+    row.is_none_or(|row| row.level.starts_with("MUST"))
+}
+
+const ALL: &[Oracle] = &[after_disconnect::ORACLE];
