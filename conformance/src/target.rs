@@ -1,6 +1,7 @@
 //! Brokers under test: how to name one, how to reach it, and what it says it can do.
 
 mod capabilities;
+mod container;
 mod null;
 mod preflight;
 
@@ -16,6 +17,7 @@ use reference_broker::transport::{BoxStream, memory, tcp};
 use tokio::time::timeout;
 
 pub use capabilities::{Capabilities, Need};
+pub use container::{Container, IMAGE_VARIABLE, Started};
 pub use null::Null;
 pub use preflight::{Unusable, preflight};
 
@@ -31,6 +33,8 @@ pub enum Target {
     EmbeddedTcp,
     /// A broker at an address: `mqtt://host:port`.
     Address(Address),
+    /// Mosquitto in a container: `container:image`. It has to be [started](Target::start).
+    Container(Container),
     /// A server in this process that is no broker: `null:closes` and its like.
     Null(Null),
 }
@@ -64,6 +68,7 @@ impl fmt::Display for Target {
             Target::Embedded => f.write_str("embedded:"),
             Target::EmbeddedTcp => f.write_str("embedded+tcp:"),
             Target::Address(address) => write!(f, "mqtt://{address}"),
+            Target::Container(container) => container.fmt(f),
             Target::Null(null) => null.fmt(f),
         }
     }
@@ -73,10 +78,11 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Target, String> {
-        const KINDS: &str = "use mqtt://host:port, embedded: or embedded+tcp:";
+        const KINDS: &str = "use mqtt://host:port, embedded:, embedded+tcp: or container:";
         match text.split_once(':') {
             Some(("embedded", "")) => Ok(Target::Embedded),
             Some(("embedded+tcp", "")) => Ok(Target::EmbeddedTcp),
+            Some(("container", image)) => Ok(Target::Container(Container::new(image))),
             Some(("null", kind)) => kind.parse().map(Target::Null),
             Some(("mqtt", rest)) => {
                 let authority = rest
@@ -131,7 +137,7 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// When no port can be had for a broker of our own.
+    /// When no port can be had for a broker of our own, or a container is not started.
     pub async fn new(target: &Target) -> io::Result<Connector> {
         Ok(match target {
             Target::Embedded => Connector::Memory(Arc::new(Server::start(Config::default()))),
@@ -142,6 +148,10 @@ impl Connector {
                 Connector::Tcp(address, Some(Arc::new(server)))
             }
             Target::Address(address) => Connector::Tcp(address.clone(), None),
+            Target::Container(container) => match container.address() {
+                Some(address) => Connector::Tcp(address.clone(), None),
+                None => return Err(io::Error::other(format!("{container} is not started"))),
+            },
             Target::Null(null) => Connector::Null(*null),
         })
     }
@@ -182,6 +192,8 @@ mod tests {
             ("embedded+tcp:", "embedded+tcp:"),
             ("null:yes", "null:yes"),
             ("mqtt://localhost", "mqtt://localhost:1883"),
+            ("container:", "container:"),
+            ("container:localhost:5000/a/b:2", "container:localhost:5000/a/b:2"),
             ("mqtt://10.0.0.1:99/", "mqtt://10.0.0.1:99"),
             ("mqtt://[::1]:1884", "mqtt://[::1]:1884"),
         ] {
