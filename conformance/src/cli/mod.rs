@@ -3,6 +3,7 @@
 
 mod explain;
 mod list;
+mod repeat;
 mod run;
 
 use std::io::{self, Write};

@@ -3,6 +3,7 @@
 //! Nothing is printed here; whoever runs is told of each result as it comes.
 
 mod perform;
+mod repeat;
 mod select;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use crate::target::{Capabilities, Connector, Target, Unusable, preflight};
 use crate::verdict::{Finding, Verdict};
 
 pub use perform::paused_runtime;
+pub use repeat::{Changed, Repeat};
 pub use select::{Selection, SelectionError};
 
 use perform::{Performance, Surroundings};
