@@ -212,9 +212,11 @@ mod tests {
         assert_eq!(repeat(&[&fails, &fails], &none).exit(&none), Exit::Unexpected);
         assert_eq!(repeat(&[&unsure, &unsure], &none).exit(&none), Exit::Trouble);
         // An interrupted run may have come to nothing at all.
-        let mut repeat = repeat(&[&[("3.1/a", Pass)]], &none);
-        repeat.add(&Report { interrupted: true, ..report(&[], &none) });
-        assert_eq!((repeat.changed(&none), repeat.exit(&none)), (vec![], Exit::Trouble));
+        for (verdict, exit) in [(Pass, Exit::Trouble), (Fail, Exit::Unexpected)] {
+            let mut repeat = repeat(&[&[("3.1/a", verdict)]], &none);
+            repeat.add(&Report { interrupted: true, ..report(&[], &none) });
+            assert_eq!((repeat.changed(&none), repeat.exit(&none)), (vec![], exit));
+        }
     }
 
     #[test]
