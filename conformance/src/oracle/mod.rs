@@ -17,6 +17,8 @@
 //!   by what holds regardless.
 
 mod after_disconnect;
+mod connections;
+mod maximum_packet_size;
 #[cfg(test)]
 mod tests;
 
@@ -46,6 +48,7 @@ impl std::fmt::Debug for Oracle {
 #[derive(Debug)]
 pub(crate) struct Findings {
     oracle: &'static str,
+    limit: usize,
     found: Vec<Finding>,
 }
 
@@ -61,7 +64,7 @@ impl Findings {
         expected: impl Into<String>,
         observed: impl Into<String>,
     ) {
-        if self.found.len() < FINDINGS_LIMIT {
+        if self.found.len() < self.limit {
             self.found.push(Finding {
                 requirement: Some(requirement),
                 oracle: Some(self.oracle),
@@ -76,7 +79,11 @@ impl Findings {
 impl Oracle {
     /// Judges a trace.
     pub fn judge(&self, trace: &[Event]) -> Vec<Finding> {
-        let mut findings = Findings { oracle: self.name, found: Vec::new() };
+        self.judge_within(trace, FINDINGS_LIMIT)
+    }
+
+    fn judge_within(&self, trace: &[Event], limit: usize) -> Vec<Finding> {
+        let mut findings = Findings { oracle: self.name, limit, found: Vec::new() };
         (self.judge)(trace, &mut findings);
         findings.found
     }
@@ -103,4 +110,5 @@ pub fn is_failure(finding: &Finding) -> bool {
     row.is_none_or(|row| row.level.starts_with("MUST"))
 }
 
-const ALL: &[Oracle] = &[after_disconnect::ORACLE];
+const ALL: &[Oracle] =
+    &[after_disconnect::ORACLE, maximum_packet_size::ORACLE];

@@ -1,0 +1,221 @@
+//! What a trace says of each connection: who the client is, what it sent, what it got.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use reference_broker::codec::{
+    ConnAck, Connect, DecodeError, Fault, Frame, Framer, Packet, PacketType, PropertyId, Side,
+};
+
+use crate::trace::{Event, What};
+
+/// One network connection of a trace. Numbers are places in the trace.
+#[derive(Debug)]
+pub(super) struct Connection<'a> {
+    pub(super) name: &'a str,
+    pub(super) sent: Vec<(usize, Sent<'a>)>,
+    pub(super) received: Vec<(usize, Received<'a>)>,
+    /// Where the broker was seen to close.
+    pub(super) closed_by_broker: Option<usize>,
+    /// What was sent of a packet that is not whole yet.
+    rest: Framer,
+}
+
+/// What a client sent.
+#[derive(Debug)]
+pub(super) enum Sent<'a> {
+    /// A packet that keeps all rules that its bytes alone can break.
+    Packet(Cow<'a, Packet>),
+    /// One that does not: a broker may refuse it, or take it and read in it what it likes.
+    Broken(PacketType, Option<Fault>),
+    /// Bytes without a packet's boundary.
+    Noise,
+}
+
+/// What a broker sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Received<'a> {
+    Packet(&'a Packet),
+    Broken(&'a Bytes, DecodeError),
+}
+
+/// Something sent or received, on a connection of [`connections`].
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Passed<'t, 'a> {
+    Sent(&'t Sent<'a>),
+    Received(Received<'a>),
+}
+
+/// The connections of a trace, in the order of their first events.
+pub(super) fn connections(trace: &[Event]) -> Vec<Connection<'_>> {
+    let mut connections: Vec<Connection<'_>> = Vec::new();
+    let mut places = BTreeMap::new();
+    for (index, event) in trace.iter().enumerate() {
+        let name = event.probe.as_str();
+        let place = *places.entry(name).or_insert_with(|| {
+            connections.push(Connection::new(name));
+            connections.len() - 1
+        });
+        connections[place].note(index, &event.what);
+    }
+    connections
+}
+
+/// All that passed over these connections, each with its place in the trace and its connection's
+/// place in the list, in the order of the trace.
+pub(super) fn passed<'t, 'a>(
+    connections: &'t [Connection<'a>],
+) -> Vec<(usize, usize, Passed<'t, 'a>)> {
+    let mut passed = Vec::new();
+    for (place, connection) in connections.iter().enumerate() {
+        passed.extend(connection.sent.iter().map(|(at, sent)| (*at, place, Passed::Sent(sent))));
+        let received = connection.received.iter();
+        passed.extend(received.map(|(at, received)| (*at, place, Passed::Received(*received))));
+    }
+    passed.sort_by_key(|(at, ..)| *at); // Stable: several packets of one event keep their order.
+    passed
+}
+
+impl<'a> Connection<'a> {
+    fn new(name: &'a str) -> Self {
+        Connection {
+            name,
+            sent: Vec::new(),
+            received: Vec::new(),
+            closed_by_broker: None,
+            rest: Framer::new(u32::MAX),
+        }
+    }
+
+    fn note(&mut self, index: usize, what: &'a What) {
+        match what {
+            What::Sent(packet) if self.rest.pending() == 0 => {
+                let sent = match recoded(packet, Side::Client) {
+                    Recoded::Same(_) => Sent::Packet(Cow::Borrowed(packet)),
+                    Recoded::Fault(fault) => Sent::Broken(packet.packet_type(), Some(fault)),
+                    Recoded::Unwritable => Sent::Broken(packet.packet_type(), None),
+                };
+                self.sent.push((index, sent));
+            }
+            What::Sent(packet) => self.note_bytes(index, &packet.to_bytes().unwrap_or_default()),
+            What::SentBytes(bytes) => self.note_bytes(index, bytes),
+            What::Received(packet) => self.received.push((index, Received::Packet(packet))),
+            What::ReceivedBroken(bytes, error) => {
+                self.received.push((index, Received::Broken(bytes, *error)));
+            }
+            What::ClosedByBroker(_) => self.closed_by_broker = Some(index),
+            _ => {}
+        }
+    }
+
+    fn note_bytes(&mut self, index: usize, bytes: &[u8]) {
+        self.rest.buffer().extend_from_slice(bytes);
+        loop {
+            match self.rest.next_frame() {
+                Ok(Some(frame)) => self.sent.push((index, read(&frame))),
+                Ok(None) => return,
+                Err(_) => {
+                    // A broker that does not mind may read on: with the next event, we try too.
+                    self.sent.push((index, Sent::Noise));
+                    self.rest = Framer::new(u32::MAX);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The CONNECT, if it is the first thing that was sent, and valid.
+    pub(super) fn connect(&self) -> Option<(usize, &Connect)> {
+        match self.sent.first()? {
+            (at, Sent::Packet(packet)) => match &**packet {
+                Packet::Connect(connect) => Some((*at, connect)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The CONNACK that accepts.
+    pub(super) fn accepted(&self) -> Option<(usize, &'a ConnAck)> {
+        self.connacks().find(|(_, connack)| !connack.reason.is_error())
+    }
+
+    /// Every CONNACK.
+    pub(super) fn connacks(&self) -> impl Iterator<Item = (usize, &'a ConnAck)> {
+        self.received.iter().filter_map(|(at, received)| match received {
+            Received::Packet(Packet::ConnAck(connack)) => Some((*at, connack)),
+            _ => None,
+        })
+    }
+
+    /// The Client Identifier, given or assigned, as far as the trace shows it.
+    pub(super) fn client_id(&self) -> Option<&str> {
+        let (_, connect) = self.connect()?;
+        match connect.client_id.is_empty() {
+            false => Some(&connect.client_id),
+            true => {
+                let (_, connack) = self.accepted()?;
+                connack.properties.text(PropertyId::AssignedClientIdentifier).map(|id| &**id)
+            }
+        }
+    }
+
+    /// Whether MQTT 5.0 is spoken here. A broker may serve earlier versions to who asks for them.
+    pub(super) fn is_ours(&self) -> bool {
+        !matches!(
+            self.sent.first(),
+            Some((
+                _,
+                Sent::Noise
+                    | Sent::Broken(
+                        PacketType::Connect,
+                        Some(Fault::UnsupportedProtocolName | Fault::UnsupportedProtocolVersion(_))
+                    )
+            ))
+        )
+    }
+
+    /// Whether all that was sent is valid, and only its first packet is a CONNECT.
+    pub(super) fn is_well_behaved(&self) -> bool {
+        self.connect().is_some()
+            && self.sent.iter().skip(1).all(|(_, sent)| match sent {
+                Sent::Packet(packet) => !matches!(&**packet, Packet::Connect(_)),
+                Sent::Broken(..) | Sent::Noise => false,
+            })
+    }
+}
+
+fn read<'a>(frame: &Frame) -> Sent<'a> {
+    match Packet::decode(frame, Side::Client) {
+        Ok(packet) => Sent::Packet(Cow::Owned(packet)),
+        Err(error) => Sent::Broken(frame.header.packet_type, Some(error.fault)),
+    }
+}
+
+/// What becomes of a packet that is written down and read back.
+#[derive(Debug)]
+pub(super) enum Recoded {
+    /// The same; with its size in bytes, which is the smallest it can have had.
+    Same(u64),
+    /// It breaks a rule.
+    Fault(Fault),
+    /// It cannot be written down.
+    Unwritable,
+}
+
+/// Holds a packet to every rule that its bytes alone can break.
+pub(super) fn recoded(packet: &Packet, from: Side) -> Recoded {
+    let Ok(bytes) = packet.to_bytes() else { return Recoded::Unwritable };
+    let mut framer = Framer::new(u32::MAX);
+    framer.buffer().extend_from_slice(&bytes);
+    let decoded = match framer.next_frame() {
+        Ok(Some(frame)) => Packet::decode(&frame, from).map(|_| frame.header.packet_size()),
+        Ok(None) => return Recoded::Unwritable,
+        Err(error) => Err(error),
+    };
+    match decoded {
+        Ok(size) => Recoded::Same(size),
+        Err(error) => Recoded::Fault(error.fault),
+    }
+}
