@@ -21,6 +21,7 @@ mod connections;
 mod maximum_packet_size;
 #[cfg(test)]
 mod tests;
+mod well_formed;
 
 use crate::requirement;
 use crate::trace::Event;
@@ -111,4 +112,4 @@ pub fn is_failure(finding: &Finding) -> bool {
 }
 
 const ALL: &[Oracle] =
-    &[after_disconnect::ORACLE, maximum_packet_size::ORACLE];
+    &[after_disconnect::ORACLE, maximum_packet_size::ORACLE, well_formed::ORACLE];
