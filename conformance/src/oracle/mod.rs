@@ -17,6 +17,7 @@
 //!   by what holds regardless.
 
 mod after_disconnect;
+mod allowed;
 mod connections;
 mod maximum_packet_size;
 #[cfg(test)]
@@ -112,4 +113,4 @@ pub fn is_failure(finding: &Finding) -> bool {
 }
 
 const ALL: &[Oracle] =
-    &[after_disconnect::ORACLE, maximum_packet_size::ORACLE, well_formed::ORACLE];
+    &[after_disconnect::ORACLE, allowed::ORACLE, maximum_packet_size::ORACLE, well_formed::ORACLE];
