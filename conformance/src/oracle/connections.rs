@@ -8,7 +8,7 @@ use reference_broker::codec::{
     ConnAck, Connect, DecodeError, Fault, Frame, Framer, Packet, PacketType, PropertyId, Side,
 };
 
-use crate::trace::{Event, What};
+use crate::trace::{Ending, Event, What};
 
 /// One network connection of a trace. Numbers are places in the trace.
 #[derive(Debug)]
@@ -16,8 +16,10 @@ pub(super) struct Connection<'a> {
     pub(super) name: &'a str,
     pub(super) sent: Vec<(usize, Sent<'a>)>,
     pub(super) received: Vec<(usize, Received<'a>)>,
-    /// Where the broker was seen to close.
-    pub(super) closed_by_broker: Option<usize>,
+    /// Where the broker was seen to close, and how.
+    pub(super) closed_by_broker: Option<(usize, Ending)>,
+    /// Where either side closed.
+    pub(super) closed: Option<usize>,
     /// What was sent of a packet that is not whole yet.
     rest: Framer,
 }
@@ -52,6 +54,9 @@ pub(super) fn connections(trace: &[Event]) -> Vec<Connection<'_>> {
     let mut connections: Vec<Connection<'_>> = Vec::new();
     let mut places = BTreeMap::new();
     for (index, event) in trace.iter().enumerate() {
+        if matches!(event.what, What::Waited(_)) {
+            continue; // That is the stage, which has no connection.
+        }
         let name = event.probe.as_str();
         let place = *places.entry(name).or_insert_with(|| {
             connections.push(Connection::new(name));
@@ -84,6 +89,7 @@ impl<'a> Connection<'a> {
             sent: Vec::new(),
             received: Vec::new(),
             closed_by_broker: None,
+            closed: None,
             rest: Framer::new(u32::MAX),
         }
     }
@@ -104,8 +110,14 @@ impl<'a> Connection<'a> {
             What::ReceivedBroken(bytes, error) => {
                 self.received.push((index, Received::Broken(bytes, *error)));
             }
-            What::ClosedByBroker(_) => self.closed_by_broker = Some(index),
-            _ => {}
+            What::ClosedByBroker(ending) => {
+                self.closed_by_broker.get_or_insert((index, *ending));
+                self.closed.get_or_insert(index);
+            }
+            What::ClosedByProbe => {
+                self.closed.get_or_insert(index);
+            }
+            What::Opened | What::HalfClosed | What::Silence(_) | What::Waited(_) => {}
         }
     }
 
@@ -134,6 +146,11 @@ impl<'a> Connection<'a> {
             },
             _ => None,
         }
+    }
+
+    /// Whether its CONNECT was sent as a packet, and not as bytes.
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self.sent.first(), Some((_, Sent::Packet(Cow::Borrowed(_)))))
     }
 
     /// The CONNACK that accepts.
@@ -174,6 +191,18 @@ impl<'a> Connection<'a> {
                     )
             ))
         )
+    }
+
+    /// Where something was first sent that may have been taken for a CONNECT of any client.
+    pub(super) fn stranger_from(&self) -> Option<usize> {
+        let is_connect = |sent: &Sent<'_>| match sent {
+            Sent::Packet(packet) => matches!(&**packet, Packet::Connect(_)),
+            Sent::Broken(packet_type, _) => *packet_type == PacketType::Connect,
+            Sent::Noise => true,
+        };
+        let known = usize::from(self.connect().is_some());
+        let mut rest = self.sent.iter().skip(known);
+        rest.find(|(_, sent)| is_connect(sent)).map(|(at, _)| *at)
     }
 
     /// Whether all that was sent is valid, and only its first packet is a CONNECT.

@@ -20,6 +20,7 @@ mod after_disconnect;
 mod allowed;
 mod connections;
 mod maximum_packet_size;
+mod session_present;
 #[cfg(test)]
 mod tests;
 mod well_formed;
@@ -112,5 +113,10 @@ pub fn is_failure(finding: &Finding) -> bool {
     row.is_none_or(|row| row.level.starts_with("MUST"))
 }
 
-const ALL: &[Oracle] =
-    &[after_disconnect::ORACLE, allowed::ORACLE, maximum_packet_size::ORACLE, well_formed::ORACLE];
+const ALL: &[Oracle] = &[
+    after_disconnect::ORACLE,
+    allowed::ORACLE,
+    maximum_packet_size::ORACLE,
+    session_present::ORACLE,
+    well_formed::ORACLE,
+];
