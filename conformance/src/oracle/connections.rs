@@ -13,7 +13,6 @@ use crate::trace::{Ending, Event, What};
 /// One network connection of a trace. Numbers are places in the trace.
 #[derive(Debug)]
 pub(super) struct Connection<'a> {
-    pub(super) name: &'a str,
     pub(super) sent: Vec<(usize, Sent<'a>)>,
     pub(super) received: Vec<(usize, Received<'a>)>,
     /// Where the broker was seen to close, and how.
@@ -33,6 +32,13 @@ pub(super) enum Sent<'a> {
     Broken(PacketType, Option<Fault>),
     /// Bytes without a packet's boundary.
     Noise,
+}
+
+impl Sent<'_> {
+    /// Whether a probe sent it as a packet, and not as bytes.
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self, Sent::Packet(Cow::Borrowed(_)))
+    }
 }
 
 /// What a broker sent.
@@ -59,7 +65,7 @@ pub(super) fn connections(trace: &[Event]) -> Vec<Connection<'_>> {
         }
         let name = event.probe.as_str();
         let place = *places.entry(name).or_insert_with(|| {
-            connections.push(Connection::new(name));
+            connections.push(Connection::new());
             connections.len() - 1
         });
         connections[place].note(index, &event.what);
@@ -83,9 +89,8 @@ pub(super) fn passed<'t, 'a>(
 }
 
 impl<'a> Connection<'a> {
-    fn new(name: &'a str) -> Self {
+    fn new() -> Self {
         Connection {
-            name,
             sent: Vec::new(),
             received: Vec::new(),
             closed_by_broker: None,
@@ -150,7 +155,7 @@ impl<'a> Connection<'a> {
 
     /// Whether its CONNECT was sent as a packet, and not as bytes.
     pub(super) fn is_own(&self) -> bool {
-        matches!(self.sent.first(), Some((_, Sent::Packet(Cow::Borrowed(_)))))
+        self.sent.first().is_some_and(|(_, sent)| sent.is_own())
     }
 
     /// The CONNACK that accepts.

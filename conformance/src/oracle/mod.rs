@@ -19,8 +19,10 @@
 mod after_disconnect;
 mod allowed;
 mod connections;
+mod delivery;
 mod maximum_packet_size;
 mod session_present;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod well_formed;
@@ -116,6 +118,7 @@ pub fn is_failure(finding: &Finding) -> bool {
 const ALL: &[Oracle] = &[
     after_disconnect::ORACLE,
     allowed::ORACLE,
+    delivery::ORACLE,
     maximum_packet_size::ORACLE,
     session_present::ORACLE,
     well_formed::ORACLE,
