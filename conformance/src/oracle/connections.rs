@@ -205,7 +205,9 @@ impl<'a> Connection<'a> {
             Sent::Broken(packet_type, _) => *packet_type == PacketType::Connect,
             Sent::Noise => true,
         };
-        let known = usize::from(self.connect().is_some());
+        // Nor is it known who a client is whose assigned name was not read.
+        let is_known = self.client_id().is_some() || self.connacks().next().is_some();
+        let known = usize::from(self.connect().is_some() && is_known);
         let mut rest = self.sent.iter().skip(known);
         rest.find(|(_, sent)| is_connect(sent)).map(|(at, _)| *at)
     }
