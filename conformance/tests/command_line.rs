@@ -199,6 +199,8 @@ fn lists_and_explanations() {
         ("MQTT-3.1.0-2", "3.1/second-connect-closes"),
         ("receive_maximum", "property 0x21"),
         ("0x8e", "session taken over"),
+        ("session-present", "MQTT-3.2.2-3  MUST (3.2.2"),
+        ("MQTT-3.1.2-24", "oracle    maximum-packet-size"),
     ] {
         let (code, stdout, stderr) = mqttspec(&["explain", id]);
         assert_eq!(code, Some(0), "{stderr}");
@@ -322,4 +324,18 @@ fn a_container_needs_a_build_with_containers() {
     assert_eq!(code, Some(3), "{stderr}");
     assert!(stderr.contains("`cargo build --release --features containers`"), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
+}
+
+#[test]
+fn oracles_are_listed() {
+    let (code, stdout, _) = mqttspec(&["list", "--oracles"]);
+    assert_eq!(code, Some(0));
+    let listed = |name: &str| stdout.lines().any(|line| line.starts_with(&format!("{name} ")));
+    assert!(listed("session-present") && listed("after-disconnect"), "{stdout}");
+    let (_, stdout, _) = mqttspec(&["list", "--oracles", "--json"]);
+    let list: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let rows = list["oracles"].as_array().unwrap();
+    assert!(rows.iter().all(|row| !row["requirements"].as_array().unwrap().is_empty()), "{list}");
+    let names: Vec<_> = rows.iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"session-present"), "{names:?}");
 }

@@ -109,6 +109,7 @@ struct ScenarioForm<'a> {
 #[derive(Serialize)]
 struct FindingForm<'a> {
     requirement: Option<&'a str>,
+    oracle: Option<&'a str>,
     expected: &'a str,
     observed: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -179,6 +180,7 @@ impl<'a> FindingForm<'a> {
     fn new(finding: &'a Finding, trace_length: usize) -> Self {
         FindingForm {
             requirement: finding.requirement,
+            oracle: finding.oracle,
             expected: &finding.expected,
             observed: &finding.observed,
             trace: None,

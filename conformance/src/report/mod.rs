@@ -141,6 +141,11 @@ impl Report {
     }
 }
 
+/// Who found it, where no step of the scenario did: ` (oracle packet-ids)`.
+fn by_oracle(finding: &Finding) -> String {
+    finding.oracle.map(|name| format!(" (oracle {name})")).unwrap_or_default()
+}
+
 /// The lines of a trace, one an event, so that a finding's event is its line.
 fn trace_lines(trace: &[Event]) -> Vec<String> {
     let width = name_width(trace);
