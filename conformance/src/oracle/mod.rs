@@ -17,6 +17,9 @@
 //!   by what holds regardless.
 
 mod after_disconnect;
+mod exchange;
+mod history;
+mod no_resend;
 #[cfg(test)]
 mod tests;
 
@@ -103,4 +106,7 @@ pub fn is_failure(finding: &Finding) -> bool {
     row.is_none_or(|row| row.level.starts_with("MUST"))
 }
 
-const ALL: &[Oracle] = &[after_disconnect::ORACLE];
+const ALL: &[Oracle] = &[
+    after_disconnect::ORACLE,
+    no_resend::ORACLE,
+];
