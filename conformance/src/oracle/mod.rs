@@ -20,6 +20,7 @@ mod after_disconnect;
 mod exchange;
 mod history;
 mod no_resend;
+mod qos2;
 #[cfg(test)]
 mod tests;
 
@@ -108,5 +109,6 @@ pub fn is_failure(finding: &Finding) -> bool {
 
 const ALL: &[Oracle] = &[
     after_disconnect::ORACLE,
+    qos2::ORACLE,
     no_resend::ORACLE,
 ];
