@@ -20,6 +20,7 @@ mod after_disconnect;
 mod exchange;
 mod history;
 mod no_resend;
+mod packet_ids;
 mod qos2;
 #[cfg(test)]
 mod tests;
@@ -109,6 +110,7 @@ pub fn is_failure(finding: &Finding) -> bool {
 
 const ALL: &[Oracle] = &[
     after_disconnect::ORACLE,
+    packet_ids::ORACLE,
     qos2::ORACLE,
     no_resend::ORACLE,
 ];
