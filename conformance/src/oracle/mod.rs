@@ -22,6 +22,7 @@ mod history;
 mod no_resend;
 mod packet_ids;
 mod qos2;
+mod receive_maximum;
 #[cfg(test)]
 mod tests;
 
@@ -112,5 +113,6 @@ const ALL: &[Oracle] = &[
     after_disconnect::ORACLE,
     packet_ids::ORACLE,
     qos2::ORACLE,
+    receive_maximum::ORACLE,
     no_resend::ORACLE,
 ];
