@@ -16,6 +16,7 @@
 //! - Probes break the rules on purpose. After an error of its own client a connection is judged only
 //!   by what holds regardless.
 
+mod acknowledgements;
 mod after_disconnect;
 mod exchange;
 mod history;
@@ -112,6 +113,7 @@ pub fn is_failure(finding: &Finding) -> bool {
 const ALL: &[Oracle] = &[
     after_disconnect::ORACLE,
     packet_ids::ORACLE,
+    acknowledgements::ORACLE,
     qos2::ORACLE,
     receive_maximum::ORACLE,
     no_resend::ORACLE,
