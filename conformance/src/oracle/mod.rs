@@ -19,6 +19,7 @@
 mod acknowledgements;
 mod after_disconnect;
 mod exchange;
+mod handshake;
 mod history;
 mod no_resend;
 mod packet_ids;
@@ -112,6 +113,7 @@ pub fn is_failure(finding: &Finding) -> bool {
 
 const ALL: &[Oracle] = &[
     after_disconnect::ORACLE,
+    handshake::ORACLE,
     packet_ids::ORACLE,
     acknowledgements::ORACLE,
     qos2::ORACLE,
