@@ -22,6 +22,7 @@ mod exchange;
 mod handshake;
 mod history;
 mod no_resend;
+mod ordering;
 mod packet_ids;
 mod qos2;
 mod receive_maximum;
@@ -119,4 +120,5 @@ const ALL: &[Oracle] = &[
     qos2::ORACLE,
     receive_maximum::ORACLE,
     no_resend::ORACLE,
+    ordering::ORACLE,
 ];
