@@ -27,6 +27,8 @@ mod packet_ids;
 mod qos2;
 mod receive_maximum;
 #[cfg(test)]
+mod robustness;
+#[cfg(test)]
 mod tests;
 
 use crate::requirement;
