@@ -156,6 +156,16 @@ impl Context {
         self.failure(expected, observed, last)
     }
 
+    pub(crate) fn failure_of_now(
+        &self,
+        requirement: &'static str,
+        expected: &str,
+        observed: String,
+    ) -> Stop {
+        let last = self.lock().events.len().saturating_sub(1);
+        self.failure_of(requirement, expected, observed, last)
+    }
+
     pub(crate) fn trouble(&self, expected: &str, observed: String) -> Stop {
         let last = self.lock().events.len().saturating_sub(1);
         self.trouble_at(expected, observed, last)
