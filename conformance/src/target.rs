@@ -132,7 +132,7 @@ impl FromStr for Address {
 #[derive(Clone, Debug)]
 pub enum Connector {
     /// To a broker in this process.
-    Memory(Arc<Server>),
+    Memory(Arc<Server>, Variant),
     /// To a server in this process that is no broker.
     Null(Null),
     /// To an address; a broker in this process behind it ends with the connector.
@@ -147,7 +147,9 @@ impl Connector {
     /// When no port can be had for a broker of our own, or a container is not started.
     pub async fn new(target: &Target) -> io::Result<Connector> {
         Ok(match target {
-            Target::Embedded(variant) => Connector::Memory(Arc::new(variant.start())),
+            Target::Embedded(variant) => {
+                Connector::Memory(Arc::new(variant.start()), variant.clone())
+            }
             Target::EmbeddedTcp(variant) => {
                 let server = variant.start();
                 let address = server.listen(("127.0.0.1", 0)).await?;
@@ -170,7 +172,9 @@ impl Connector {
     /// What the system says, or that it took longer than `patience`.
     pub async fn connect(&self, patience: Duration) -> io::Result<BoxStream> {
         match self {
-            Connector::Memory(server) => Ok(Box::new(server.connect().await?)),
+            Connector::Memory(server, variant) => {
+                Ok(variant.stream(Box::new(server.connect().await?)))
+            }
             Connector::Null(null) => {
                 let (ours, theirs) = memory::pair();
                 // Ends with its stream, or with the runtime that is the scenario's own.

@@ -1,4 +1,4 @@
-use reference_broker::codec::{Connect, Publish, QoS, Subscribe};
+use reference_broker::codec::{Connect, Publish, PublishAck, QoS, Subscribe};
 
 use super::*;
 
@@ -86,4 +86,80 @@ fn a_connection_that_is_closed_is_closed_for_the_core_too() {
     let mut layer = connected(vec![rules::closes(is_ping)]);
     assert_eq!(outputs(&mut layer, 0, ping()), [Output::Close(ALICE)]);
     assert!(layer.clients.get(ALICE).is_none());
+}
+
+fn received(packet: impl Into<Packet>) -> Input {
+    Input::Received(ALICE, packet.into())
+}
+
+/// The payloads of the messages among outputs.
+fn payloads(outputs: &[Output]) -> Vec<&[u8]> {
+    let publishes = outputs.iter().filter_map(|output| match output {
+        Output::Send(ALICE, Packet::Publish(publish)) => Some(publish),
+        _ => None,
+    });
+    publishes.map(|publish| &publish.payload[..]).collect()
+}
+
+/// What alice, who takes one message at a time, is sent at the start and then with each PUBACK.
+fn served(window: window::Window) -> Vec<Vec<Output>> {
+    let mut layer = Layer::new(Config::default(), vec![window.rule()]);
+    outputs(&mut layer, 0, Input::Opened(ALICE));
+    let connect = Connect::new("alice").with(PropertyId::ReceiveMaximum, 1_u32);
+    outputs(&mut layer, 0, received(connect));
+    outputs(&mut layer, 0, received(Subscribe::new(1, "a", QoS::AtLeastOnce)));
+    let publish = |payload: &'static str, id| Publish::new("a", payload).qos(QoS::AtLeastOnce, id);
+    let fleeting = publish("2", 2).with(PropertyId::MessageExpiryInterval, 1_u32);
+    let mut sent = Vec::new();
+    for publish in [publish("1", 1), fleeting, publish("3", 3), publish("4", 4)] {
+        sent.extend(outputs(&mut layer, 0, received(publish)));
+    }
+    let mut all = vec![sent];
+    while let Some(id) = all.last().and_then(|sent| last_id(sent)) {
+        all.push(outputs(&mut layer, 2000, received(Packet::PubAck(PublishAck::new(id)))));
+    }
+    all
+}
+
+fn last_id(outputs: &[Output]) -> Option<u16> {
+    outputs.iter().rev().find_map(|output| match output {
+        Output::Send(ALICE, Packet::Publish(publish)) => Some(publish.packet_id),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_window_keeps_to_the_maximum_and_the_order_unless_told_otherwise() {
+    let order = |window: window::Window| {
+        let all = served(window);
+        all.iter().map(|sent| payloads(sent).concat()).collect::<Vec<_>>()
+    };
+    let right = window::Window::default();
+    assert_eq!(order(right), [b"1", b"3", b"4", &b""[..]]);
+    let newest_first = window::Window { order: window::Order::LastComeFirst, ..right };
+    assert_eq!(order(newest_first), [b"1", b"4", b"3", &b""[..]]);
+    let keeps_expired = window::Window { keeps_expired: true, ..right };
+    assert_eq!(order(keeps_expired), [b"1", b"2", b"3", b"4", &b""[..]]);
+}
+
+#[test]
+fn subscriptions_are_altered_on_resume_alone() {
+    let lost = || subscriptions::resubscribes(|_, present| present, |_| None);
+    let mut layer = Layer::new(Config::default(), vec![lost()]);
+    let connect = |clean| {
+        let connect = Connect::new("alice").session_expiry(60);
+        received(if clean { connect } else { connect.resume() })
+    };
+    let message = || received(Publish::new("a", "x"));
+    outputs(&mut layer, 0, Input::Opened(ALICE));
+    outputs(&mut layer, 0, connect(true));
+    outputs(&mut layer, 0, received(Subscribe::new(1, "a", QoS::AtLeastOnce)));
+    assert_eq!(payloads(&outputs(&mut layer, 0, message())), [b"x"]);
+    outputs(&mut layer, 0, Input::Closed(ALICE));
+    outputs(&mut layer, 0, Input::Opened(ALICE));
+    let resumed = outputs(&mut layer, 0, connect(false));
+    assert!(
+        matches!(&resumed[..], [Output::Send(ALICE, Packet::ConnAck(it))] if it.session_present)
+    );
+    assert_eq!(outputs(&mut layer, 0, message()), []);
 }
