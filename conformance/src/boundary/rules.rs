@@ -3,6 +3,9 @@
 //! A closure is given the packet and [`At`]: where it is. It may keep state of its own; [`after`]
 //! and [`only`] count for it.
 
+pub mod messages;
+pub mod subscriptions;
+
 use std::time::Duration;
 
 use reference_broker::codec::{DecodeError, Packet, PacketType};
@@ -88,6 +91,38 @@ pub fn outward(
     rule: impl FnMut(Packet, At<'_>, &mut Act<'_, '_>) + Send + 'static,
 ) -> Box<dyn Rule> {
     Box::new(Outward(rule))
+}
+
+/// Goes through packets of both directions in steps of its own, with a memory.
+pub fn both<S: Send + 'static>(
+    memory: S,
+    inward: impl FnMut(&mut S, Packet, At<'_>, &mut Act<'_, '_>) + Send + 'static,
+    outward: impl FnMut(&mut S, Packet, At<'_>, &mut Act<'_, '_>) + Send + 'static,
+) -> Box<dyn Rule> {
+    struct Both<S, I, O> {
+        memory: S,
+        inward: I,
+        outward: O,
+    }
+    impl<S, I, O> Rule for Both<S, I, O>
+    where
+        S: Send,
+        I: FnMut(&mut S, Packet, At<'_>, &mut Act<'_, '_>) + Send,
+        O: FnMut(&mut S, Packet, At<'_>, &mut Act<'_, '_>) + Send,
+    {
+        fn inward(&mut self, input: Input, boundary: &mut Boundary<'_>) {
+            let Input::Received(connection, packet) = input else { return boundary.pass(input) };
+            let at = At { connection, clients: boundary.clients, now: boundary.now };
+            (self.inward)(&mut self.memory, packet, at, &mut Act { connection, boundary });
+        }
+
+        fn outward(&mut self, output: Output, boundary: &mut Boundary<'_>) {
+            let Output::Send(connection, packet) = output else { return boundary.emit(output) };
+            let at = At { connection, clients: boundary.clients, now: boundary.now };
+            (self.outward)(&mut self.memory, packet, at, &mut Act { connection, boundary });
+        }
+    }
+    Box::new(Both { memory, inward, outward })
 }
 
 /// Alters packets from clients.
