@@ -3,6 +3,9 @@
 //! A closure is given the packet and [`At`]: where it is. It may keep state of its own; [`after`]
 //! and [`only`] count for it.
 
+pub mod messages;
+pub mod subscriptions;
+
 use std::time::Duration;
 
 use reference_broker::codec::{

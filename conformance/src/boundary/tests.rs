@@ -1,4 +1,6 @@
-use reference_broker::codec::{Connect, Publish, PublishAck, QoS, Subscribe};
+use reference_broker::codec::{
+    Connect, Publish, PublishAck, QoS, RetainHandling, Subscribe, SubscriptionOptions,
+};
 
 use super::*;
 
@@ -162,4 +164,125 @@ fn subscriptions_are_altered_on_resume_alone() {
         matches!(&resumed[..], [Output::Send(ALICE, Packet::ConnAck(it))] if it.session_present)
     );
     assert_eq!(outputs(&mut layer, 0, message()), []);
+}
+
+/// The messages among outputs: payload, Packet Identifier and RETAIN.
+fn messages(outputs: Vec<Output>) -> Vec<(String, u16, bool)> {
+    let message = |output| match output {
+        Output::Send(_, Packet::Publish(publish)) => {
+            let payload = String::from_utf8_lossy(&publish.payload).into_owned();
+            Some((payload, publish.packet_id, publish.retain))
+        }
+        _ => None,
+    };
+    outputs.into_iter().filter_map(message).collect()
+}
+
+#[test]
+fn a_message_that_is_lost_is_settled_with_the_core() {
+    for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        let lost = rules::messages::loses(|publish, _| *publish.payload == *b"lost");
+        let config = Config { send_window: 1, ..Config::default() };
+        let mut layer = Layer::new(config, vec![lost]);
+        outputs(&mut layer, 0, Input::Opened(ALICE));
+        outputs(&mut layer, 0, received(Connect::new("alice")));
+        outputs(&mut layer, 0, received(Subscribe::new(1, "a", qos)));
+        for id in 1..=3 {
+            let lost = outputs(&mut layer, 0, received(Publish::new("a", "lost").qos(qos, id)));
+            assert!(matches!(&lost[..], [Output::Send(_, Packet::PubAck(_) | Packet::PubRec(_))]));
+        }
+        let kept = outputs(&mut layer, 0, received(Publish::new("a", "kept").qos(qos, 4)));
+        // Those before it leave it room.
+        assert_eq!(messages(kept), [("kept".to_owned(), 4, false)]);
+    }
+}
+
+#[test]
+fn a_message_goes_out_for_a_cause() {
+    use rules::messages::Cause;
+    let marks = rules::messages::remembers(
+        (),
+        |(), _, _| (),
+        |(), publish, cause, _, act| {
+            act.send(Publish { payload: format!("{cause:?}").into(), ..publish })
+        },
+    );
+    let mut layer = connected(vec![marks]);
+    let retained = Publish::new("a", "x").retain();
+    assert_eq!(messages(outputs(&mut layer, 0, received(retained))), []);
+    let subscribe = Subscribe::new(1, "a", QoS::AtLeastOnce);
+    let brought = messages(outputs(&mut layer, 0, received(subscribe)));
+    assert_eq!(brought, [(format!("{:?}", Cause::Subscribe), 0, true)]);
+    let live = Publish::new("a", "x").qos(QoS::AtLeastOnce, 1);
+    let live = messages(outputs(&mut layer, 0, received(live)));
+    assert_eq!(live, [(format!("{:?}", Cause::Publish), 1, false)]);
+}
+
+#[test]
+fn what_waited_goes_out_for_the_resumption() {
+    let marks = rules::messages::delivered_for(rules::messages::Cause::Resume, |publish, _| {
+        publish.payload = "resumed".into();
+    });
+    let mut layer = Layer::new(Config::default(), vec![marks]);
+    for id in [ALICE, ConnectionId(2)] {
+        let connect = Connect::new("alice").resume().session_expiry(60);
+        outputs(&mut layer, 0, Input::Opened(id));
+        let sent = outputs(&mut layer, 0, Input::Received(id, connect.into()));
+        if id == ALICE {
+            outputs(&mut layer, 0, received(Subscribe::new(1, "a", QoS::AtLeastOnce)));
+            let live = Publish::new("a", "live").qos(QoS::AtLeastOnce, 1);
+            let live = messages(outputs(&mut layer, 0, received(live)));
+            assert_eq!(live, [("live".to_owned(), 1, false)]);
+        } else {
+            assert_eq!(messages(sent), [("resumed".to_owned(), 1, false)]);
+        }
+    }
+}
+
+#[test]
+fn retained_messages_are_removed_unseen() {
+    let removes = rules::messages::removes_retained(|packet, _| match packet {
+        Packet::PingReq => vec!["a".into()],
+        _ => Vec::new(),
+    });
+    let mut layer = connected(vec![removes]);
+    outputs(&mut layer, 0, received(Publish::new("a", "kept").retain()));
+    let brought = outputs(&mut layer, 0, received(Subscribe::new(1, "a", QoS::AtMostOnce)));
+    assert_eq!(messages(brought), [("kept".to_owned(), 0, true)]);
+    assert_eq!(outputs(&mut layer, 0, ping()), [PONG]);
+    let again = outputs(&mut layer, 0, received(Subscribe::new(1, "a", QoS::AtMostOnce)));
+    assert_eq!(messages(again), []);
+}
+
+#[test]
+fn subscriptions_are_made_anew_unseen() {
+    use rules::subscriptions::{Held, with_book};
+    let lowers = with_book(|packet, book, at| {
+        let own = book.of(at).iter().filter(|_| matches!(packet, Packet::PingReq));
+        let at_0 = SubscriptionOptions {
+            retain_handling: RetainHandling::Send,
+            ..SubscriptionOptions::at(QoS::AtMostOnce)
+        };
+        own.map(|(filter, held)| (filter.clone(), Held { options: at_0, ..*held })).collect()
+    });
+    let mut layer = connected(vec![lowers]);
+    outputs(&mut layer, 0, received(Subscribe::new(1, "a", QoS::AtLeastOnce)));
+    outputs(&mut layer, 0, received(Publish::new("a", "kept").qos(QoS::AtLeastOnce, 1).retain()));
+    outputs(&mut layer, 0, received(Packet::PubAck(PublishAck::new(1))));
+    assert_eq!(outputs(&mut layer, 0, ping()), [PONG]);
+    let live = outputs(&mut layer, 0, received(Publish::new("a", "x").qos(QoS::AtLeastOnce, 1)));
+    assert_eq!(messages(live), [("x".to_owned(), 0, false)]);
+}
+
+#[test]
+fn filters_overlap_where_a_topic_matches_both() {
+    use rules::subscriptions::overlap;
+    for (one, other) in
+        [("a", "a"), ("a", "+"), ("a/b", "a/#"), ("a", "a/#"), ("+/b", "a/+"), ("#", "a/b")]
+    {
+        assert!(overlap(one, other) && overlap(other, one), "{one} {other}");
+    }
+    for (one, other) in [("a", "b"), ("a", "+/+"), ("a/b/c", "a/+"), ("b/#", "a/#")] {
+        assert!(!overlap(one, other) && !overlap(other, one), "{one} {other}");
+    }
 }

@@ -7,6 +7,15 @@
 //! scenarios.
 
 mod malformed;
+mod s3_03_alias;
+mod s3_03_expiry;
+mod s3_03_overlap;
+mod s3_03_properties;
+mod s3_03_publish;
+mod s3_03_retain;
+mod s3_03_subscribed;
+mod s3_04_acknowledgements;
+mod s3_04_strays;
 mod s3_08_options;
 mod s3_08_subscribe;
 mod s3_09;
@@ -123,6 +132,15 @@ pub fn all() -> &'static [Mutant] {
     static ALL: OnceLock<Vec<Mutant>> = OnceLock::new();
     ALL.get_or_init(|| {
         let lists = [
+            s3_03_alias::mutants(),
+            s3_03_expiry::mutants(),
+            s3_03_overlap::mutants(),
+            s3_03_properties::mutants(),
+            s3_03_publish::mutants(),
+            s3_03_retain::mutants(),
+            s3_03_subscribed::mutants(),
+            s3_04_acknowledgements::mutants(),
+            s3_04_strays::mutants(),
             s3_08_subscribe::mutants(),
             s3_08_options::mutants(),
             s3_09::mutants(),
