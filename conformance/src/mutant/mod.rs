@@ -7,6 +7,17 @@
 //! scenarios.
 
 mod malformed;
+mod s1_05_data_representation;
+mod s2_02_packet_id;
+mod s2_packet_format;
+mod s3_01_client_id;
+mod s3_01_connect;
+mod s3_01_keep_alive;
+mod s3_01_limits;
+mod s3_01_session;
+mod s3_01_will;
+mod s3_01_will_causes;
+mod s3_02_connack;
 mod s3_12;
 mod trial;
 
@@ -41,7 +52,6 @@ impl Mutant {
         Mutant { id, breaks, requirements, configure: |_| (), rules: Box::new(rules) }
     }
 
-    #[expect(dead_code, reason = "no mutant so far")]
     /// Also sets the core's own choices.
     fn configured(mut self, configure: fn(&mut Config)) -> Mutant {
         self.configure = configure;
@@ -82,7 +92,21 @@ impl Eq for Mutant {}
 pub fn all() -> &'static [Mutant] {
     static ALL: OnceLock<Vec<Mutant>> = OnceLock::new();
     ALL.get_or_init(|| {
-        let lists = [s3_12::mutants(), malformed::mutants()];
+        let lists = [
+            s1_05_data_representation::mutants(),
+            s2_02_packet_id::mutants(),
+            s2_packet_format::mutants(),
+            s3_01_client_id::mutants(),
+            s3_01_connect::mutants(),
+            s3_01_keep_alive::mutants(),
+            s3_01_limits::mutants(),
+            s3_01_session::mutants(),
+            s3_01_will::mutants(),
+            s3_01_will_causes::mutants(),
+            s3_02_connack::mutants(),
+            s3_12::mutants(),
+            malformed::mutants(),
+        ];
         let mut all: Vec<Mutant> = lists.into_iter().flatten().collect();
         all.sort_by_key(|mutant| crate::scenario::section_order(mutant.section()));
         all
