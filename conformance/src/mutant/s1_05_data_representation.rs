@@ -117,7 +117,9 @@ fn properties() -> Vec<Mutant> {
             &["U-1.5.4-4"],
             || {
                 vec![delivers(|publish, _| {
-                    in_strings(publish, |text| text.replace(|c| ('\u{80}'..='\u{9F}').contains(&c), ""));
+                    in_strings(publish, |text| {
+                        text.replace(|c| ('\u{80}'..='\u{9F}').contains(&c), "")
+                    });
                 })]
             },
         ),

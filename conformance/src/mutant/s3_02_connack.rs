@@ -89,7 +89,10 @@ fn sessions() -> Vec<Mutant> {
                     |subscribed, mut packet, at, act| {
                         if let (Packet::ConnAck(connack), Some(client)) = (&mut packet, at.client())
                         {
-                            connack.session_present &= subscribed.contains(&client.id);
+                            match connack.session_present {
+                                true => connack.session_present = subscribed.contains(&client.id),
+                                false => _ = subscribed.remove(&client.id),
+                            }
                         }
                         act.send(packet);
                     },

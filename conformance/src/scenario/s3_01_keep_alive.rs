@@ -232,11 +232,17 @@ async fn times_out(stage: &mut Stage, probe: &mut Probe, start: Instant) -> Outc
         let expected = format!("the connection closed after {TIMEOUT:?} of silence");
         return stage.fail(&expected, format!("still open after {LIMIT:?}"));
     };
+    let reason = disconnect.map(|packet| packet.reason);
     // A second is allowed for clocks that count no less.
-    match start.elapsed() < TIMEOUT - Duration::from_secs(1) {
-        true => early(stage, disconnect.map(|packet| packet.reason)),
-        false => Ok(()),
+    if start.elapsed() < TIMEOUT - Duration::from_secs(1) {
+        return early(stage, reason);
     }
+    if let Some(reason) = reason.filter(|reason| *reason != ReasonCode::KeepAliveTimeout) {
+        let expected = "DISCONNECT 0x8D (keep alive timeout), if any";
+        let observed = format!("DISCONNECT 0x{:02X} ({})", reason.value(), reason.row().name);
+        stage.advise("U-3.14.2.1-9", expected, observed);
+    }
+    Ok(())
 }
 
 /// Judges a close that came too early: it may have other reasons, unless it gives this one.

@@ -4,8 +4,9 @@ use reference_broker::codec::{
     Connect, Packet, PacketType, PropertyId, Publish, PublishAck, QoS, ReasonCode, Text,
 };
 
-use super::s3_01_connect::with_reserved_flag;
+use super::s3_01_connect::{with_reserved_flag, with_unknown_method};
 use super::{Scenario, Stage, scenario};
+use crate::probe::Probe;
 use crate::target::Need;
 use crate::trace::packet_text;
 use crate::verdict::{Outcome, Stop};
@@ -106,13 +107,12 @@ async fn connack_comes_first(stage: &mut Stage) -> Outcome {
 async fn one_connack(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("hello");
     let mut alice = stage.connected("alice").await?;
-    alice.subscribe(&topic, QoS::AtLeastOnce).await?;
-    alice.publish(&topic, "hello", QoS::AtLeastOnce).await?;
-    alice.receives(&topic, "hello").await?;
-    alice.unsubscribe(&topic).await?;
-    alice.ping().await?;
-    let strays: Vec<_> = alice.unread().map(packet_text).collect();
-    stage.check(strays.is_empty(), "nothing but what was asked for", format!("{strays:?}"))?;
+    nothing_unasked(stage, &topic, &mut alice).await?;
+    if stage.capabilities().meet(Need::SessionExpiry(60)) {
+        stage.with_session("bob", 60).await?.leave().await?;
+        let mut bob = stage.resumed("bob", 60).await?;
+        nothing_unasked(stage, &topic, &mut bob).await?;
+    }
 
     alice.send(alice.connect_packet()).await?;
     let kind = |packet: &Packet| Some(packet.packet_type());
@@ -121,6 +121,17 @@ async fn one_connack(stage: &mut Stage) -> Outcome {
         Ok(other) => stage.fail("no second CONNACK", other.name()),
         Err(stop) => Err(stop),
     }
+}
+
+/// Goes through an exchange of each kind and checks that nothing comes but that.
+async fn nothing_unasked(stage: &Stage, topic: &str, probe: &mut Probe) -> Outcome {
+    probe.subscribe(topic, QoS::AtLeastOnce).await?;
+    probe.publish(topic, "hello", QoS::AtLeastOnce).await?;
+    probe.receives(topic, "hello").await?;
+    probe.unsubscribe(topic).await?;
+    probe.ping().await?;
+    let strays: Vec<_> = probe.unread().map(packet_text).collect();
+    stage.check(strays.is_empty(), "nothing but what was asked for", format!("{strays:?}"))
 }
 
 async fn accepted_means_usable(stage: &mut Stage) -> Outcome {
@@ -195,7 +206,10 @@ async fn refused_connect_keeps_session(stage: &mut Stage) -> Outcome {
         alice.send_bytes(with_reserved_flag(connect.clone())).await?;
         alice.refused().await?;
         let mut alice = stage.open("alice").await?;
-        alice.send(connect.with(PropertyId::ReceiveMaximum, 0)).await?;
+        alice.send(connect.clone().with(PropertyId::ReceiveMaximum, 0)).await?;
+        alice.refused().await?;
+        let mut alice = stage.open("alice").await?;
+        alice.send(with_unknown_method(connect)).await?;
         alice.refused().await?;
     }
     let mut alice = stage.resumed("alice", 60).await?;
@@ -208,8 +222,7 @@ async fn refusal_closes(stage: &mut Stage) -> Outcome {
     stage.serves(&mut bob).await?;
     for data in [None, Some(b"data".as_slice())] {
         let mut alice = stage.open("alice").await?;
-        let mut connect =
-            alice.connect_packet().with(PropertyId::AuthenticationMethod, "no-such-method");
+        let mut connect = with_unknown_method(alice.connect_packet());
         if let Some(data) = data {
             connect.properties.push(PropertyId::AuthenticationData, data);
         }
