@@ -10,7 +10,7 @@ use reference_broker::core::{ConnectionId, Input};
 
 use super::Mutant;
 use crate::boundary::Rule;
-use crate::boundary::rules::{answers, both, connects, delivers, inputs, publishes};
+use crate::boundary::rules::{answers, both, closes, connects, delivers, inputs, publishes};
 
 pub(super) fn mutants() -> Vec<Mutant> {
     let mut all = sizes();
@@ -115,6 +115,18 @@ fn properties() -> Vec<Mutant> {
             "The user properties of a SUBSCRIBE are added to the messages for its client",
             &["MQTT-3.3.2-17"],
             || vec![forwards_user_properties_of(PacketType::Subscribe)],
+        ),
+        Mutant::new(
+            "2.2/subscribe-user-property-twice-refused",
+            "SUBSCRIBE with the same user property twice closes the connection",
+            &["U-3.8.2.1.3-1"],
+            || vec![closes(|packet, _| is_repeating(PacketType::Subscribe, packet))],
+        ),
+        Mutant::new(
+            "2.2/puback-user-property-twice-refused",
+            "PUBACK with the same user property twice closes the connection",
+            &["U-3.4.2.2.3-1"],
+            || vec![closes(|packet, _| is_repeating(PacketType::PubAck, packet))],
         ),
         Mutant::new(
             "2.2/puback-user-properties-forwarded",
@@ -233,4 +245,11 @@ fn subscribes_to_first_only() -> Box<dyn Rule> {
             act.send(packet);
         },
     )
+}
+
+/// Whether it is a packet of this type with a user property that it has already.
+fn is_repeating(packet_type: PacketType, packet: &Packet) -> bool {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut all = packet.properties().into_iter().flat_map(Properties::user_properties);
+    packet.packet_type() == packet_type && !all.all(|property| seen.insert(property))
 }

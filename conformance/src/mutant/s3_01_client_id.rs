@@ -7,7 +7,7 @@ use reference_broker::core::ConnectionId;
 
 use super::Mutant;
 use crate::boundary::Rule;
-use crate::boundary::rules::{accepts, both, connects, inward, refuses, session_expiry};
+use crate::boundary::rules::{accepts, both, connects, inward, refuses, session_expiry, swallows};
 
 /// The longest Client Identifier that every broker takes.
 const LONGEST: usize = 23;
@@ -31,6 +31,17 @@ fn given() -> Vec<Mutant> {
             "A client identifier with a Z is refused",
             &["MQTT-3.1.3-5"],
             || vec![refuses(|connect, _| not_valid(connect.client_id.contains('Z')))],
+        ),
+        Mutant::new(
+            "3.1/shortest-client-id-gets-no-connack",
+            "CONNECT under a client identifier of one character is not acknowledged",
+            &["MQTT-3.1.3-5", "MQTT-3.1.4-5"],
+            || {
+                vec![swallows(|packet, at| {
+                    let is_short = at.client().is_some_and(|client| client.id.len() == 1);
+                    matches!(packet, Packet::ConnAck(_)) && is_short
+                })]
+            },
         ),
         Mutant::new(
             "3.1/client-ids-fold-case",
@@ -94,6 +105,26 @@ fn assigned() -> Vec<Mutant> {
                             .retain(|property| property.id != PropertyId::AssignedClientIdentifier);
                     }
                 })]
+            },
+        ),
+        Mutant::new(
+            "3.1/all-assigned-one-id",
+            "Whoever has no identifier is assigned the same one",
+            &["MQTT-3.1.3-6", "MQTT-3.2.2-16"],
+            || {
+                vec![
+                    accepts(|connack, at| {
+                        if at.client().is_some_and(|client| client.id.is_empty()) {
+                            let id = PropertyId::AssignedClientIdentifier;
+                            connack.properties.push(id, "anonymous");
+                        }
+                    }),
+                    connects(|connect, _| {
+                        if connect.client_id.is_empty() {
+                            connect.client_id = "anonymous".into();
+                        }
+                    }),
+                ]
             },
         ),
         Mutant::new(

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use reference_broker::codec::{ConnAck, Connect, Disconnect, Packet, PropertyId, QoS, ReasonCode};
+use reference_broker::codec::{
+    ConnAck, Connect, Disconnect, Packet, PacketType, PropertyId, QoS, ReasonCode,
+};
 use reference_broker::core::{ConnectionId, Input, Output};
 
 use super::Mutant;
 use crate::boundary::Rule;
 use crate::boundary::rules::{
-    At, accepts, both, delays, ignores, inward, outward, published, refuses,
+    At, accepts, both, delays, ignores, inputs, inward, outward, published, refuses,
 };
 
 pub(super) fn mutants() -> Vec<Mutant> {
@@ -129,6 +131,37 @@ fn around() -> Vec<Mutant> {
 fn refused() -> Vec<Mutant> {
     vec![
         Mutant::new(
+            "3.1/malformed-connect-left-open",
+            "A malformed CONNECT is refused, and its connection left open",
+            &["MQTT-3.1.4-1", "MQTT-3.2.2-7"],
+            || {
+                vec![inputs(|input, boundary| match input {
+                    Input::Malformed(connection, Some(PacketType::Connect), _) => {
+                        let refusal = ConnAck::new(false, ReasonCode::MalformedPacket);
+                        boundary.emit(Output::Send(connection, refusal.into()));
+                    }
+                    _ => boundary.pass(input),
+                })]
+            },
+        ),
+        Mutant::new(
+            "3.1/malformed-connect-closes-another",
+            "A malformed CONNECT also closes the connection of the client that came before it",
+            &["U-4.13.1-7"],
+            || {
+                vec![inputs(|input, boundary| {
+                    let other = boundary.clients.iter().last().map(|(connection, _)| connection);
+                    if let (Input::Malformed(_, Some(PacketType::Connect), _), Some(other)) =
+                        (&input, other)
+                    {
+                        boundary.emit(Output::Close(other));
+                        boundary.pass(Input::Closed(other));
+                    }
+                    boundary.pass(input);
+                })]
+            },
+        ),
+        Mutant::new(
             "3.1/messages-behind-refused-connect-heard",
             "A message that comes behind a refused CONNECT is delivered",
             &["MQTT-3.1.4-6"],
@@ -188,6 +221,20 @@ fn valid() -> Vec<Mutant> {
                     };
                     let has_one = connect.will.as_ref().is_some_and(is_one);
                     refused(!connect.clean_start && has_one, ReasonCode::UnspecifiedError)
+                })]
+            },
+        ),
+        Mutant::new(
+            "3.1/will-at-qos-2-malformed",
+            "CONNECT with a Will at QoS 2 is malformed unless it is retained",
+            &["MQTT-3.1.2-12"],
+            move || {
+                vec![refuses(move |connect, _| {
+                    let is_one = |will: &reference_broker::codec::Will| {
+                        !will.retain && will.qos == QoS::ExactlyOnce
+                    };
+                    let has_one = connect.will.as_ref().is_some_and(is_one);
+                    refused(has_one, ReasonCode::MalformedPacket)
                 })]
             },
         ),

@@ -78,6 +78,30 @@ fn packet_size() -> Vec<Mutant> {
             },
         ),
         Mutant::new(
+            "3.1/packet-size-not-for-large-messages",
+            "Messages of more than 16,384 bytes are not held to a client's maximum packet size",
+            &["MQTT-3.1.2-24"],
+            || {
+                vec![
+                    outward(|packet, at, act| match &packet {
+                        Packet::Publish(publish)
+                            if size(&packet) <= 16_384 && is_oversized(&packet, at) =>
+                        {
+                            act.settle(publish);
+                        }
+                        _ => act.send(packet),
+                    }),
+                    with_size_limit(|_| u32::MAX),
+                ]
+            },
+        ),
+        Mutant::new(
+            "3.1/packet-size-not-for-queue",
+            "What is sent right behind CONNACK is not held to a client's maximum packet size",
+            &["MQTT-3.1.2-24"],
+            || vec![queue_of_any_size(), with_size_limit(|_| u32::MAX)],
+        ),
+        Mutant::new(
             "3.1/oversized-message-stays-in-flight",
             "A message too large for its client is not sent, and waits for its acknowledgement",
             &["MQTT-3.1.2-25"],
@@ -249,6 +273,25 @@ fn forwards_alias(to: fn(&Client) -> bool) -> Box<dyn Rule> {
                 publish.properties.push(PropertyId::TopicAlias, alias);
             }
             act.send(packet);
+        },
+    )
+}
+
+/// Holds messages to the limit, but for those that come while CONNECT is handled.
+fn queue_of_any_size() -> Box<dyn Rule> {
+    both(
+        None::<ConnectionId>,
+        |connecting, packet, at, act| {
+            *connecting = matches!(packet, Packet::Connect(_)).then_some(at.connection);
+            act.receive(packet);
+        },
+        |connecting, packet, at, act| match &packet {
+            Packet::Publish(publish)
+                if *connecting != Some(at.connection) && is_oversized(&packet, at) =>
+            {
+                act.settle(publish);
+            }
+            _ => act.send(packet),
         },
     )
 }

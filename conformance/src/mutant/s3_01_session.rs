@@ -6,12 +6,12 @@ use reference_broker::codec::{
     Connect, Packet, PropertyId, QoS, ReasonCode, RetainHandling, Subscribe, Subscription, Text,
     Unsubscribe,
 };
-use reference_broker::core::{ConnectionId, Output};
+use reference_broker::core::{ConnectionId, Moment, Output};
 
 use super::Mutant;
 use crate::boundary::Rule;
 use crate::boundary::rules::{
-    At, NOWHERE, accepts, both, connects, leaves, outputs, refuses, session_expiry,
+    At, NOWHERE, accepts, both, connects, leaves, outputs, reads, refuses, session_expiry, swallows,
 };
 
 pub(super) fn mutants() -> Vec<Mutant> {
@@ -74,6 +74,21 @@ fn clean_start() -> Vec<Mutant> {
             },
         ),
         Mutant::new(
+            "3.1/clean-start-keeps-queue",
+            "A clean start leaves a session its queue",
+            &["MQTT-3.1.2-4"],
+            || {
+                vec![
+                    untold(),
+                    remembers_subscriptions(
+                        |resumed, connect| resumed && connect.clean_start,
+                        true,
+                    ),
+                    connects(|connect, _| connect.clean_start = false),
+                ]
+            },
+        ),
+        Mutant::new(
             "3.1/clean-start-keeps-exchanges",
             "A clean start leaves the QoS 2 messages open that were not released",
             &["MQTT-3.1.2-4"],
@@ -83,15 +98,7 @@ fn clean_start() -> Vec<Mutant> {
             "3.1/clean-start-keeps-session-untold",
             "A clean start goes on with the session there is, and says it does not",
             &["MQTT-3.1.2-4"],
-            || {
-                vec![
-                    accepts(|connack, at| {
-                        let clean = at.client().is_some_and(|client| client.connect.clean_start);
-                        connack.session_present &= !clean;
-                    }),
-                    connects(|connect, _| connect.clean_start = false),
-                ]
-            },
+            || vec![untold(), connects(|connect, _| connect.clean_start = false)],
         ),
     ]
 }
@@ -157,6 +164,12 @@ fn expiry() -> Vec<Mutant> {
             || vec![with_expiry(|expiry| if expiry >> 31 == 1 { 0 } else { expiry })],
         ),
         Mutant::new(
+            "3.1/session-expiry-runs-while-connected",
+            "A session expiry interval begins with the connection, not with its end",
+            &["MQTT-3.1.2-23"],
+            || vec![expires_from_connect()],
+        ),
+        Mutant::new(
             "3.1/session-never-expires-means-none",
             "The session expiry interval that never passes is taken for none",
             &["U-3.1.2.11.2-3"],
@@ -187,6 +200,28 @@ fn takeover() -> Vec<Mutant> {
             },
         ),
         Mutant::new(
+            "3.1/takeover-without-a-word",
+            "A takeover closes the old connection without a DISCONNECT",
+            &["MQTT-3.1.4-3"],
+            || {
+                vec![swallows(|packet, _| {
+                    let reason = ReasonCode::SessionTakenOver;
+                    matches!(packet, Packet::Disconnect(it) if it.reason == reason)
+                })]
+            },
+        ),
+        Mutant::new(
+            "3.1/takeover-gets-no-connack",
+            "A takeover is not acknowledged",
+            &["MQTT-3.1.4-5"],
+            || {
+                vec![swallows(|packet, at| {
+                    let taken = at.client().and_then(|client| at.other_of(&client.id));
+                    matches!(packet, Packet::ConnAck(_)) && taken.is_some()
+                })]
+            },
+        ),
+        Mutant::new(
             "3.1/takeover-loses-what-is-in-flight",
             "A takeover goes on with the session, but for the messages that were on their way",
             &["MQTT-4.4.0-1"],
@@ -213,15 +248,7 @@ fn takeover() -> Vec<Mutant> {
             "3.1/takeover-keeps-session-untold",
             "A takeover with a clean start goes on with the session, and says it does not",
             &["MQTT-3.1.4-4", "MQTT-3.1.2-4"],
-            || {
-                vec![
-                    accepts(|connack, at| {
-                        let clean = at.client().is_some_and(|client| client.connect.clean_start);
-                        connack.session_present &= !clean;
-                    }),
-                    at_takeover(|connect| connect.clean_start = false),
-                ]
-            },
+            || vec![untold(), at_takeover(|connect| connect.clean_start = false)],
         ),
         Mutant::new(
             "3.1/takeover-finds-ended-session",
@@ -329,7 +356,7 @@ fn remembers_subscriptions(when: fn(bool, &Connect) -> bool, takes_away: bool) -
 fn remembers_exchanges() -> Box<dyn Rule> {
     let mut open = BTreeSet::<(Text, u16)>::new();
     let mut stale = BTreeSet::<(Text, u16)>::new();
-    crate::boundary::rules::reads(move |packet, at| {
+    reads(move |packet, at| {
         let Some(client) = at.client() else { return };
         match packet {
             Packet::Connect(connect) if connect.clean_start => {
@@ -371,5 +398,31 @@ fn leaves_open_from_second() -> Box<dyn Rule> {
             _ => {}
         }
         boundary.emit(output);
+    })
+}
+
+/// Tells nobody who asked for a clean start of a session.
+fn untold() -> Box<dyn Rule> {
+    accepts(|connack, at| {
+        let clean = at.client().is_some_and(|client| client.connect.clean_start);
+        connack.session_present &= !clean;
+    })
+}
+
+/// A DISCONNECT leaves the session what is left of its interval.
+fn expires_from_connect() -> Box<dyn Rule> {
+    let mut since = BTreeMap::<ConnectionId, Moment>::new();
+    reads(move |packet, at| match packet {
+        Packet::Connect(_) => _ = since.insert(at.connection, at.now),
+        Packet::Disconnect(disconnect) if disconnect.properties.is_empty() => {
+            let begun = since.get(&at.connection).map_or(at.now.0, |moment| moment.0);
+            let seconds = u32::try_from(at.now.0.saturating_sub(begun) / 1000).unwrap_or(u32::MAX);
+            let expiry = at.client().map_or(0, |client| session_expiry(&client.connect));
+            let left = expiry.saturating_sub(seconds);
+            if left < expiry {
+                disconnect.properties.push(PropertyId::SessionExpiryInterval, left);
+            }
+        }
+        _ => {}
     })
 }

@@ -28,6 +28,16 @@ fn flags() -> Vec<Mutant> {
             || vec![in_will(|will, _| will.qos = will.qos.min(QoS::AtLeastOnce))],
         ),
         Mutant::new(
+            "3.1/will-at-qos-0-not-kept",
+            "A Will at QoS 0 is not stored",
+            &["MQTT-3.1.2-7", "MQTT-3.1.2-8"],
+            || {
+                vec![connects(|connect, _| {
+                    _ = connect.will.take_if(|will| will.qos == QoS::AtMostOnce)
+                })]
+            },
+        ),
+        Mutant::new(
             "3.1/will-granted-more",
             "A Will is delivered at its own QoS, whatever the subscriber was granted",
             &["MQTT-3.8.4-8"],
@@ -128,6 +138,12 @@ fn audience() -> Vec<Mutant> {
             "A Will reaches one subscriber only",
             &["MQTT-3.1.2-8", "MQTT-4.5.0-1"],
             || vec![for_first_only()],
+        ),
+        Mutant::new(
+            "3.1/will-twice-through-wildcards",
+            "A Will reaches a client that subscribes through a wildcard twice",
+            &["MQTT-3.1.2-8"],
+            || vec![twice_through_wildcards()],
         ),
         Mutant::new(
             "3.1/will-not-queued",
@@ -331,4 +347,28 @@ fn published_again_on_return() -> Box<dyn Rule> {
         }
         boundary.pass(input);
     })
+}
+
+fn twice_through_wildcards() -> Box<dyn Rule> {
+    both(
+        (Wills::new(), BTreeSet::new()),
+        |(wills, through), packet, at, act| {
+            noted(wills, &packet, at);
+            if let Packet::Subscribe(subscribe) = &packet
+                && subscribe.subscriptions.iter().any(|it| it.filter.contains(['+', '#']))
+            {
+                through.insert(at.connection);
+            }
+            act.receive(packet);
+        },
+        |(wills, through), packet, at, act| {
+            if let Packet::Publish(publish) = &packet
+                && through.contains(&at.connection)
+                && will_of(wills, publish).is_some()
+            {
+                act.send(packet.clone());
+            }
+            act.send(packet);
+        },
+    )
 }

@@ -1,6 +1,6 @@
 //! Which ends of a connection publish its Will, and when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use reference_broker::codec::{
@@ -137,6 +137,34 @@ fn disconnects() -> Vec<Mutant> {
             },
         ),
         Mutant::new(
+            "3.1/disconnect-as-first-packet-leaves-will",
+            "DISCONNECT 0x00 as the first packet of a client does not delete the Will",
+            &["MQTT-3.14.4-3", "MQTT-3.1.2-10"],
+            || {
+                let mut seen = BTreeSet::new();
+                vec![crate::boundary::rules::reads(move |packet, at| match packet {
+                    Packet::Disconnect(disconnect) if !seen.contains(&at.connection) => {
+                        disconnect.reason = ReasonCode::DisconnectWithWill;
+                    }
+                    Packet::Connect(_) => {}
+                    _ => _ = seen.insert(at.connection),
+                })]
+            },
+        ),
+        Mutant::new(
+            "3.1/disconnect-that-ends-session-deletes-will",
+            "DISCONNECT 0x04 that ends the session deletes the Will with it",
+            &["U-3.1.3.2.2-3", "MQTT-3.1.2-8"],
+            || {
+                vec![leaves(|disconnect, _| {
+                    let expiry = disconnect.properties.number(PropertyId::SessionExpiryInterval);
+                    if expiry == Some(0) {
+                        disconnect.reason = ReasonCode::Success;
+                    }
+                })]
+            },
+        ),
+        Mutant::new(
             "3.1/disconnect-with-will-ends-no-session",
             "DISCONNECT 0x04 leaves the session expiry interval as it was",
             &["U-3.14.2.2.2-2"],
@@ -200,6 +228,18 @@ fn delays() -> Vec<Mutant> {
             },
         ),
         Mutant::new(
+            "3.1/will-delay-halved",
+            "A Will is published after half its delay",
+            &["U-3.1.3.2.2-3", "MQTT-3.1.2-8"],
+            || {
+                vec![in_will(|will, _| {
+                    if let Some(delay) = will.properties.number(PropertyId::WillDelayInterval) {
+                        will.properties.set(PropertyId::WillDelayInterval, delay / 2);
+                    }
+                })]
+            },
+        ),
+        Mutant::new(
             "3.1/will-delay-doubled",
             "A Will is published after twice its delay",
             &["U-3.1.3.2.2-3", "MQTT-3.1.2-8"],
@@ -230,7 +270,7 @@ fn delays() -> Vec<Mutant> {
         Mutant::new(
             "3.1/will-delay-outlasts-session",
             "A session is kept until the delay of its Will has passed",
-            &["U-3.1.3.2.2-3"],
+            &["U-3.1.3.2.2-3", "MQTT-3.1.2-8"],
             || {
                 vec![connects(|connect, _| {
                     let longer = session_expiry(connect).max(will_delay(connect).unwrap_or(0));

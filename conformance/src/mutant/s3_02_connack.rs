@@ -1,14 +1,16 @@
 //! CONNACK.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reference_broker::codec::{Packet, PropertyId, PublishAck, QoS, ReasonCode, Text};
+use reference_broker::core::ConnectionId;
 
 use super::Mutant;
-use crate::boundary::Client;
 use crate::boundary::rules::{
     accepts, answers, both, closes, keeps_open, only, outward, publishes, repeats, session_expiry,
+    swallows,
 };
+use crate::boundary::{Client, Rule};
 
 pub(super) fn mutants() -> Vec<Mutant> {
     let mut all = acceptance();
@@ -56,6 +58,25 @@ fn acceptance() -> Vec<Mutant> {
                     matches!(packet, Packet::Subscribe(_)) && at.client().is_some_and(is_one)
                 })]
             },
+        ),
+        Mutant::new(
+            "3.2/connack-lost-without-keep-alive",
+            "CONNECT without a keep alive and without a clean start is not acknowledged",
+            &["MQTT-3.1.4-5"],
+            || {
+                vec![swallows(|packet, at| {
+                    let is_one = |client: &Client| {
+                        client.connect.keep_alive == 0 && !client.connect.clean_start
+                    };
+                    matches!(packet, Packet::ConnAck(_)) && at.client().is_some_and(is_one)
+                })]
+            },
+        ),
+        Mutant::new(
+            "3.2/queue-waits-for-first-packet",
+            "What waits for a client is sent when it has sent something after CONNECT",
+            &["U-3.1.4-6"],
+            || vec![waits_for_first_packet()],
         ),
         Mutant::new(
             "3.2/refusal-leaves-connection-open",
@@ -237,4 +258,28 @@ fn capabilities() -> Vec<Mutant> {
         )
         .configured(|config| config.maximum_packet_size -= 1),
     ]
+}
+
+fn waits_for_first_packet() -> Box<dyn Rule> {
+    /// What waits for each client that has sent nothing but CONNECT.
+    type Waiting = BTreeMap<ConnectionId, Vec<Packet>>;
+    both(
+        Waiting::new(),
+        |waiting, packet, at, act| {
+            match packet {
+                Packet::Connect(_) => _ = waiting.insert(at.connection, Vec::new()),
+                _ => {
+                    let packets = waiting.remove(&at.connection).unwrap_or_default();
+                    packets.into_iter().for_each(|packet| act.send(packet));
+                }
+            }
+            act.receive(packet);
+        },
+        |waiting, packet, at, act| match waiting.get_mut(&at.connection) {
+            Some(packets) if matches!(packet, Packet::Publish(_) | Packet::PubRel(_)) => {
+                packets.push(packet);
+            }
+            _ => act.send(packet),
+        },
+    )
 }

@@ -155,12 +155,19 @@ async fn assigned(
 async fn empty_client_id_is_replaced(stage: &mut Stage) -> Outcome {
     let mut control = stage.connected("control").await?;
     stage.serves(&mut control).await?;
+    let mut earlier = Vec::new();
     for clean_start in [true, false] {
         let change = |connect| Connect { clean_start, ..connect };
         let (mut alice, connack, id) = assigned(stage, "alice", change).await?;
         let observed = format!("session_present 1 for {id:?}");
         stage.check(!connack.session_present, "session_present 0", observed)?;
         stage.serves(&mut alice).await?;
+        earlier.push(alice);
+    }
+    // Each has its own, so none has taken another over.
+    stage.proving("MQTT-3.1.3-6");
+    for probe in &mut earlier {
+        probe.ping().await?;
     }
     Ok(())
 }

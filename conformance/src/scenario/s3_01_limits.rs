@@ -72,7 +72,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.1/problem-information-off-keeps-messages-whole",
         problem_information_off_keeps_messages_whole,
         "Messages keep their user properties for a client that wants no problem information",
-        ["MQTT-3.3.2-17", "MQTT-3.1.2-29"]
+        ["MQTT-3.3.2-17"]
     ),
 ];
 

@@ -46,7 +46,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ["U-3.1.2.11.2-2", "MQTT-3.1.2-23", "MQTT-4.1.0-2", "U-1.5.3-1"]
     )
     .needs(SESSION)
-    .timed(5),
+    .timed(6),
     scenario!(
         "3.1/long-expiry-does-not-overflow",
         long_expiry_does_not_overflow,
@@ -171,12 +171,13 @@ async fn session_without_expiry_ends(stage: &mut Stage) -> Outcome {
 async fn session_expires(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("queued");
     let mut bob = stage.connected("bob").await?;
-    let mut carol = stage.with_session("carol", 60).await?;
+    // Longer than it is away, and shorter than it is away and was there before.
+    let mut carol = stage.with_session("carol", 5).await?;
     carol.subscribe(&topic, QoS::AtLeastOnce).await?;
     let mut alice = just_kept_for(stage, "alice", 1, |connect| connect).await?;
     alice.subscribe(&topic, QoS::AtLeastOnce).await?;
     // The interval does not run while the client is there.
-    stage.wait(Duration::from_millis(1500)).await;
+    stage.wait(Duration::from_secs(2)).await;
     stage.nothing_on(&topic, &mut bob, &mut alice).await?;
     alice.leave().await?;
     carol.receives(&topic, "marker 1").await?;
@@ -184,7 +185,7 @@ async fn session_expires(stage: &mut Stage) -> Outcome {
     stage.wait(Duration::from_millis(3500)).await;
 
     stage.proving("MQTT-3.1.2-23");
-    stage.resumed("carol", 60).await?;
+    stage.resumed("carol", 5).await?;
     stage.proving("MQTT-4.1.0-2");
     let mut alice = stage.open("alice").await?;
     let connack = alice.connect(alice.connect_packet().resume()).await?;
