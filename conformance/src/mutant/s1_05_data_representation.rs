@@ -114,7 +114,7 @@ fn properties() -> Vec<Mutant> {
         Mutant::new(
             "1.5/control-characters-dropped",
             "Strings of a delivered message lose the control characters from U+0080 on",
-            &["U-1.5.4-4"],
+            &["U-1.5.4-4", "MQTT-3.3.2-17"],
             || {
                 vec![delivers(|publish, _| {
                     in_strings(publish, |text| {
@@ -126,7 +126,7 @@ fn properties() -> Vec<Mutant> {
         Mutant::new(
             "1.5/non-characters-replaced",
             "Non-characters in strings of a delivered message become U+FFFD",
-            &["U-1.5.4-4"],
+            &["U-1.5.4-4", "MQTT-3.3.2-17"],
             || {
                 let is_one = |c: char| u32::from(c) & 0xFFFE == 0xFFFE || c == '\u{FDD0}';
                 vec![delivers(move |publish, _| in_strings(publish, |text| replaced(text, is_one)))]

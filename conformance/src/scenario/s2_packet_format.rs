@@ -266,6 +266,7 @@ async fn user_properties_of_requests_stay(stage: &mut Stage) -> Outcome {
     let subscribe = Subscribe::new(alice.packet_id(), &topic, QoS::AtLeastOnce)
         .with(PropertyId::UserProperty, private)
         .with(PropertyId::UserProperty, private);
+    stage.proving("U-3.8.2.1.3-1");
     let suback = alice.request(subscribe).await?;
     alice.granted(&suback, &[QoS::AtLeastOnce])?;
     let mut bob = stage.connected("bob").await?;
@@ -280,6 +281,7 @@ async fn user_properties_of_requests_stay(stage: &mut Stage) -> Outcome {
         let ack = PublishAck::new(received.packet_id)
             .with(PropertyId::UserProperty, private)
             .with(PropertyId::UserProperty, private);
+        stage.proving("U-3.4.2.2.3-1");
         alice.send(Packet::PubAck(ack)).await?;
     }
     stage.nothing_on(&topic, &mut bob, &mut alice).await

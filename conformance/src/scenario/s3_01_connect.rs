@@ -41,7 +41,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.1/disconnect-behind-connect",
         disconnect_behind_connect,
         "DISCONNECT sent right behind CONNECT deletes the Will",
-        ["U-3.1.4-7", "MQTT-3.14.4-3"]
+        ["MQTT-3.14.4-3", "U-3.1.4-7"]
     )
     .needs(&[Need::QoS(QoS::AtLeastOnce)]),
     scenario!(
@@ -108,9 +108,12 @@ async fn second_connect_leaves_no_session(stage: &mut Stage) -> Outcome {
     alice.send(second).await?;
     alice.closes().await?;
     stage.proving("MQTT-3.1.2-8");
-    bob.receives(&topic, "first").await?;
+    let published = bob.message("the Will of the first CONNECT").await?;
+    bob.acknowledge(&published).await?;
 
     stage.proving("MQTT-3.1.0-2");
+    let observed = format!("{:?}", published.payload);
+    stage.check(*published.payload == *b"first", "the Will of the first CONNECT", observed)?;
     stage.no_will_on(&topic, &mut bob).await?;
     let mut other = stage.open("other").await?;
     let connack = other.connect(other.connect_packet().resume()).await?;
@@ -156,7 +159,9 @@ async fn packets_behind_connect(stage: &mut Stage) -> Outcome {
     packets.extend((2..7).map(|id| publish(id).into()));
     packets.push(Packet::PingReq);
     alice.send_together(&packets).await?;
+    stage.proving("MQTT-3.2.0-1");
     alice.connack().await?;
+    stage.proving("U-3.1.4-7");
     let suback = alice.suback(1).await?;
     alice.granted(&suback, &[QoS::AtLeastOnce])?;
     for id in 2..7 {
@@ -286,13 +291,14 @@ async fn credentials_are_well_formed(stage: &mut Stage) -> Outcome {
     let mut control = stage.connected("control").await?;
     stage.serves(&mut control).await?;
     let bytes = Bytes::from_static(b"\x00\xFF\xC0\x80pass");
-    for (user_name, password) in [
-        (None, Some(Bytes::from_static(b"password"))),
-        (None, Some(bytes.clone())),
-        (Some("user"), None),
-        (Some("user"), Some(bytes)),
-        (Some(""), Some(Bytes::new())),
+    for (requirement, user_name, password) in [
+        ("U-3.1.2.9-1", None, Some(Bytes::from_static(b"password"))),
+        ("U-3.1.3.6-1", None, Some(bytes.clone())),
+        ("U-3.1.3.6-1", Some("user"), None),
+        ("U-3.1.3.6-1", Some("user"), Some(bytes)),
+        ("U-1.5.4-5", Some(""), Some(Bytes::new())),
     ] {
+        stage.proving(requirement);
         let mut alice = stage.open("alice").await?;
         let mut connect = alice.connect_packet();
         (connect.user_name, connect.password) = (user_name.map(Into::into), password);

@@ -114,11 +114,12 @@ async fn one_connack(stage: &mut Stage) -> Outcome {
         nothing_unasked(stage, &topic, &mut bob).await?;
     }
 
+    stage.proving("MQTT-3.1.0-2");
     alice.send(alice.connect_packet()).await?;
     let kind = |packet: &Packet| Some(packet.packet_type());
     match alice.next("the connection closed", kind).await {
         Ok(PacketType::Disconnect) | Err(Stop::Fail(_)) => alice.closes().await,
-        Ok(other) => stage.fail("no second CONNACK", other.name()),
+        Ok(other) => stage.check_of("MQTT-3.2.0-2", false, "no second CONNACK", other.name()),
         Err(stop) => Err(stop),
     }
 }
@@ -139,7 +140,9 @@ async fn accepted_means_usable(stage: &mut Stage) -> Outcome {
     for keep_alive in [0, 60] {
         for clean_start in [true, false] {
             let change = |connect| Connect { clean_start, keep_alive, ..connect };
+            stage.proving("MQTT-3.1.4-5");
             let mut alice = stage.connected_with("alice", change).await?;
+            stage.proving("U-3.2.2.2-2");
             alice.ping().await?;
             alice.subscribe(&topic, QoS::AtLeastOnce).await?;
             alice.publish(&topic, "to myself", QoS::AtLeastOnce).await?;
@@ -246,10 +249,15 @@ async fn connack_within_size_limit(stage: &mut Stage) -> Outcome {
         alice.send(connect).await?;
         let Some(connack) = alice.answer().await? else { continue };
         let accepted = !connack.reason.is_error();
+        let requirement = match &connack.properties {
+            it if it.contains(PropertyId::ReasonString) => "MQTT-3.2.2-19",
+            it if it.contains(PropertyId::UserProperty) => "MQTT-3.2.2-20",
+            _ => "MQTT-3.1.2-24",
+        };
         let size = Packet::from(connack).encoded_len().unwrap_or(usize::MAX);
         let expected = format!("CONNACK of at most {limit} bytes");
         let fits = u32::try_from(size).is_ok_and(|size| size <= limit);
-        stage.check(fits, &expected, format!("{size} bytes"))?;
+        stage.check_of(requirement, fits, &expected, format!("{size} bytes"))?;
         if accepted {
             alice.ping().await?;
         }
