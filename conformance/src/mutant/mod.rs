@@ -18,7 +18,12 @@ mod s3_01_session;
 mod s3_01_will;
 mod s3_01_will_causes;
 mod s3_02_connack;
+mod s3_08_options;
+mod s3_08_subscribe;
+mod s3_09;
+mod s3_10;
 mod s3_12;
+mod s3_14;
 mod trial;
 
 use std::sync::OnceLock;
@@ -104,7 +109,12 @@ pub fn all() -> &'static [Mutant] {
             s3_01_will::mutants(),
             s3_01_will_causes::mutants(),
             s3_02_connack::mutants(),
+            s3_08_subscribe::mutants(),
+            s3_08_options::mutants(),
+            s3_09::mutants(),
+            s3_10::mutants(),
             s3_12::mutants(),
+            s3_14::mutants(),
             malformed::mutants(),
         ];
         let mut all: Vec<Mutant> = lists.into_iter().flatten().collect();
