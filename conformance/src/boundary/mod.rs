@@ -187,16 +187,18 @@ impl Layer {
                     (place - 1, self.ask(place - 1, |rule, at| rule.outward(output, at)))
                 }
             };
+            let place_of = |flow: &Flow| match flow {
+                Flow::In(_) => rule + 1,
+                Flow::Out(_) => rule,
+            };
+            let (now, later): (Vec<_>, Vec<_>) =
+                next.into_iter().partition(|(delay, _)| *delay == Duration::ZERO);
+            for (delay, flow) in later {
+                self.hold(delay, place_of(&flow), flow);
+            }
             // What came of it goes on before what came after it.
-            for (delay, flow) in next.into_iter().rev() {
-                let place = match flow {
-                    Flow::In(_) => rule + 1,
-                    Flow::Out(_) => rule,
-                };
-                match delay {
-                    Duration::ZERO => flows.push_front((place, flow)),
-                    delay => self.hold(delay, place, flow),
-                }
+            for (_, flow) in now.into_iter().rev() {
+                flows.push_front((place_of(&flow), flow));
             }
         }
     }

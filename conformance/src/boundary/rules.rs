@@ -3,8 +3,10 @@
 //! A closure is given the packet and [`At`]: where it is. It may keep state of its own; [`after`]
 //! and [`only`] count for it.
 
+mod forged;
 pub mod messages;
 pub mod subscriptions;
+mod typed;
 
 use std::time::Duration;
 
@@ -14,6 +16,11 @@ use reference_broker::codec::{
 use reference_broker::core::{ConnectionId, Input, Moment, Output};
 
 use super::{Boundary, Client, Clients, Rule};
+
+pub use forged::{NOWHERE, published, session_expiry, will_delay};
+pub use typed::{
+    accepts, both, connects, delivers, each_property, inputs, leaves, outputs, publishes, refuses,
+};
 
 /// Where a packet is seen.
 #[derive(Clone, Copy, Debug)]

@@ -84,6 +84,24 @@ fn what_is_held_back_comes_when_it_is_due() {
 }
 
 #[test]
+fn what_is_held_back_together_keeps_its_order() {
+    let visit = rules::inward(|packet, at, act| {
+        if is_ping(&packet, at) {
+            let publish = Publish::new("a", "from nobody");
+            act.boundary.publish_after(Duration::from_secs(1), publish);
+        }
+        act.receive(packet);
+    });
+    let mut layer = connected(vec![visit]);
+    let filter = Subscribe::new(1, "a", QoS::AtMostOnce);
+    outputs(&mut layer, 0, Input::Received(ALICE, filter.into()));
+    assert_eq!(outputs(&mut layer, 0, ping()), [PONG]);
+    let sent = outputs(&mut layer, 1000, Input::Tick);
+    let to_alice = Output::Send(ALICE, Publish::new("a", "from nobody").into());
+    assert!(sent.contains(&to_alice), "{sent:?}");
+}
+
+#[test]
 fn a_connection_that_is_closed_is_closed_for_the_core_too() {
     let mut layer = connected(vec![rules::closes(is_ping)]);
     assert_eq!(outputs(&mut layer, 0, ping()), [Output::Close(ALICE)]);

@@ -7,6 +7,17 @@
 //! scenarios.
 
 mod malformed;
+mod s1_05_data_representation;
+mod s2_02_packet_id;
+mod s2_packet_format;
+mod s3_01_client_id;
+mod s3_01_connect;
+mod s3_01_keep_alive;
+mod s3_01_limits;
+mod s3_01_session;
+mod s3_01_will;
+mod s3_01_will_causes;
+mod s3_02_connack;
 mod s3_03_alias;
 mod s3_03_expiry;
 mod s3_03_overlap;
@@ -141,6 +152,17 @@ pub fn all() -> &'static [Mutant] {
             s3_03_subscribed::mutants(),
             s3_04_acknowledgements::mutants(),
             s3_04_strays::mutants(),
+            s1_05_data_representation::mutants(),
+            s2_02_packet_id::mutants(),
+            s2_packet_format::mutants(),
+            s3_01_client_id::mutants(),
+            s3_01_connect::mutants(),
+            s3_01_keep_alive::mutants(),
+            s3_01_limits::mutants(),
+            s3_01_session::mutants(),
+            s3_01_will::mutants(),
+            s3_01_will_causes::mutants(),
+            s3_02_connack::mutants(),
             s3_08_subscribe::mutants(),
             s3_08_options::mutants(),
             s3_09::mutants(),

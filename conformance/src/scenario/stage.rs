@@ -97,7 +97,7 @@ impl Stage {
     ) -> Outcome {
         match holds {
             true => Ok(()),
-            false => Err(self.context.failure_of_now(requirement, expected, observed.into())),
+            false => Err(self.context.failure_now_of(requirement, expected, observed.into())),
         }
     }
 
