@@ -281,8 +281,7 @@ impl<'a> Reader<'a> {
         }
         let is_assigned = connect.client_id.is_empty();
         let client = self.clients.entry(name).or_default();
-        let is_alone = client.waiting == 0
-            && !self.has_stranger
+        let is_alone = !self.has_stranger
             && (is_assigned || (known.is_alone && known.turn == client.turns));
         let last = client.last.replace(connection);
         if let (true, Some(last)) = (connack.session_present && is_alone, last) {
