@@ -1,9 +1,12 @@
 //! The command line: reads arguments, calls the library, prints. Nothing else of the project does
 //! either.
 
+mod broker;
+mod coverage;
 mod explain;
 mod list;
 mod mutants;
+mod repeat;
 mod run;
 
 use std::io::{self, Write};
@@ -11,6 +14,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use conformance::exit::Exit;
+use conformance::runner::Options;
+use tokio::runtime::Runtime;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -31,9 +36,13 @@ enum Command {
     Run(run::RunArguments),
     /// Prove the suite: try it on brokers that are broken on purpose.
     Mutants(mutants::MutantsArguments),
-    /// List scenarios.
+    /// List scenarios, or oracles.
     List(list::ListArguments),
-    /// Explain a scenario, a requirement, a property or a reason code.
+    /// Show what of the standard's requirements is covered, and by what.
+    Coverage(coverage::CoverageArguments),
+    /// Serve the reference broker, whole or broken on purpose.
+    Broker(broker::BrokerArguments),
+    /// Explain a scenario, a requirement, an oracle, a property or a reason code.
     Explain(explain::ExplainArguments),
 }
 
@@ -47,6 +56,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Mutants(arguments) => mutants::mutants(&arguments),
         Command::List(arguments) => list::list(&arguments),
+        Command::Coverage(arguments) => coverage::coverage(&arguments),
+        Command::Broker(arguments) => broker::broker(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
     };
     let exit = done.unwrap_or_else(|(exit, message)| {
@@ -55,6 +66,15 @@ pub(crate) fn main() -> ExitCode {
         exit
     });
     exit.into()
+}
+
+/// What runs on embedded brokers in memory need.
+fn in_memory() -> Result<(Runtime, Options), Failure> {
+    let runtime =
+        Runtime::new().map_err(|error| (Exit::Trouble, format!("cannot start: {error}")))?;
+    // Each scenario keeps a processor busy; none waits.
+    let jobs = std::thread::available_parallelism().map_or(2, usize::from);
+    Ok((runtime, Options { jobs, timeout_scale: 1.0, token: "run".to_owned() }))
 }
 
 /// Resolves when the user or the system asks for an end: Ctrl-C or SIGTERM. It listens from this

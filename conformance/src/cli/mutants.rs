@@ -8,10 +8,10 @@ use conformance::mutant::{self, Fate, Matrix, Mutant, Trial, try_mutant};
 use conformance::report::matrix;
 use conformance::report::terminal::{Terminal, wants_colour};
 use conformance::requirement;
-use conformance::runner::{Options, RunError, Selection, matches};
+use conformance::runner::{RunError, Selection, matches};
 use conformance::scenario::Scenario;
 
-use super::{Failure, interrupt, print};
+use super::{Failure, in_memory, interrupt, print};
 
 #[derive(Args, Debug)]
 pub(super) struct MutantsArguments {
@@ -88,13 +88,7 @@ fn try_all(
     scenarios: &[(usize, &'static Scenario)],
     trace: bool,
 ) -> Result<Matrix, Failure> {
-    let runtime = tokio::runtime::Runtime::new()
-        .map_err(|error| (Exit::Trouble, format!("cannot start: {error}")))?;
-    let options = Options {
-        jobs: std::thread::available_parallelism().map_or(2, usize::from),
-        timeout_scale: 1.0,
-        token: "run".to_owned(),
-    };
+    let (runtime, options) = in_memory()?;
     let mut matrix = Matrix::default();
     for mutant in mutants {
         let trial = runtime.block_on(async {

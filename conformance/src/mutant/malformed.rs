@@ -29,10 +29,8 @@ fn ids() -> &'static [(String, [&'static str; 1])] {
     static IDS: OnceLock<Vec<(String, [&'static str; 1])>> = OnceLock::new();
     IDS.get_or_init(|| {
         let vectors = scenario::all().iter().filter_map(|scenario| scenario.malformed_bytes());
-        let forbidding: BTreeSet<_> = vectors
-            .filter_map(fault)
-            .map(|error| error.fault.requirement(Side::Client))
-            .collect();
+        let forbidding: BTreeSet<_> =
+            vectors.filter_map(fault).map(|error| error.fault.requirement(Side::Client)).collect();
         let id = |requirement: &'static str| {
             let row = crate::requirement::find(requirement);
             let section = row.map_or("0", |row| scenario::short_section(row.section));

@@ -101,7 +101,7 @@ pub async fn try_mutant(
     let kills = report.scenarios.iter().filter_map(|result| {
         let mut own = result.findings.iter().filter(|finding| finding.oracle.is_none());
         let verdict = own_verdict(result)?;
-        let cites = result.requirements.iter().any(|id| breaks(id))
+        let cites = result.requirements.iter().any(breaks)
             || own.any(|finding| finding.requirement.as_ref().is_some_and(breaks));
         Some(Kill { scenario: result.id, verdict, cites })
     });
@@ -111,7 +111,7 @@ pub async fn try_mutant(
         .iter()
         .flat_map(|result| result.findings.iter().filter_map(|finding| finding.oracle))
         .collect();
-    let cites = |oracle: &Oracle| oracle.requirements.iter().any(|id| breaks(id));
+    let cites = |oracle: &Oracle| oracle.requirements.iter().any(breaks);
     let tripped = names.into_iter().map(|name| (name, oracle::find(name).is_some_and(cites)));
     let tripped = tripped.collect();
     Ok(Trial { mutant, kills, tripped, report })

@@ -18,9 +18,13 @@
 
 mod acknowledgements;
 mod after_disconnect;
+mod allowed;
+mod connections;
+mod delivery;
 mod exchange;
 mod handshake;
 mod history;
+mod maximum_packet_size;
 mod no_resend;
 mod ordering;
 mod packet_ids;
@@ -28,8 +32,11 @@ mod qos2;
 mod receive_maximum;
 #[cfg(test)]
 mod robustness;
+mod session_present;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod well_formed;
 
 use crate::requirement;
 use crate::trace::Event;
@@ -57,6 +64,7 @@ impl std::fmt::Debug for Oracle {
 #[derive(Debug)]
 pub(crate) struct Findings {
     oracle: &'static str,
+    limit: usize,
     found: Vec<Finding>,
 }
 
@@ -72,7 +80,7 @@ impl Findings {
         expected: impl Into<String>,
         observed: impl Into<String>,
     ) {
-        if self.found.len() < FINDINGS_LIMIT {
+        if self.found.len() < self.limit {
             self.found.push(Finding {
                 requirement: Some(requirement),
                 oracle: Some(self.oracle),
@@ -87,7 +95,11 @@ impl Findings {
 impl Oracle {
     /// Judges a trace.
     pub fn judge(&self, trace: &[Event]) -> Vec<Finding> {
-        let mut findings = Findings { oracle: self.name, found: Vec::new() };
+        self.judge_within(trace, FINDINGS_LIMIT)
+    }
+
+    fn judge_within(&self, trace: &[Event], limit: usize) -> Vec<Finding> {
+        let mut findings = Findings { oracle: self.name, limit, found: Vec::new() };
         (self.judge)(trace, &mut findings);
         findings.found
     }
@@ -116,6 +128,11 @@ pub fn is_failure(finding: &Finding) -> bool {
 
 const ALL: &[Oracle] = &[
     after_disconnect::ORACLE,
+    allowed::ORACLE,
+    delivery::ORACLE,
+    maximum_packet_size::ORACLE,
+    session_present::ORACLE,
+    well_formed::ORACLE,
     handshake::ORACLE,
     packet_ids::ORACLE,
     acknowledgements::ORACLE,
