@@ -6,6 +6,7 @@ mod coverage;
 mod explain;
 mod list;
 mod mutants;
+mod repeat;
 mod run;
 
 use std::io::{self, Write};

@@ -87,6 +87,11 @@ pub struct Totals {
 }
 
 impl ScenarioResult {
+    /// Whether a person should see it whole: it was not expected, or says nothing.
+    pub fn needs_a_look(&self) -> bool {
+        !self.expected || self.verdict == Verdict::Inconclusive
+    }
+
     /// Whether its verdict is that of a known deviation.
     pub fn is_known_deviation(&self) -> bool {
         self.expected

@@ -61,7 +61,7 @@ impl<'a> Terminal<'a> {
     /// each known deviation and advisory if `verbose`.
     pub fn findings(&self, report: &Report, out: &mut impl Write) -> io::Result<()> {
         for result in &report.scenarios {
-            if !result.expected || result.verdict == Verdict::Inconclusive {
+            if result.needs_a_look() {
                 self.block(result, &report.rerun_command(result.id), out)?;
                 writeln!(out)?;
             }
