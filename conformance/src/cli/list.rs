@@ -6,7 +6,7 @@ use conformance::runner::Selection;
 use conformance::scenario::Scenario;
 use serde_json::json;
 
-use super::{Failure, print};
+use super::{Failure, chameleon, print};
 
 #[derive(Args, Debug)]
 pub(super) struct ListArguments {
@@ -16,9 +16,15 @@ pub(super) struct ListArguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// List the switches of the embedded broker instead
+    #[arg(long, conflicts_with_all = ["selection", "json"])]
+    switches: bool,
 }
 
 pub(super) fn list(arguments: &ListArguments) -> Result<Exit, Failure> {
+    if arguments.switches {
+        return print(&chameleon::list());
+    }
     let scenarios = Selection::new(arguments.selection.clone())
         .scenarios()
         .map_err(|error| (Exit::NothingSelected, error.to_string()))?;
