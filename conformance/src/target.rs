@@ -139,7 +139,7 @@ enum Way {
     /// To a server in this process that is no broker.
     Null(Null),
     /// To an address; a broker in this process behind it ends with the connector.
-    Tcp(Address, Option<Arc<Server>>),
+    Tcp { address: Address, _server: Option<Arc<Server>> },
 }
 
 impl Connector {
@@ -155,9 +155,9 @@ impl Connector {
                 let server = variant.start();
                 let address = server.listen(("127.0.0.1", 0)).await?;
                 let address = Address { host: address.ip().to_string(), port: address.port() };
-                Way::Tcp(address, Some(Arc::new(server)))
+                Way::Tcp { address, _server: Some(Arc::new(server)) }
             }
-            Target::Address(address) => Way::Tcp(address.clone(), None),
+            Target::Address(address) => Way::Tcp { address: address.clone(), _server: None },
             Target::Null(null) => Way::Null(*null),
         };
         let wire = match target {
@@ -181,7 +181,7 @@ impl Connector {
                 tokio::spawn(null.serve(Box::new(theirs)));
                 Box::new(ours)
             }
-            Way::Tcp(address, _) => {
+            Way::Tcp { address, .. } => {
                 let connecting = tcp::connect((address.host.as_str(), address.port));
                 match timeout(patience, connecting).await {
                     Ok(stream) => Box::new(stream?),

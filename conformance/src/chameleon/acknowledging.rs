@@ -96,11 +96,14 @@ struct Exchanges(BTreeMap<(Text, u16), (QoS, bool)>);
 
 impl Exchanges {
     fn sent(&mut self, client: &Text, packet: &Packet) {
-        if let Packet::Publish(publish) = packet
-            && publish.qos > QoS::AtMostOnce
-        {
-            self.0.insert((client.clone(), publish.packet_id), (publish.qos, false));
-        }
+        let (id, state) = match packet {
+            Packet::Publish(publish) if publish.qos > QoS::AtMostOnce => {
+                (publish.packet_id, (publish.qos, false))
+            }
+            Packet::PubRel(ack) => (ack.packet_id, (QoS::ExactlyOnce, true)),
+            _ => return,
+        };
+        self.0.insert((client.clone(), id), state);
     }
 
     fn answered(&mut self, client: &Text, packet: &Packet) -> Kind {

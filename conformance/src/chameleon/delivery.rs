@@ -58,7 +58,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         "deletes a Will that waits when its client comes back with a Clean Start",
         &["MQTT-3.1.2-8"],
     )
-    .forgoes(&["MQTT-3.1.2-8", "U-3.1.3.2.2-3"])
+    .forgoes(&["U-3.1.3.2.2-4"])
     .configured(|config| config.handling.clean_start_deletes_will = true),
     Switch::new(
         "shares-with-the-same-member",

@@ -1,9 +1,8 @@
 //! What a broker may be without, and how little it may take. It says so, and holds clients to it.
 
-use reference_broker::codec::{Packet, Property, PropertyId, QoS};
+use reference_broker::codec::QoS;
 
 use super::Switch;
-use crate::boundary::{Rule, rules};
 
 pub(super) const SWITCHES: &[Switch] = &[
     Switch::new(
@@ -81,8 +80,7 @@ pub(super) const SWITCHES: &[Switch] = &[
     )
     .one_of(&["receive maximum"])
     .limits()
-    .configured(|config| config.receive_maximum = u16::MAX)
-    .ruled(|| vec![unsaid(PropertyId::ReceiveMaximum)]),
+    .configured(|config| config.receive_maximum = u16::MAX),
     Switch::new(
         "packets-of-300-bytes",
         "takes packets of 300 bytes at most",
@@ -98,24 +96,13 @@ pub(super) const SWITCHES: &[Switch] = &[
     )
     .one_of(&["packet size"])
     .limits()
-    .configured(|config| config.maximum_packet_size = u32::MAX)
-    .ruled(|| vec![unsaid(PropertyId::MaximumPacketSize)]),
+    .configured(|config| config.maximum_packet_size = u32::MAX),
     Switch::new("no-topic-aliases", "takes no Topic Aliases", &["3.2.2.3.8"])
         .one_of(&["topic aliases"])
         .limits()
-        .configured(|config| config.topic_alias_maximum = 0)
-        .ruled(|| vec![unsaid(PropertyId::TopicAliasMaximum)]),
+        .configured(|config| config.topic_alias_maximum = 0),
     Switch::new("all-topic-aliases", "takes every Topic Alias", &["3.2.2.3.8"])
         .one_of(&["topic aliases"])
         .limits()
         .configured(|config| config.topic_alias_maximum = u16::MAX),
 ];
-
-/// Leaves a property out of CONNACK.
-fn unsaid(id: PropertyId) -> Box<dyn Rule> {
-    rules::writes(move |packet, _| {
-        if let Packet::ConnAck(connack) = packet {
-            connack.properties.retain(|property: &Property| property.id != id);
-        }
-    })
-}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reference_broker::codec::{Packet, PropertyId, QoS, Text};
 use reference_broker::core::ConnectionId;
 
-use super::{Switch, fits, is_accepted};
+use super::{Switch, fits};
 use crate::boundary::rules::{self, At};
 use crate::boundary::{Rule, Rules};
 use crate::target::Form;
@@ -154,11 +154,11 @@ fn aliases() -> Box<dyn Rule> {
 
 /// Gives the messages to clients other Packet Identifiers, each one its own.
 fn renamed(to: fn(u16) -> u16, back: fn(u16) -> u16) -> Rules {
-    let outward = rules::writes(move |packet, at| match packet {
+    let outward = rules::writes(move |packet, _| match packet {
         Packet::Publish(publish) if publish.qos > QoS::AtMostOnce => {
             publish.packet_id = to(publish.packet_id);
         }
-        Packet::PubRel(ack) if is_accepted(at) => ack.packet_id = to(ack.packet_id),
+        Packet::PubRel(ack) => ack.packet_id = to(ack.packet_id),
         _ => {}
     });
     let inward = rules::reads(move |packet, _| match packet {

@@ -6,12 +6,13 @@ use crate::codec::QoS;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// How many QoS 1 and 2 messages of one client may be unacknowledged at once; announced as
-    /// Receive Maximum. One more closes the connection with 0x93 (section 3.3.4).
+    /// Receive Maximum if below 65,535. One more closes the connection with 0x93 (section 3.3.4).
     pub receive_maximum: u16,
-    /// The largest packet a client may send, in bytes; announced as Maximum Packet Size. A larger
-    /// one closes the connection with 0x95 (section 3.2.2.3.6).
+    /// The largest packet a client may send, in bytes; announced as Maximum Packet Size if below
+    /// 4,294,967,295. A larger one closes the connection with 0x95 (section 3.2.2.3.6).
     pub maximum_packet_size: u32,
-    /// The highest Topic Alias a client may use; announced as Topic Alias Maximum. A higher one
+    /// The highest Topic Alias a client may use; announced as Topic Alias Maximum if above 0. A
+    /// higher one
     /// closes the connection with 0x94 (section 3.3.2.3.4).
     pub topic_alias_maximum: u16,
     /// The highest QoS of messages from clients; announced as Maximum QoS if below 2. A message

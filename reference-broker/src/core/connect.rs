@@ -125,16 +125,18 @@ impl Broker {
     /// The CONNACK that accepts, for a client whose identifier was assigned or is its own.
     fn connack(&self, connect: &Connect, assigned: Option<&Text>) -> ConnAck {
         let config = &self.config;
-        let mut connack =
-            ConnAck::new(false, ReasonCode::Success) // MQTT-3.1.4-5
-                .with(PropertyId::ReceiveMaximum, u32::from(config.receive_maximum))
-                .with(PropertyId::MaximumPacketSize, config.maximum_packet_size)
-                .with(PropertyId::TopicAliasMaximum, u32::from(config.topic_alias_maximum));
+        let mut connack = ConnAck::new(false, ReasonCode::Success); // MQTT-3.1.4-5
+        let receive_maximum = Some(config.receive_maximum).filter(|most| *most < u16::MAX);
+        let packet_size = Some(config.maximum_packet_size).filter(|most| *most < u32::MAX);
+        let alias_maximum = Some(config.topic_alias_maximum).filter(|most| *most > 0);
         let requested = connect.properties.number(PropertyId::SessionExpiryInterval).unwrap_or(0);
         let expiry = Some(config.expiry(requested)).filter(|expiry| *expiry != requested);
         let qos = Some(config.maximum_qos).filter(|qos| *qos < QoS::ExactlyOnce);
         let features = config.features;
         for (id, value) in [
+            (PropertyId::ReceiveMaximum, receive_maximum.map(u32::from)), // U-3.2.2.3.3-2
+            (PropertyId::MaximumPacketSize, packet_size),                 // U-3.2.2.3.6-3
+            (PropertyId::TopicAliasMaximum, alias_maximum.map(u32::from)),
             (PropertyId::SessionExpiryInterval, expiry), // U-3.2.2.3.2-2
             (PropertyId::ServerKeepAlive, config.server_keep_alive.map(u32::from)),
             (PropertyId::MaximumQoS, qos.map(|qos| u32::from(qos.value()))), // MQTT-3.2.2-9
