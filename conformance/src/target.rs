@@ -1,6 +1,7 @@
 //! Brokers under test: how to name one, how to reach it, and what it says it can do.
 
 mod capabilities;
+mod container;
 mod null;
 mod preflight;
 mod variant;
@@ -17,6 +18,7 @@ use reference_broker::transport::{BoxStream, memory, tcp};
 use tokio::time::timeout;
 
 pub use capabilities::{Capabilities, Need};
+pub use container::{Container, IMAGE_VARIABLE, Started};
 pub use null::Null;
 pub use preflight::{Unusable, preflight};
 pub use variant::Variant;
@@ -34,6 +36,8 @@ pub enum Target {
     EmbeddedTcp(Variant),
     /// A broker at an address: `mqtt://host:port`.
     Address(Address),
+    /// Mosquitto in a container: `container:image`. It has to be [started](Target::start).
+    Container(Container),
     /// A server in this process that is no broker: `null:closes` and its like.
     Null(Null),
 }
@@ -73,6 +77,7 @@ impl fmt::Display for Target {
             Target::Embedded(variant) => write!(f, "embedded:{variant}"),
             Target::EmbeddedTcp(variant) => write!(f, "embedded+tcp:{variant}"),
             Target::Address(address) => write!(f, "mqtt://{address}"),
+            Target::Container(container) => container.fmt(f),
             Target::Null(null) => null.fmt(f),
         }
     }
@@ -82,10 +87,11 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Target, String> {
-        const KINDS: &str = "use mqtt://host:port, embedded: or embedded+tcp:";
+        const KINDS: &str = "use mqtt://host:port, embedded:, embedded+tcp: or container:";
         match text.split_once(':') {
             Some(("embedded", variant)) => variant.parse().map(Target::Embedded),
             Some(("embedded+tcp", variant)) => variant.parse().map(Target::EmbeddedTcp),
+            Some(("container", image)) => Ok(Target::Container(Container::new(image))),
             Some(("null", kind)) => kind.parse().map(Target::Null),
             Some(("mqtt", rest)) => {
                 let authority = rest
@@ -147,7 +153,7 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// When no port can be had for a broker of our own.
+    /// When no port can be had for a broker of our own, or a container is not started.
     pub async fn new(target: &Target) -> io::Result<Connector> {
         let way = match target {
             Target::Embedded(variant) => Way::Memory(Arc::new(variant.start())),
@@ -158,11 +164,15 @@ impl Connector {
                 Way::Tcp { address, _server: Some(Arc::new(server)) }
             }
             Target::Address(address) => Way::Tcp { address: address.clone(), _server: None },
+            Target::Container(container) => match container.address() {
+                Some(address) => Way::Tcp { address: address.clone(), _server: None },
+                None => return Err(io::Error::other(format!("{container} is not started"))),
+            },
             Target::Null(null) => Way::Null(*null),
         };
         let wire = match target {
             Target::Embedded(variant) | Target::EmbeddedTcp(variant) => variant.wire(),
-            Target::Address(_) | Target::Null(_) => Wire::default(),
+            Target::Address(_) | Target::Container(_) | Target::Null(_) => Wire::default(),
         };
         Ok(Connector { way, wire })
     }
@@ -210,6 +220,8 @@ mod tests {
             ),
             ("null:yes", "null:yes"),
             ("mqtt://localhost", "mqtt://localhost:1883"),
+            ("container:", "container:"),
+            ("container:localhost:5000/a/b:2", "container:localhost:5000/a/b:2"),
             ("mqtt://10.0.0.1:99/", "mqtt://10.0.0.1:99"),
             ("mqtt://[::1]:1884", "mqtt://[::1]:1884"),
         ] {

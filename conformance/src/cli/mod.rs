@@ -7,6 +7,7 @@ mod coverage;
 mod explain;
 mod list;
 mod mutants;
+mod repeat;
 mod run;
 
 use std::io::{self, Write};
@@ -38,13 +39,13 @@ enum Command {
     Mutants(mutants::MutantsArguments),
     /// Prove the suite: try it on brokers that take other choices that the standard allows.
     Chameleon(chameleon::ChameleonArguments),
-    /// List scenarios.
+    /// List scenarios, oracles or switches.
     List(list::ListArguments),
     /// Show what of the standard's requirements is covered, and by what.
     Coverage(coverage::CoverageArguments),
     /// Serve the reference broker, whole or broken on purpose.
     Broker(broker::BrokerArguments),
-    /// Explain a scenario, a requirement, a property or a reason code.
+    /// Explain a scenario, a requirement, an oracle, a property or a reason code.
     Explain(explain::ExplainArguments),
 }
 
