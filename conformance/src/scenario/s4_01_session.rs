@@ -55,6 +55,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "When the interval of the last connection has passed, nothing of the session is left",
         ["MQTT-4.1.0-2", "U-4.1-1"]
     )
+    .needs(&[Need::SessionExpiry(1), Need::SessionExpiry(60)])
     .timed(4),
     scenario!(
         "4.1/expiry-starts-anew",
