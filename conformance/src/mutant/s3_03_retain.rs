@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use reference_broker::codec::{Connect, Packet, PropertyId, Publish, QoS, Text};
 
 use super::Mutant;
-use crate::boundary::rules::both;
 use crate::boundary::rules::messages::{
     Cause, delivered_for, published, remembers, removes_retained,
 };
+use crate::boundary::rules::through;
 use crate::boundary::{Rule, Rules};
 
 pub(super) fn mutants() -> Vec<Mutant> {

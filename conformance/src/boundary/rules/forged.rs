@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use reference_broker::codec::{
-    Connect, Disconnect, Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, Text, Will,
-};
+use reference_broker::codec::{Connect, Disconnect, Packet, PropertyId, Publish, Text, Will};
 use reference_broker::core::{ConnectionId, Input};
 
-use super::{Act, At, Boundary};
+use super::{At, Boundary};
 
 /// The connection of a client that nobody sees: what it is sent goes nowhere.
 const HIDDEN: ConnectionId = ConnectionId(u64::MAX);
@@ -50,22 +48,6 @@ impl Boundary<'_> {
     pub fn forget_session(&mut self, client: &Text) {
         let connect = Connect::new(client.clone());
         self.visit([connect.into(), Disconnect::default().into()]);
-    }
-}
-
-impl Act<'_, '_> {
-    /// Acknowledges a message in the place of the client, so that it counts as delivered.
-    pub fn settle(&mut self, publish: &Publish) {
-        let id = publish.packet_id;
-        match publish.qos {
-            QoS::AtMostOnce => {}
-            QoS::AtLeastOnce => self.receive(Packet::PubAck(PublishAck::new(id))),
-            // A refusal ends the exchange in one step.
-            QoS::ExactlyOnce => {
-                let refusal = PublishAck::because(id, ReasonCode::UnspecifiedError);
-                self.receive(Packet::PubRec(refusal));
-            }
-        }
     }
 }
 
