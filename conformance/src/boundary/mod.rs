@@ -5,9 +5,13 @@
 //! or hold back. The core knows nothing of it. [Mutants](crate::mutant) break the broker this way,
 //! [switches](crate::chameleon) make it take other choices that the standard allows.
 
+pub mod resume;
 pub mod rules;
+pub mod segments;
+pub mod subscriptions;
 #[cfg(test)]
 mod tests;
+pub mod window;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

@@ -114,6 +114,11 @@ impl Context {
         self.lock().events.iter().any(is_it)
     }
 
+    /// Goes through what happened so far.
+    pub(super) fn each(&self, see: impl FnMut(&Event)) {
+        self.lock().events.iter().for_each(see);
+    }
+
     pub(super) fn remember(&self, packet: &Packet) {
         for leftover in leftovers(packet) {
             match leftover {

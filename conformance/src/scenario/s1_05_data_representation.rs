@@ -43,7 +43,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         control_characters_kept_or_refused,
         "Control characters and non-characters are refused or arrive unchanged, nothing between",
         ["U-1.5.4-4"]
-    ),
+    )
+    .needs(&[Need::QoS(QoS::AtLeastOnce)]),
     scenario!(
         "1.5/empty-values-kept",
         empty_values_kept,

@@ -36,7 +36,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A client may send on without waiting for CONNACK, which still comes first",
         ["U-3.1.4-7", "MQTT-3.2.0-1"]
     )
-    .needs(&[Need::ReceiveMaximum(5, u16::MAX)]),
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::ReceiveMaximum(5, u16::MAX)]),
     scenario!(
         "3.1/disconnect-behind-connect",
         disconnect_behind_connect,
@@ -82,7 +82,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         extreme_property_values_accepted,
         "The smallest and the largest legal value of every property of CONNECT are accepted",
         ["MQTT-3.1.4-5", "U-3.1.2.11.8-1"]
-    ),
+    )
+    .needs(&[Need::PacketSize(1000)]),
     scenario!(
         "3.1/response-information-on-request-only",
         response_information_on_request_only,

@@ -76,7 +76,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         size_limit_of_broker,
         "A packet as large as the broker allows is taken, one byte more closes the connection",
         ["U-3.2.2.3.6-2"]
-    ),
+    )
+    .needs(&[Need::QoS(QoS::AtLeastOnce)]),
 ];
 
 async fn connack_comes_first(stage: &mut Stage) -> Outcome {
