@@ -5,6 +5,7 @@ mod container;
 mod null;
 mod preflight;
 mod variant;
+mod wire;
 
 use std::fmt;
 use std::io;
@@ -21,6 +22,7 @@ pub use container::{Container, IMAGE_VARIABLE, Started};
 pub use null::Null;
 pub use preflight::{Unusable, preflight};
 pub use variant::Variant;
+pub use wire::{Form, Wire};
 
 /// The port of MQTT over TCP where an address leaves it out.
 const DEFAULT_PORT: u16 = 1883;
@@ -130,13 +132,20 @@ impl FromStr for Address {
 
 /// A way to open connections to one running broker.
 #[derive(Clone, Debug)]
-pub enum Connector {
+pub struct Connector {
+    way: Way,
+    /// What lies between.
+    wire: Wire,
+}
+
+#[derive(Clone, Debug)]
+enum Way {
     /// To a broker in this process.
-    Memory(Arc<Server>),
+    Memory(Arc<Server>, Variant),
     /// To a server in this process that is no broker.
     Null(Null),
     /// To an address; a broker in this process behind it ends with the connector.
-    Tcp(Address, Option<Arc<Server>>),
+    Tcp { address: Address, _server: Option<Arc<Server>> },
 }
 
 impl Connector {
@@ -146,21 +155,26 @@ impl Connector {
     ///
     /// When no port can be had for a broker of our own, or a container is not started.
     pub async fn new(target: &Target) -> io::Result<Connector> {
-        Ok(match target {
-            Target::Embedded(variant) => Connector::Memory(Arc::new(variant.start())),
+        let way = match target {
+            Target::Embedded(variant) => Way::Memory(Arc::new(variant.start()), variant.clone()),
             Target::EmbeddedTcp(variant) => {
                 let server = variant.start();
                 let address = server.listen(("127.0.0.1", 0)).await?;
                 let address = Address { host: address.ip().to_string(), port: address.port() };
-                Connector::Tcp(address, Some(Arc::new(server)))
+                Way::Tcp { address, _server: Some(Arc::new(server)) }
             }
-            Target::Address(address) => Connector::Tcp(address.clone(), None),
+            Target::Address(address) => Way::Tcp { address: address.clone(), _server: None },
             Target::Container(container) => match container.address() {
-                Some(address) => Connector::Tcp(address.clone(), None),
+                Some(address) => Way::Tcp { address: address.clone(), _server: None },
                 None => return Err(io::Error::other(format!("{container} is not started"))),
             },
-            Target::Null(null) => Connector::Null(*null),
-        })
+            Target::Null(null) => Way::Null(*null),
+        };
+        let wire = match target {
+            Target::Embedded(variant) | Target::EmbeddedTcp(variant) => variant.wire(),
+            Target::Address(_) | Target::Container(_) | Target::Null(_) => Wire::default(),
+        };
+        Ok(Connector { way, wire })
     }
 
     /// Opens a connection.
@@ -169,22 +183,23 @@ impl Connector {
     ///
     /// What the system says, or that it took longer than `patience`.
     pub async fn connect(&self, patience: Duration) -> io::Result<BoxStream> {
-        match self {
-            Connector::Memory(server) => Ok(Box::new(server.connect().await?)),
-            Connector::Null(null) => {
+        let stream: BoxStream = match &self.way {
+            Way::Memory(server, variant) => variant.stream(Box::new(server.connect().await?)),
+            Way::Null(null) => {
                 let (ours, theirs) = memory::pair();
                 // Ends with its stream, or with the runtime that is the scenario's own.
                 tokio::spawn(null.serve(Box::new(theirs)));
-                Ok(Box::new(ours))
+                Box::new(ours)
             }
-            Connector::Tcp(address, _) => {
+            Way::Tcp { address, .. } => {
                 let connecting = tcp::connect((address.host.as_str(), address.port));
                 match timeout(patience, connecting).await {
-                    Ok(stream) => Ok(Box::new(stream?)),
-                    Err(_) => Err(io::ErrorKind::TimedOut.into()),
+                    Ok(stream) => Box::new(stream?),
+                    Err(_) => return Err(io::ErrorKind::TimedOut.into()),
                 }
             }
-        }
+        };
+        Ok(self.wire.around(stream))
     }
 }
 
@@ -198,6 +213,11 @@ mod tests {
             ("embedded:", "embedded:"),
             ("embedded+tcp:", "embedded+tcp:"),
             ("embedded:?mutant=3.12/pingresp-lost", "embedded:?mutant=3.12/pingresp-lost"),
+            // In the order of the list, each once.
+            (
+                "embedded+tcp:?messages-lag&closes-late&messages-lag",
+                "embedded+tcp:?closes-late&messages-lag",
+            ),
             ("null:yes", "null:yes"),
             ("mqtt://localhost", "mqtt://localhost:1883"),
             ("container:", "container:"),
@@ -217,7 +237,12 @@ mod tests {
             ("mqtt:localhost", "lacks the slashes"),
             ("embedded:3.1", "'3.1' after embedded: does not begin with '?'"),
             ("embedded:?mutant=none", "no mutant 'none'"),
-            ("embedded:?so", "no switch 'so'"),
+            ("embedded:?closes-lat", "no switch 'closes-lat': did you mean 'closes-late'?"),
+            ("embedded:?zzz", "no switch 'zzz': `mqttspec list --switches` lists them"),
+            (
+                "embedded:?keep-alive-off&keep-alive-of-a-minute",
+                "'keep-alive-off' and 'keep-alive-of-a-minute' exclude each other",
+            ),
             ("mqtt://", "'' is not a host and port"),
             ("mqtt://a:b", "'b' is not a port"),
             ("mqtt://a:70000", "'70000' is not a port"),

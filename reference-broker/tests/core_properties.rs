@@ -17,7 +17,9 @@ use reference_broker::codec::{
     Connect, DecodeError, Disconnect, Fault, Packet, PacketType, PropertyId, Publish, PublishAck,
     QoS, ReasonCode, RetainHandling, Side, Subscribe, SubscriptionOptions, Unsubscribe, Will,
 };
-use reference_broker::core::{Broker, Config, ConnectionId, Input, Moment, Output};
+use reference_broker::core::{
+    Broker, Config, ConnectionId, DollarTopics, Features, Handling, Input, Moment, Output, Sharing,
+};
 
 const CLIENTS: usize = 3;
 
@@ -159,16 +161,56 @@ fn fault() -> impl Strategy<Value = Fault> {
     select(vec![Fault::Truncated, Fault::TopicMissing, Fault::UnsupportedProtocolName, too_large])
 }
 
-/// Small limits, so that they are met.
-fn config() -> Config {
-    Config {
-        receive_maximum: 3,
-        maximum_packet_size: 1_000,
-        topic_alias_maximum: 2,
-        send_window: 4,
-        queue_limit: 5,
-        connect_timeout: Duration::from_secs(3),
-    }
+/// Small limits, so that they are met, and any choices.
+fn config() -> impl Strategy<Value = Config> {
+    let limits = (select(vec![Q1, QoS::ExactlyOnce]), qos(), 0..3_u32, 0..3_u32);
+    let times = (option::of(0..3_u16), select(vec![1_u64, 7, 1_000]));
+    (limits, times, features(), handling()).prop_map(
+        |((maximum_qos, granted_qos, least, more), (keep_alive, grain), features, handling)| {
+            Config {
+                receive_maximum: 3,
+                maximum_packet_size: 1_000,
+                topic_alias_maximum: 2,
+                maximum_qos,
+                granted_qos,
+                features,
+                session_expiry: (least, if more == 0 { u32::MAX } else { least + more }),
+                server_keep_alive: keep_alive,
+                send_window: 4,
+                queue_limit: 5,
+                connect_timeout: Duration::from_secs(3),
+                timer_grain: Duration::from_millis(grain),
+                handling,
+            }
+        },
+    )
+}
+
+fn features() -> impl Strategy<Value = Features> {
+    vec(prop::bool::weighted(0.8), 5).prop_map(|has| Features {
+        retain: has[0],
+        wildcards: has[1],
+        subscription_identifiers: has[2],
+        shared_subscriptions: has[3],
+        refused_in_suback: has[4],
+    })
+}
+
+fn handling() -> impl Strategy<Value = Handling> {
+    let sharing = select(vec![Sharing::InTurn, Sharing::InTurnAbsentToo, Sharing::TheSame]);
+    let dollars =
+        select(vec![DollarTopics::Refused, DollarTopics::Dropped, DollarTopics::HandedOn]);
+    (vec(any::<bool>(), 7), sharing, dollars).prop_map(|(is, sharing, dollar_topics)| Handling {
+        copy_for_each_subscription: is[0],
+        hands_on_at_release: is[1],
+        queues_qos0: is[2],
+        retains_qos0: is[3],
+        retained_despite_no_local: is[4],
+        clean_start_deletes_will: is[5],
+        sharing,
+        dollar_topics,
+        lowest_packet_id_first: is[6],
+    })
 }
 
 /// A broker, what it was told and what it did.
@@ -184,9 +226,9 @@ struct Run {
 }
 
 impl Run {
-    fn new() -> Run {
+    fn new(config: Config) -> Run {
         let mut run = Run {
-            broker: Broker::new(config()),
+            broker: Broker::new(config),
             rules: Rules::default(),
             now: Moment(0),
             last_id: 0,
@@ -268,8 +310,8 @@ fn answer(packet: &Packet, well: bool) -> Option<Packet> {
     }
 }
 
-fn replay(inputs: Vec<(Moment, Input)>) -> Vec<Output> {
-    let mut broker = Broker::new(config());
+fn replay(config: Config, inputs: Vec<(Moment, Input)>) -> Vec<Output> {
+    let mut broker = Broker::new(config);
     let mut outputs = Vec::new();
     for (now, input) in inputs {
         broker.handle(now, input);
@@ -282,10 +324,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn any_sequence_keeps_the_rules(events in vec(event(), 1..120)) {
-        let mut run = Run::new();
+    fn any_sequence_keeps_the_rules(
+        config in prop_oneof![Just(Config::default()), config()],
+        events in vec(event(), 1..120),
+    ) {
+        let mut run = Run::new(config.clone());
         events.into_iter().for_each(|event| run.event(event));
-        prop_assert_eq!(&replay(run.inputs.clone()), &run.outputs);
+        prop_assert_eq!(&replay(config, run.inputs.clone()), &run.outputs);
 
         // Nobody left, nothing to wait for.
         run.event(Event::Pass(10_000));

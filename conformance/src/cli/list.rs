@@ -7,7 +7,7 @@ use conformance::runner::Selection;
 use conformance::scenario::Scenario;
 use serde_json::json;
 
-use super::{Failure, print};
+use super::{Failure, chameleon, print};
 
 #[derive(Args, Debug)]
 pub(super) struct ListArguments {
@@ -20,9 +20,15 @@ pub(super) struct ListArguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// List the switches of the embedded broker instead
+    #[arg(long, conflicts_with_all = ["selection", "json"])]
+    switches: bool,
 }
 
 pub(super) fn list(arguments: &ListArguments) -> Result<Exit, Failure> {
+    if arguments.switches {
+        return print(&chameleon::list());
+    }
     if arguments.oracles {
         return match arguments.json {
             true => print(&format!("{:#}\n", oracles_as_json())),

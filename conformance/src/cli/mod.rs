@@ -2,6 +2,7 @@
 //! either.
 
 mod broker;
+mod chameleon;
 mod coverage;
 mod explain;
 mod list;
@@ -36,7 +37,9 @@ enum Command {
     Run(run::RunArguments),
     /// Prove the suite: try it on brokers that are broken on purpose.
     Mutants(mutants::MutantsArguments),
-    /// List scenarios, or oracles.
+    /// Prove the suite: try it on brokers that take other choices that the standard allows.
+    Chameleon(chameleon::ChameleonArguments),
+    /// List scenarios, oracles or switches.
     List(list::ListArguments),
     /// Show what of the standard's requirements is covered, and by what.
     Coverage(coverage::CoverageArguments),
@@ -55,6 +58,7 @@ pub(crate) fn main() -> ExitCode {
     let done = match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Mutants(arguments) => mutants::mutants(&arguments),
+        Command::Chameleon(arguments) => chameleon::chameleon(&arguments),
         Command::List(arguments) => list::list(&arguments),
         Command::Coverage(arguments) => coverage::coverage(&arguments),
         Command::Broker(arguments) => broker::broker(&arguments),

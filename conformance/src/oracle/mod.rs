@@ -16,11 +16,22 @@
 //! - Probes break the rules on purpose. After an error of its own client a connection is judged only
 //!   by what holds regardless.
 
+mod acknowledgements;
 mod after_disconnect;
 mod allowed;
 mod connections;
 mod delivery;
+mod exchange;
+mod handshake;
+mod history;
 mod maximum_packet_size;
+mod no_resend;
+mod ordering;
+mod packet_ids;
+mod qos2;
+mod receive_maximum;
+#[cfg(test)]
+mod robustness;
 mod session_present;
 mod subscriptions;
 #[cfg(test)]
@@ -122,4 +133,11 @@ const ALL: &[Oracle] = &[
     maximum_packet_size::ORACLE,
     session_present::ORACLE,
     well_formed::ORACLE,
+    handshake::ORACLE,
+    packet_ids::ORACLE,
+    acknowledgements::ORACLE,
+    qos2::ORACLE,
+    receive_maximum::ORACLE,
+    no_resend::ORACLE,
+    ordering::ORACLE,
 ];

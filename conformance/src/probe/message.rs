@@ -24,7 +24,8 @@ impl Probe {
     ///
     /// # Errors
     ///
-    /// A failure when the exchange is not completed, or the message is refused.
+    /// A failure when the exchange is not completed, or the message is refused; not applicable when
+    /// the broker said that it takes no such message.
     pub async fn publish(&mut self, topic: &str, payload: &str, qos: QoS) -> Outcome {
         let payload = Bytes::copy_from_slice(payload.as_bytes());
         let id = self.packet_id();
@@ -38,6 +39,7 @@ impl Probe {
     /// As [`Probe::publish`].
     pub async fn publish_with(&mut self, publish: Publish) -> Outcome {
         let (qos, id) = (publish.qos, publish.packet_id);
+        self.limits.admit(&publish, 1)?;
         self.send(publish).await?;
         match qos {
             QoS::AtMostOnce => Ok(()),
@@ -53,7 +55,7 @@ impl Probe {
     ///
     /// # Errors
     ///
-    /// A failure when an exchange is not completed, or a message is refused.
+    /// As [`Probe::publish`].
     pub async fn publish_together(
         &mut self,
         topic: &str,
@@ -61,11 +63,13 @@ impl Probe {
         qos: QoS,
     ) -> Outcome {
         let ids: Vec<u16> = payloads.iter().map(|_| self.packet_id()).collect();
-        let publish = |(payload, id): (&String, &u16)| {
+        let mut packets = Vec::with_capacity(ids.len());
+        for (payload, id) in payloads.iter().zip(&ids) {
             let payload = Bytes::copy_from_slice(payload.as_bytes());
-            Packet::from(Publish::new(topic, payload).qos(qos, *id))
-        };
-        let packets: Vec<Packet> = payloads.iter().zip(&ids).map(publish).collect();
+            let publish = Publish::new(topic, payload).qos(qos, *id);
+            self.limits.admit(&publish, ids.len())?;
+            packets.push(Packet::from(publish));
+        }
         self.send_together(&packets).await?;
         match qos {
             QoS::AtMostOnce => {}
@@ -101,6 +105,7 @@ impl Probe {
     /// A failure when none of these happens.
     pub async fn offer(&mut self, publish: Publish) -> Outcome<Answer> {
         let (qos, id) = (publish.qos, publish.packet_id);
+        self.limits.admit(&publish, 1)?;
         self.send(publish).await?;
         if !self.is_open().await? {
             return Ok(Answer::Closed);

@@ -7,15 +7,17 @@
 
 mod context;
 mod ending;
+mod limits;
 mod message;
 mod request;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 use reference_broker::codec::{
-    Connect, DecodeError, Framer, Packet, PacketType, PropertyId, ReasonCode, Side,
+    Connect, DecodeError, Framer, Packet, PacketType, PropertyId, Publish, QoS, ReasonCode, Side,
+    Text,
 };
 use reference_broker::transport::BoxStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -27,6 +29,7 @@ use crate::verdict::{Outcome, Stop};
 
 pub(crate) use context::Context;
 pub use context::Patience;
+use limits::Limits;
 pub use message::Answer;
 
 /// The largest packet a probe takes, in bytes.
@@ -49,6 +52,10 @@ pub struct Probe {
     unread: VecDeque<(usize, Packet)>,
     ended: Option<(usize, Ending)>,
     next_id: u16,
+    /// What the broker's CONNACK said that it takes.
+    limits: Limits,
+    /// The last QoS 0 message on each topic.
+    last: BTreeMap<Text, Publish>,
     context: Context,
 }
 
@@ -80,6 +87,8 @@ impl Probe {
             unread: VecDeque::new(),
             ended: None,
             next_id: 0,
+            limits: Limits::default(),
+            last: BTreeMap::new(),
             context,
         }
     }
@@ -192,6 +201,12 @@ impl Probe {
             match next_packet(&mut self.framer) {
                 Ok(Some(packet)) => {
                     let index = self.context.record(&self.name, What::Received(packet.clone()));
+                    if let Packet::ConnAck(connack) = &packet {
+                        self.limits = Limits::of(connack);
+                    }
+                    if self.is_permitted_duplicate(&packet) {
+                        continue;
+                    }
                     return Seen::Packet(index, packet);
                 }
                 Ok(None) => {}
@@ -221,6 +236,35 @@ impl Probe {
             let index = self.context.record(&self.name, What::ClosedByBroker(ending));
             self.ended = Some((index, ending));
         }
+    }
+
+    /// Whether this is a further copy of a message that was published at QoS 1 and delivered at QoS 0:
+    /// section 3.8.4 permits that, so no step is to see it. Retained messages may come again for
+    /// other reasons.
+    fn is_permitted_duplicate(&mut self, packet: &Packet) -> bool {
+        let Packet::Publish(publish) = packet else { return false };
+        if publish.qos > QoS::AtMostOnce || publish.retain {
+            return false;
+        }
+        if self.last.get(&publish.topic) != Some(publish) {
+            self.last.insert(publish.topic.clone(), publish.clone());
+            return false;
+        }
+        // More copies than were sent, and one of those at QoS 1.
+        let (mut at_qos1, mut copies) = (false, 0_i64);
+        self.context.each(|event| match &event.what {
+            What::Sent(Packet::Publish(sent))
+                if (&sent.topic, &sent.payload) == (&publish.topic, &publish.payload) =>
+            {
+                at_qos1 |= sent.qos == QoS::AtLeastOnce;
+                copies -= 1;
+            }
+            What::Received(Packet::Publish(copy)) if event.probe == self.name => {
+                copies += i64::from(copy == publish);
+            }
+            _ => {}
+        });
+        at_qos1 && copies > 0
     }
 
     /// Waits for a packet that `pick` takes; others are kept for later steps.

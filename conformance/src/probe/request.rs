@@ -1,8 +1,8 @@
 //! Requests and their answers: CONNECT, SUBSCRIBE, UNSUBSCRIBE, PINGREQ.
 
 use reference_broker::codec::{
-    ConnAck, Connect, Packet, PacketType, PropertyId, QoS, ReasonCode, Subscribe, SubscribeAck,
-    SubscriptionOptions, Unsubscribe,
+    ConnAck, Connect, Packet, PacketType, Properties, PropertyId, QoS, ReasonCode, Subscribe,
+    SubscribeAck, SubscriptionOptions, Unsubscribe,
 };
 
 use crate::trace::packet_text;
@@ -19,6 +19,24 @@ impl Probe {
     pub async fn connect(&mut self, connect: Connect) -> Outcome<ConnAck> {
         self.send(connect).await?;
         self.connack().await
+    }
+
+    /// As [`Probe::connect`], for a session that is to be kept for as long as CONNECT asks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::connect`], and not applicable when the broker keeps it for less.
+    pub async fn connect_for_session(&mut self, connect: Connect) -> Outcome<ConnAck> {
+        let expiry = |properties: &Properties| properties.number(PropertyId::SessionExpiryInterval);
+        let asked = expiry(&connect.properties).unwrap_or(0);
+        let connack = self.connect(connect).await?;
+        match expiry(&connack.properties) {
+            // Section 3.2.2.3.2 lets a server cut it.
+            Some(granted) if granted < asked => Err(Stop::NotApplicable(format!(
+                "the target keeps sessions for {granted} s, {asked} s are needed"
+            ))),
+            _ => Ok(connack),
+        }
     }
 
     /// Expects CONNACK 0x00 as the next packet.

@@ -17,7 +17,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "Every combination of valid Subscription Options makes a subscription",
         ["MQTT-3.8.4-7", "MQTT-3.8.4-5"]
     )
-    .needs(UP_TO_1),
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::PacketSize(2000)]),
     scenario!(
         "3.8/own-messages-return",
         own_messages_return,

@@ -66,7 +66,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "User Properties of SUBSCRIBE and UNSUBSCRIBE are taken, and stay out of the messages",
         ["U-3.8.2.1.3-1", "U-3.10.2.1.2-1"]
     )
-    .needs(UP_TO_1),
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::PacketSize(500)]),
 ];
 
 const UP_TO_1: &[Need] = &[Need::QoS(QoS::AtLeastOnce)];

@@ -21,7 +21,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A SUBACK has as many codes as the SUBSCRIBE has filters, be they one or a hundred",
         ["MQTT-3.8.4-6"]
     )
-    .needs(UP_TO_1),
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::PacketSize(4000)]),
     scenario!(
         "3.9/fits-packet-limit",
         fits_packet_limit,

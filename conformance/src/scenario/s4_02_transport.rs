@@ -19,13 +19,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         cut_anywhere,
         "A packet may be cut in two at any byte",
         ["U-4.2-2", "MQTT-4.2-1"]
-    ),
+    )
+    .needs(&[Need::QoS(QoS::AtLeastOnce)]),
     scenario!(
         "4.2/many-in-one",
         many_in_one,
         "Packets that come together, CONNECT first, are each served",
         ["U-4.2-2", "MQTT-4.2-1"]
-    ),
+    )
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::ReceiveMaximum(2, u16::MAX)]),
     scenario!(
         "4.2/large-message",
         large_message,

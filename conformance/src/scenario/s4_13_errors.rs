@@ -45,7 +45,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "An acknowledgement with an error concerns its own packet: all else on the session goes on",
         ["U-4.13.2-1", "MQTT-4.3.3-11"]
     )
-    .needs(&[Need::QoS(QoS::ExactlyOnce)]),
+    .needs(&[Need::QoS(QoS::ExactlyOnce), Need::ReceiveMaximum(2, u16::MAX)]),
     scenario!(
         "4.13/malformed-publish-not-delivered",
         malformed_publish_not_delivered,

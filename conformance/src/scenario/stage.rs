@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use reference_broker::codec::{Connect, Packet, Properties, PropertyId, Publish, QoS, Will};
+use reference_broker::codec::{Connect, Packet, Publish, QoS, Will};
 use tokio::time::sleep;
 
 use crate::probe::{Context, Probe};
@@ -83,6 +83,24 @@ impl Stage {
         }
     }
 
+    /// As [`Stage::check`], for a requirement that this one check is about.
+    ///
+    /// # Errors
+    ///
+    /// When it does not hold.
+    pub fn check_of(
+        &self,
+        requirement: &'static str,
+        holds: bool,
+        expected: &str,
+        observed: impl Into<String>,
+    ) -> Outcome {
+        match holds {
+            true => Ok(()),
+            false => Err(self.context.failure_now_of(requirement, expected, observed.into())),
+        }
+    }
+
     /// Ends the scenario because the target cannot be brought to where it could be judged.
     ///
     /// # Errors
@@ -128,16 +146,8 @@ impl Stage {
     ) -> Outcome<Probe> {
         let mut probe = self.open(name).await?;
         let connect = change(probe.connect_packet().keep_alive(KEEP_ALIVE));
-        let expiry = |properties: &Properties| properties.number(PropertyId::SessionExpiryInterval);
-        let asked = expiry(&connect.properties).unwrap_or(0);
-        let connack = probe.connect(connect).await?;
-        match expiry(&connack.properties) {
-            // Section 3.2.2.3.2 lets a server cut it.
-            Some(granted) if granted < asked => self.not_applicable(format!(
-                "the target keeps sessions for {granted} s, {asked} s are needed"
-            )),
-            _ => Ok(probe),
-        }
+        probe.connect_for_session(connect).await?;
+        Ok(probe)
     }
 
     /// Connects a client whose session outlives its connections by `seconds`.
@@ -170,7 +180,7 @@ impl Stage {
     ) -> Outcome<Probe> {
         let mut probe = self.open(name).await?;
         let connect = change(probe.connect_packet().keep_alive(KEEP_ALIVE).resume());
-        let connack = probe.connect(connect).await?;
+        let connack = probe.connect_for_session(connect).await?;
         self.check(connack.session_present, "session_present 1", "session_present 0")?;
         Ok(probe)
     }

@@ -9,6 +9,10 @@ pub struct Capabilities {
     connack: ConnAck,
 }
 
+/// The Session Expiry Interval that a target is asked for when it is first looked at, in seconds.
+/// What it makes of that shows its bounds.
+pub(super) const ASKED_EXPIRY: u32 = 60;
+
 /// What a scenario needs of its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -35,7 +39,7 @@ pub enum Need {
 }
 
 impl Capabilities {
-    /// As this CONNACK declares them.
+    /// As this CONNACK declares them; what it says of session expiry answers a request for 60 s.
     pub fn of(connack: &ConnAck) -> Capabilities {
         Capabilities { connack: connack.clone() }
     }
@@ -90,7 +94,11 @@ impl Capabilities {
             Need::PacketSize(size) => self.maximum_packet_size() >= size,
             Need::ReceiveMaximum(least, most) => (least..=most).contains(&self.receive_maximum()),
             Need::SessionExpiry(seconds) => {
-                self.number(PropertyId::SessionExpiryInterval, seconds) == seconds
+                match self.number(PropertyId::SessionExpiryInterval, ASKED_EXPIRY) {
+                    most @ ..ASKED_EXPIRY => seconds <= most,
+                    ASKED_EXPIRY => true,
+                    least => seconds >= least,
+                }
             }
         }
     }
@@ -137,5 +145,27 @@ impl fmt::Display for Need {
                 write!(f, "a session expiry interval of {seconds} s as asked for")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_of_session_expiry_are_seen() {
+        let meets = |granted: Option<u32>| {
+            let mut connack = ConnAck::new(false, ReasonCode::Success);
+            if let Some(seconds) = granted {
+                connack.properties.push(PropertyId::SessionExpiryInterval, seconds);
+            }
+            let capabilities = Capabilities::of(&connack);
+            [0, 1, 60, 4000].map(|seconds| capabilities.meet(Need::SessionExpiry(seconds)))
+        };
+        assert_eq!(meets(None), [true; 4]);
+        assert_eq!(meets(Some(60)), [true; 4], "as asked for, said aloud");
+        assert_eq!(meets(Some(0)), [true, false, false, false]);
+        assert_eq!(meets(Some(30)), [true, true, false, false]);
+        assert_eq!(meets(Some(3600)), [false, false, false, true]);
     }
 }

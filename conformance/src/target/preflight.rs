@@ -4,11 +4,14 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use reference_broker::codec::{ConnAck, Connect, Disconnect, Framer, Packet, ReasonCode, Side};
+use reference_broker::codec::{
+    ConnAck, Connect, Disconnect, Framer, Packet, PropertyId, ReasonCode, Side,
+};
 use reference_broker::transport::BoxStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::capabilities::ASKED_EXPIRY;
 use super::{Capabilities, Connector};
 
 /// More than any answer to a CONNECT: what sends on without end is no broker.
@@ -76,7 +79,8 @@ pub async fn preflight(
     patience: Duration,
 ) -> Result<Capabilities, Unusable> {
     let mut stream = connector.connect(patience).await.map_err(Unusable::Unreachable)?;
-    let connect = Packet::from(Connect::new(client_id)).to_bytes().unwrap_or_default();
+    let connect = Connect::new(client_id).session_expiry(ASKED_EXPIRY);
+    let connect = Packet::from(connect).to_bytes().unwrap_or_default();
     if stream.write_all(&connect).await.is_err() {
         return Err(Unusable::Closed);
     }
@@ -87,7 +91,9 @@ pub async fn preflight(
     if connack.reason.is_error() {
         return Err(Unusable::Refused(connack.reason));
     }
-    let goodbye = Packet::from(Disconnect::default()).to_bytes().unwrap_or_default();
+    let mut goodbye = Disconnect::default();
+    goodbye.properties.push(PropertyId::SessionExpiryInterval, 0);
+    let goodbye = Packet::from(goodbye).to_bytes().unwrap_or_default();
     // It has answered; how it takes the goodbye is for scenarios to judge.
     let _ = stream.write_all(&goodbye).await;
     Ok(Capabilities::of(&connack))

@@ -3,10 +3,13 @@ use std::str::FromStr;
 
 use reference_broker::actor::Server;
 use reference_broker::core::Config;
+use reference_broker::transport::BoxStream;
 
 use crate::boundary::{Layer, Rules};
 use crate::chameleon::{self, Switch};
 use crate::mutant::{self, Mutant};
+
+use super::Wire;
 
 /// How an embedded broker differs from the plain one: broken in one way, or taking other choices
 /// that the standard leaves open. Written `?mutant=ID&SWITCH&SWITCH`.
@@ -14,14 +17,46 @@ use crate::mutant::{self, Mutant};
 pub struct Variant {
     /// In which way it is broken.
     pub mutant: Option<&'static Mutant>,
-    /// The choices it takes differently.
-    pub switches: Vec<&'static Switch>,
+    /// The choices it takes differently: in the order of the list, each once, and none that exclude
+    /// each other.
+    switches: Vec<&'static Switch>,
 }
 
 impl Variant {
     /// Broken in this way and else plain.
     pub fn broken(mutant: &'static Mutant) -> Variant {
         Variant { mutant: Some(mutant), switches: Vec::new() }
+    }
+
+    /// Taking these choices and not broken.
+    ///
+    /// # Errors
+    ///
+    /// When two of them exclude each other.
+    pub fn choosing(
+        switches: impl IntoIterator<Item = &'static Switch>,
+    ) -> Result<Variant, String> {
+        let mut switches: Vec<_> = switches.into_iter().collect();
+        switches.sort_by_key(|switch| chameleon::place(switch));
+        switches.dedup();
+        for (at, one) in switches.iter().enumerate() {
+            if let Some(other) = switches[at + 1..].iter().find(|other| one.excludes(other)) {
+                return Err(format!("'{}' and '{}' exclude each other", one.name, other.name));
+            }
+        }
+        Ok(Variant { mutant: None, switches })
+    }
+
+    /// The choices it takes differently.
+    pub fn switches(&self) -> &[&'static Switch] {
+        &self.switches
+    }
+
+    /// What lies between it and its clients.
+    pub fn wire(&self) -> Wire {
+        let mut wire = Wire::default();
+        self.switches.iter().for_each(|switch| switch.lay(&mut wire));
+        wire
     }
 
     /// The same choices, and not broken.
@@ -46,6 +81,14 @@ impl Variant {
         }
         let limit = config.maximum_packet_size;
         Server::start_engine(Box::new(Layer::new(config, rules)), limit)
+    }
+
+    /// The stream over which clients reach it.
+    pub fn stream(&self, stream: BoxStream) -> BoxStream {
+        match self.mutant {
+            Some(mutant) => mutant.stream(stream),
+            None => stream,
+        }
     }
 }
 
@@ -72,6 +115,7 @@ impl FromStr for Variant {
         let words = text
             .strip_prefix('?')
             .ok_or_else(|| format!("'{text}' after embedded: does not begin with '?'"))?;
+        let mut switches = Vec::new();
         for word in words.split('&') {
             match word.strip_prefix("mutant=") {
                 Some(id) => {
@@ -80,14 +124,16 @@ impl FromStr for Variant {
                     })?;
                     variant.mutant = Some(mutant);
                 }
-                None => {
-                    let switch = chameleon::find(word).ok_or_else(|| {
-                        format!("no switch '{word}': `mqttspec list --switches` lists them")
-                    })?;
-                    variant.switches.push(switch);
-                }
+                None => switches.push(chameleon::find(word).ok_or_else(|| unknown(word))?),
             }
         }
-        Ok(variant)
+        Ok(Variant { switches: Variant::choosing(switches)?.switches, ..variant })
+    }
+}
+
+fn unknown(word: &str) -> String {
+    match chameleon::nearest(word) {
+        Some(nearest) => format!("no switch '{word}': did you mean '{nearest}'?"),
+        None => format!("no switch '{word}': `mqttspec list --switches` lists them"),
     }
 }

@@ -1,4 +1,4 @@
-//! Random events for the tests of this module: any packet that can be written, allowed or not.
+//! Random events for tests: any packet that can be written, allowed or not.
 //!
 //! Strategies are boxed: as one type they would be too large for the stack of a test.
 

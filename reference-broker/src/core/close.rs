@@ -18,7 +18,8 @@ impl Broker {
             return self.refuse(id, ReasonCode::ProtocolError, why); // U-3.14.2.2.2-3
         }
         if let Some(session) = self.sessions.get_mut(&client) {
-            session.expiry = expiry.unwrap_or(session.expiry); // U-3.14.2.2.2-2
+            let (_, most) = self.config.session_expiry;
+            session.expiry = expiry.unwrap_or(session.expiry).min(most); // U-3.14.2.2.2-2
         }
         if disconnect.reason == ReasonCode::Success {
             self.take_will(&client); // MQTT-3.14.4-3

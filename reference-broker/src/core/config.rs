@@ -1,17 +1,34 @@
 use std::time::Duration;
 
+use crate::codec::QoS;
+
 /// What the standard leaves to a server, and the bounds of what it keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// How many QoS 1 and 2 messages of one client may be unacknowledged at once; announced as
-    /// Receive Maximum. One more closes the connection with 0x93 (section 3.3.4).
+    /// Receive Maximum if below 65,535. One more closes the connection with 0x93 (section 3.3.4).
     pub receive_maximum: u16,
-    /// The largest packet a client may send, in bytes; announced as Maximum Packet Size. A larger
-    /// one closes the connection with 0x95 (section 3.2.2.3.6).
+    /// The largest packet a client may send, in bytes; announced as Maximum Packet Size if below
+    /// 4,294,967,295. A larger one closes the connection with 0x95 (section 3.2.2.3.6).
     pub maximum_packet_size: u32,
-    /// The highest Topic Alias a client may use; announced as Topic Alias Maximum. A higher one
+    /// The highest Topic Alias a client may use; announced as Topic Alias Maximum if above 0. A
+    /// higher one
     /// closes the connection with 0x94 (section 3.3.2.3.4).
     pub topic_alias_maximum: u16,
+    /// The highest QoS of messages from clients; announced as Maximum QoS if below 2. A message
+    /// above it closes the connection, a Will above it refuses it, with 0x9B (section 3.2.2.3.4).
+    pub maximum_qos: QoS,
+    /// The highest QoS that a subscription is granted; one that asks for more gets this
+    /// (section 3.8.4).
+    pub granted_qos: QoS,
+    /// Which features there are at all.
+    pub features: Features,
+    /// Bounds of how long sessions are kept, in seconds. A client that asks for less or more is
+    /// told what it gets instead (section 3.2.2.3.2).
+    pub session_expiry: (u32, u32),
+    /// The Keep Alive of all clients, in seconds, in the place of what they ask for; 0 for none
+    /// (section 3.2.2.3.14).
+    pub server_keep_alive: Option<u16>,
     /// How many QoS 1 and 2 messages are on their way to one client at once, if its Receive
     /// Maximum does not say less (section 4.9). The rest waits in its session.
     pub send_window: u16,
@@ -19,6 +36,85 @@ pub struct Config {
     pub queue_limit: usize,
     /// How long a connection may last without a CONNECT (section 3.1.4).
     pub connect_timeout: Duration,
+    /// How far apart the moments are at which the broker looks for what is due.
+    pub timer_grain: Duration,
+    /// Ways to handle messages.
+    pub handling: Handling,
+}
+
+/// Features that a server may be without (section 3.2.2.3). It announces what it has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// Retained messages. Without them RETAIN closes the connection with 0x9A, and a Will with
+    /// RETAIN refuses it (section 3.2.2.3.5).
+    pub retain: bool,
+    /// Filters with wildcards (section 3.2.2.3.11).
+    pub wildcards: bool,
+    /// Subscription Identifiers (section 3.2.2.3.12).
+    pub subscription_identifiers: bool,
+    /// Shared Subscriptions (section 3.2.2.3.13).
+    pub shared_subscriptions: bool,
+    /// Whether a subscription that needs one of the last three is refused by its code in SUBACK, as
+    /// table 3-8 has it, rather than with a DISCONNECT, as sections 3.2.2.3.11 to 13 have it.
+    pub refused_in_suback: bool,
+}
+
+/// Ways to handle messages among which a server is free to choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handling {
+    /// Whether a client gets a copy for each of its subscriptions that match, rather than one for
+    /// all of them (section 3.3.4).
+    pub copy_for_each_subscription: bool,
+    /// Whether a QoS 2 message is handed on at PUBREL rather than at PUBLISH (section 4.3.3).
+    pub hands_on_at_release: bool,
+    /// Whether QoS 0 messages wait for clients that are not there, or have no quota left, as others
+    /// do (sections 4.1 and 4.9).
+    pub queues_qos0: bool,
+    /// Whether messages at QoS 0 are retained (section 3.3.1.3).
+    pub retains_qos0: bool,
+    /// Whether a client's own retained messages come to its subscriptions with No Local: section
+    /// 3.8.3.1 can be read both ways.
+    pub retained_despite_no_local: bool,
+    /// Whether a Clean Start within the Will Delay Interval deletes the Will rather than publish it
+    /// because its session ends: section 3.1.3.2.2 says both.
+    pub clean_start_deletes_will: bool,
+    /// Who of a Shared Subscription gets a message (section 4.8.2).
+    pub sharing: Sharing,
+    /// What becomes of messages from clients whose topic begins with `$` (section 4.7.2).
+    pub dollar_topics: DollarTopics,
+    /// Whether the lowest free Packet Identifier is taken next, rather than the one that has been
+    /// free for the longest time (section 2.2.1).
+    pub lowest_packet_id_first: bool,
+}
+
+/// Who of a Shared Subscription gets a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// The connected ones in turn; the others if there is none.
+    InTurn,
+    /// All in turn, connected or not.
+    InTurnAbsentToo,
+    /// Always the same one, while it is connected.
+    TheSame,
+}
+
+/// What becomes of messages from clients whose topic begins with `$`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DollarTopics {
+    /// They are refused in their acknowledgement.
+    Refused,
+    /// They are acknowledged and go nowhere.
+    Dropped,
+    /// They are handed on as others.
+    HandedOn,
+}
+
+impl Config {
+    /// The Session Expiry Interval of a client that asks for this one.
+    pub(super) fn expiry(&self, requested: u32) -> u32 {
+        let (least, most) = self.session_expiry;
+        requested.max(least).min(most)
+    }
 }
 
 impl Default for Config {
@@ -27,9 +123,44 @@ impl Default for Config {
             receive_maximum: 100,
             maximum_packet_size: 16 * 1024 * 1024,
             topic_alias_maximum: 100,
+            maximum_qos: QoS::ExactlyOnce,
+            granted_qos: QoS::ExactlyOnce,
+            features: Features::default(),
+            session_expiry: (0, u32::MAX),
+            server_keep_alive: None,
             send_window: 256,
             queue_limit: 10_000,
             connect_timeout: Duration::from_secs(30),
+            timer_grain: Duration::from_millis(1),
+            handling: Handling::default(),
+        }
+    }
+}
+
+impl Default for Features {
+    fn default() -> Self {
+        Features {
+            retain: true,
+            wildcards: true,
+            subscription_identifiers: true,
+            shared_subscriptions: true,
+            refused_in_suback: false,
+        }
+    }
+}
+
+impl Default for Handling {
+    fn default() -> Self {
+        Handling {
+            copy_for_each_subscription: false,
+            hands_on_at_release: false,
+            queues_qos0: false,
+            retains_qos0: true,
+            retained_despite_no_local: false,
+            clean_start_deletes_will: false,
+            sharing: Sharing::InTurn,
+            dollar_topics: DollarTopics::Refused,
+            lowest_packet_id_first: false,
         }
     }
 }

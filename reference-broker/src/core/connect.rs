@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::codec::{ConnAck, Connect, Disconnect, PropertyId, ReasonCode, Text};
+use crate::codec::{ConnAck, Connect, Disconnect, PropertyId, QoS, ReasonCode, Text};
 use crate::topic::TopicName;
 
 use super::connection::State;
@@ -25,7 +25,7 @@ impl Broker {
             true => self.assign_id(), // MQTT-3.1.3-6
             false => connect.client_id.clone(),
         };
-        let mut connack = self.connack(assigned.then_some(&client));
+        let mut connack = self.connack(&connect, assigned.then_some(&client));
         if !self.can_send(id, &connack.clone().into()) {
             return self.close(id); // Before it could disturb a session or leave a Will.
         }
@@ -45,10 +45,19 @@ impl Broker {
             return Err((reason, "no authentication method is supported")); // MQTT-4.12.0-1
         }
         let Some(will) = &connect.will else { return Ok(None) };
+        if will.qos > self.config.maximum_qos {
+            return Err((ReasonCode::QoSNotSupported, "will qos not supported")); // MQTT-3.2.2-12
+        }
+        if will.retain && !self.config.features.retain {
+            return Err((ReasonCode::RetainNotSupported, "will retain not supported")); // MQTT-3.2.2-13
+        }
         let refused = (ReasonCode::TopicNameInvalid, "will topic not accepted"); // U-3.2.2.2-13
         match TopicName::parse(&will.topic) {
-            Ok(topic) if !topic.starts_with_dollar() => Ok(Some(StoredWill::new(topic, will))),
-            _ => Err(refused),
+            Ok(topic) if topic.starts_with_dollar() && !self.hands_on_dollar_topics() => {
+                Err(refused)
+            }
+            Ok(topic) => Ok(Some(StoredWill::new(topic, will))),
+            Err(_) => Err(refused),
         }
     }
 
@@ -66,7 +75,8 @@ impl Broker {
     fn take_over(&mut self, client: &Text, clean_start: bool) {
         let Some(session) = self.sessions.get(client) else { return };
         let resumes = !clean_start && session.expiry > 0;
-        if resumes && session.will.as_ref().is_some_and(StoredWill::is_delayed) {
+        let deletes = resumes || clean_start && self.config.handling.clean_start_deletes_will;
+        if deletes && session.will.as_ref().is_some_and(StoredWill::is_delayed) {
             self.take_will(client); // MQTT-3.1.3-9
         }
         if let Some(old) = self.sessions.get(client).and_then(|session| session.connection) {
@@ -88,12 +98,12 @@ impl Broker {
         will: Option<StoredWill>,
     ) -> bool {
         let number = |property| connect.properties.number(property);
-        let expiry = number(PropertyId::SessionExpiryInterval).unwrap_or(0); // U-3.1.2.11.2-2
+        let requested = number(PropertyId::SessionExpiryInterval).unwrap_or(0); // U-3.1.2.11.2-2
         let found = self.sessions.contains_key(client); // MQTT-3.1.2-5, MQTT-3.1.2-6
         self.take_will(client); // MQTT-3.1.3-9
         let session = self.sessions.entry(client.clone()).or_default();
         session.connection = Some(id);
-        session.expiry = expiry;
+        session.expiry = self.config.expiry(requested); // U-3.2.2.3.2-2
         if let Some(due) = session.expires_at.take() {
             self.timers.remove(due, Timer::Session(client.clone())); // MQTT-4.1.0-1
         }
@@ -103,8 +113,8 @@ impl Broker {
             let window = number(PropertyId::ReceiveMaximum).unwrap_or(u32::from(u16::MAX));
             let window = u16::try_from(window).unwrap_or(u16::MAX); // U-3.1.2.11.3-4
             connection.state = State::Connected(client.clone());
-            connection.keep_alive = connect.keep_alive;
-            connection.requested_expiry = expiry;
+            connection.keep_alive = self.config.server_keep_alive.unwrap_or(connect.keep_alive); // MQTT-3.2.2-22
+            connection.requested_expiry = requested;
             connection.quota = window.min(self.config.send_window); // MQTT-4.9.0-1
             let deadline = connection.keep_alive_deadline();
             self.set_timer(id, deadline.map(|deadline| (deadline, Timer::KeepAlive(id)))); // U-3.1.4-6
@@ -113,11 +123,38 @@ impl Broker {
     }
 
     /// The CONNACK that accepts, for a client whose identifier was assigned or is its own.
-    fn connack(&self, assigned: Option<&Text>) -> ConnAck {
-        let connack = ConnAck::new(false, ReasonCode::Success) // MQTT-3.1.4-5
-            .with(PropertyId::ReceiveMaximum, u32::from(self.config.receive_maximum))
-            .with(PropertyId::MaximumPacketSize, self.config.maximum_packet_size)
-            .with(PropertyId::TopicAliasMaximum, u32::from(self.config.topic_alias_maximum));
+    fn connack(&self, connect: &Connect, assigned: Option<&Text>) -> ConnAck {
+        let config = &self.config;
+        let mut connack = ConnAck::new(false, ReasonCode::Success); // MQTT-3.1.4-5
+        let receive_maximum = Some(config.receive_maximum).filter(|most| *most < u16::MAX);
+        let packet_size = Some(config.maximum_packet_size).filter(|most| *most < u32::MAX);
+        let alias_maximum = Some(config.topic_alias_maximum).filter(|most| *most > 0);
+        let requested = connect.properties.number(PropertyId::SessionExpiryInterval).unwrap_or(0);
+        let expiry = Some(config.expiry(requested)).filter(|expiry| *expiry != requested);
+        let qos = Some(config.maximum_qos).filter(|qos| *qos < QoS::ExactlyOnce);
+        let features = config.features;
+        for (id, value) in [
+            (PropertyId::ReceiveMaximum, receive_maximum.map(u32::from)), // U-3.2.2.3.3-2
+            (PropertyId::MaximumPacketSize, packet_size),                 // U-3.2.2.3.6-3
+            (PropertyId::TopicAliasMaximum, alias_maximum.map(u32::from)),
+            (PropertyId::SessionExpiryInterval, expiry), // U-3.2.2.3.2-2
+            (PropertyId::ServerKeepAlive, config.server_keep_alive.map(u32::from)),
+            (PropertyId::MaximumQoS, qos.map(|qos| u32::from(qos.value()))), // MQTT-3.2.2-9
+            (PropertyId::RetainAvailable, (!features.retain).then_some(0)),
+            (PropertyId::WildcardSubscriptionAvailable, (!features.wildcards).then_some(0)),
+            (
+                PropertyId::SubscriptionIdentifierAvailable,
+                (!features.subscription_identifiers).then_some(0),
+            ),
+            (
+                PropertyId::SharedSubscriptionAvailable,
+                (!features.shared_subscriptions).then_some(0),
+            ),
+        ] {
+            if let Some(value) = value {
+                connack.properties.push(id, value);
+            }
+        }
         match assigned {
             Some(client) => connack.with(PropertyId::AssignedClientIdentifier, client.clone()), // MQTT-3.1.3-7
             None => connack,
@@ -128,7 +165,10 @@ impl Broker {
     /// latest, and what it had of a Shared Subscription goes to the other members.
     pub(super) fn end_session(&mut self, client: &Text) {
         let will = self.take_will(client);
-        let Some(session) = self.sessions.remove(client) else { return };
+        let Some(mut session) = self.sessions.remove(client) else { return };
+        for message in std::mem::take(&mut session.inbound).into_values().flatten() {
+            self.publish_message(message); // PUBREC has made the broker its owner: U-4.3.3-3
+        }
         for filter in session.subscriptions.values() {
             self.drop_subscription(client, filter); // U-3.8.4-8
         }

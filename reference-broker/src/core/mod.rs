@@ -30,7 +30,7 @@ use std::time::Duration;
 use crate::codec::{DecodeError, Packet, PacketType, Property, PropertyId, ReasonCode, Text};
 use crate::topic::{FilterTree, NameTree};
 
-pub use config::Config;
+pub use config::{Config, DollarTopics, Features, Handling, Sharing};
 
 use connection::{Connection, State};
 use route::{Groups, Message, Subscriber};
@@ -100,6 +100,7 @@ pub struct Broker {
 impl Broker {
     /// A broker without sessions or messages.
     pub fn new(config: Config) -> Broker {
+        let timers = Timers::new(config.timer_grain);
         Broker {
             config,
             now: Moment::default(),
@@ -108,7 +109,7 @@ impl Broker {
             subscriptions: FilterTree::new(),
             groups: Groups::default(),
             retained: NameTree::new(),
-            timers: Timers::default(),
+            timers,
             outputs: VecDeque::new(),
             assigned_ids: 0,
         }

@@ -9,7 +9,7 @@ use super::connection::Connection;
 use super::packet_id::PacketIds;
 use super::route::{Message, Subscriber};
 use super::session::Session;
-use super::{Broker, ConnectionId, Moment, Output};
+use super::{Broker, ConnectionId, Handling, Moment, Output};
 
 /// A message for one client.
 #[derive(Clone, Debug)]
@@ -134,9 +134,9 @@ impl Outbound {
         ids(true).collect() // MQTT-4.3.3-5
     }
 
-    /// The next PUBLISH at QoS 1 or 2 to be sent over a connection: first what is to be repeated,
+    /// The next PUBLISH of those that wait for quota to be sent over a connection: first what is to be repeated,
     /// then what waits.
-    fn next(&mut self, now: Moment, connection: &Connection) -> Option<Packet> {
+    fn next(&mut self, now: Moment, connection: &Connection, handling: Handling) -> Option<Packet> {
         while let Some(id) = self.resend.pop_front() {
             let Some(exchange) = self.in_flight.get_mut(&id) else { continue };
             let Stage::Published(delivery) = &exchange.stage else { continue };
@@ -151,7 +151,14 @@ impl Outbound {
             if delivery.message.is_expired(now) {
                 continue; // MQTT-3.3.2-5
             }
-            let Some(id) = self.ids.take() else {
+            if delivery.qos == QoS::AtMostOnce {
+                let publish = delivery.to_packet(now, 0, false); // MQTT-4.3.1-1
+                match connection.takes(&publish) {
+                    true => return Some(publish),
+                    false => continue, // MQTT-3.1.2-25
+                }
+            }
+            let Some(id) = self.ids.take(handling.lowest_packet_id_first) else {
                 self.waiting.push_front(delivery);
                 return None;
             };
@@ -206,7 +213,7 @@ impl Broker {
     /// Gives a message to a session: sends it, or keeps it.
     pub(super) fn deliver(&mut self, client: &Text, delivery: Delivery) {
         let now = self.now;
-        if delivery.qos == QoS::AtMostOnce {
+        if delivery.qos == QoS::AtMostOnce && !self.config.handling.queues_qos0 {
             // Kept for nobody: a message at QoS 0 is for those who are there (U-4.1-7).
             let Some((id, _, connection)) = self.online(client) else { return };
             let publish = delivery.to_packet(now, 0, false); // MQTT-4.3.1-1
@@ -225,13 +232,15 @@ impl Broker {
 
     /// Sends as much of what waits as the quota allows.
     pub(super) fn send_waiting(&mut self, client: &Text) {
-        let now = self.now;
+        let (now, handling) = (self.now, self.config.handling);
         let Some((id, session, connection)) = self.online(client) else { return };
         let mut publishes = Vec::new();
         while connection.quota > 0 {
-            let next = session.outbound.next(now, connection);
+            let next = session.outbound.next(now, connection, handling);
             let Some(publish) = next else { break };
-            connection.quota -= 1; // MQTT-4.9.0-2
+            if matches!(&publish, Packet::Publish(publish) if publish.qos > QoS::AtMostOnce) {
+                connection.quota -= 1; // MQTT-4.9.0-2
+            }
             publishes.push(Output::Send(id, publish));
         }
         self.outputs.extend(publishes);

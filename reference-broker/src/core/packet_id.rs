@@ -18,9 +18,10 @@ impl Default for PacketIds {
 }
 
 impl PacketIds {
-    /// Takes the first free one after the one taken last, so that each rests as long as possible.
-    pub(super) fn take(&mut self) -> Option<u16> {
-        let after = self.last.checked_add(1).unwrap_or(1);
+    /// Takes the first free one after the one taken last, so that each rests as long as possible; or
+    /// the lowest one.
+    pub(super) fn take(&mut self, lowest: bool) -> Option<u16> {
+        let after = if lowest { 1 } else { self.last.checked_add(1).unwrap_or(1) };
         let (first, last) = self.row_at(after).or_else(|| self.row_at(1))?;
         let id = if last < after { first } else { first.max(after) };
         self.free.remove(&first);
@@ -64,25 +65,34 @@ mod tests {
     fn all_are_handed_out_in_turn_and_then_none() {
         let mut ids = PacketIds::default();
         for id in 1..=u16::MAX {
-            assert_eq!(ids.take(), Some(id));
+            assert_eq!(ids.take(false), Some(id));
         }
-        assert_eq!(ids.take(), None);
+        assert_eq!(ids.take(false), None);
         ids.put_back(7);
         ids.put_back(9);
-        assert_eq!(ids.take(), Some(7));
-        assert_eq!(ids.take(), Some(9));
-        assert_eq!(ids.take(), None);
+        assert_eq!(ids.take(false), Some(7));
+        assert_eq!(ids.take(false), Some(9));
+        assert_eq!(ids.take(false), None);
     }
 
     #[test]
     fn one_that_comes_back_rests() {
         let mut ids = PacketIds::default();
-        assert_eq!(ids.take(), Some(1));
+        assert_eq!(ids.take(false), Some(1));
         ids.put_back(1);
-        assert_eq!(ids.take(), Some(2));
+        assert_eq!(ids.take(false), Some(2));
         assert_eq!(ids.free, BTreeMap::from([(1, 1), (3, u16::MAX)]));
         ids.put_back(2);
         assert_eq!(ids.free, BTreeMap::from([(1, u16::MAX)]), "rows that meet become one");
+    }
+
+    #[test]
+    fn the_lowest_one_may_be_asked_for() {
+        let mut ids = PacketIds::default();
+        assert_eq!([ids.take(true), ids.take(true), ids.take(true)], [Some(1), Some(2), Some(3)]);
+        ids.put_back(1);
+        ids.put_back(2);
+        assert_eq!([ids.take(true), ids.take(true), ids.take(true)], [Some(1), Some(2), Some(4)]);
     }
 
     proptest! {
@@ -102,7 +112,7 @@ mod tests {
                 } else {
                     let mut turn = (u32::from(last) + 1..=0xFFFF).chain(1..=u32::from(last)).map(|id| id as u16);
                     let expected = turn.find(|id| !taken.contains(id));
-                    prop_assert_eq!(ids.take(), expected);
+                    prop_assert_eq!(ids.take(false), expected);
                     last = expected.unwrap_or(last);
                     taken.extend(expected);
                 }

@@ -6,7 +6,7 @@ use crate::codec::{Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, Tex
 use crate::topic::TopicName;
 
 use super::route::Message;
-use super::{Broker, ConnectionId};
+use super::{Broker, ConnectionId, DollarTopics};
 
 /// Why a PUBLISH ends its connection.
 type Refusal = (ReasonCode, &'static str);
@@ -17,6 +17,9 @@ impl Broker {
             Ok(topic) => topic,
             Err((reason, why)) => return self.refuse(id, reason, why),
         };
+        if let Err((reason, why)) = self.check_available(&publish) {
+            return self.refuse(id, reason, why);
+        }
         if publish.qos > QoS::AtMostOnce && !self.is_within_quota(id, publish.packet_id) {
             let reason = ReasonCode::ReceiveMaximumExceeded;
             return self.refuse(id, reason, "receive maximum exceeded"); // U-3.3.4-9
@@ -31,6 +34,17 @@ impl Broker {
                 self.send(id, Packet::PubAck(PublishAck::because(packet_id, reason))); // MQTT-4.3.2-4
             }
             QoS::ExactlyOnce => self.receive_qos2(id, client, topic, publish),
+        }
+    }
+
+    /// Checks that the message asks for nothing that the broker has not.
+    fn check_available(&self, publish: &Publish) -> Result<(), Refusal> {
+        if publish.qos > self.config.maximum_qos {
+            return Err((ReasonCode::QoSNotSupported, "qos not supported")); // U-3.2.2.3.4-2
+        }
+        match publish.retain && !self.config.features.retain {
+            true => Err((ReasonCode::RetainNotSupported, "retain not supported")), // U-3.2.2.3.5-3
+            false => Ok(()),
         }
     }
 
@@ -53,33 +67,44 @@ impl Broker {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.open_inbound.insert(packet_id);
         }
-        let known = self.sessions.get(client).is_some_and(|s| s.inbound.contains(&packet_id));
-        let reason = match known {
-            true => ReasonCode::Success, // MQTT-4.3.3-10
-            false => self.accept(client, topic, publish),
+        let known = self.sessions.get(client).is_some_and(|s| s.inbound.contains_key(&packet_id));
+        let (reason, message) = match known {
+            true => (ReasonCode::Success, None), // MQTT-4.3.3-10
+            false => self.accept_qos2(client, topic, publish),
         };
         if reason.is_error() {
             self.close_inbound(id, client, packet_id); // MQTT-4.3.3-9
-        } else if let Some(session) = self.sessions.get_mut(client) {
-            session.inbound.insert(packet_id); // U-4.1-8
+        } else if let (false, Some(session)) = (known, self.sessions.get_mut(client)) {
+            session.inbound.insert(packet_id, message); // U-4.1-8
         }
         self.send(id, Packet::PubRec(PublishAck::because(packet_id, reason))); // MQTT-4.3.3-8
     }
 
     pub(super) fn receive_pubrel(&mut self, id: ConnectionId, client: &Text, ack: &PublishAck) {
         let reason = match self.close_inbound(id, client, ack.packet_id) {
-            true => ReasonCode::Success,                   // MQTT-4.3.3-12
-            false => ReasonCode::PacketIdentifierNotFound, // U-3.7.2.1-3
+            Some(message) => {
+                if let Some(message) = message {
+                    self.publish_message(message); // U-4.3.3-3
+                }
+                ReasonCode::Success // MQTT-4.3.3-12
+            }
+            None => ReasonCode::PacketIdentifierNotFound, // U-3.7.2.1-3
         };
         self.send(id, Packet::PubComp(PublishAck::because(ack.packet_id, reason))); // MQTT-4.3.3-11
     }
 
-    /// Forgets a Packet Identifier of the client. Says whether it was open.
-    fn close_inbound(&mut self, id: ConnectionId, client: &Text, packet_id: u16) -> bool {
+    /// Forgets a Packet Identifier of the client, if it was open, and gives the message that is to be
+    /// handed on now, if there is one.
+    fn close_inbound(
+        &mut self,
+        id: ConnectionId,
+        client: &Text,
+        packet_id: u16,
+    ) -> Option<Option<Arc<Message>>> {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.open_inbound.remove(&packet_id);
         }
-        self.sessions.get_mut(client).is_some_and(|session| session.inbound.remove(&packet_id))
+        self.sessions.get_mut(client)?.inbound.remove(&packet_id)
     }
 
     /// The topic a PUBLISH names, by itself or by an alias (section 3.3.2.3.4).
@@ -111,15 +136,57 @@ impl Broker {
 
     /// Takes over a message and hands it on. Gives the code that tells the client how that went.
     fn accept(&mut self, client: &Text, topic: TopicName, publish: Publish) -> ReasonCode {
+        match self.take(client, topic, publish) {
+            Ok(message) => self.hand_on(message),
+            Err(reason) => reason,
+        }
+    }
+
+    /// As [`Broker::accept`], for a message that may have to wait for its PUBREL; then it is given
+    /// back.
+    fn accept_qos2(
+        &mut self,
+        client: &Text,
+        topic: TopicName,
+        publish: Publish,
+    ) -> (ReasonCode, Option<Arc<Message>>) {
+        match self.take(client, topic, publish) {
+            Ok(message) if self.config.handling.hands_on_at_release => {
+                (ReasonCode::Success, Some(message))
+            }
+            Ok(message) => (self.hand_on(message), None),
+            Err(reason) => (reason, None),
+        }
+    }
+
+    /// Takes over a message, or says what its acknowledgement is to tell without more ado.
+    fn take(
+        &self,
+        client: &Text,
+        topic: TopicName,
+        publish: Publish,
+    ) -> Result<Arc<Message>, ReasonCode> {
         if topic.starts_with_dollar() {
-            return ReasonCode::TopicNameInvalid; // U-4.7.2-1
+            match self.config.handling.dollar_topics {
+                DollarTopics::Refused => return Err(ReasonCode::TopicNameInvalid), // U-4.7.2-1
+                DollarTopics::Dropped => return Err(ReasonCode::Success),
+                DollarTopics::HandedOn => {}
+            }
         }
         let message =
             Message::new(topic, publish.qos, publish.retain, &publish.payload, &publish.properties)
                 .from(client.clone(), self.now);
-        match self.publish_message(Arc::new(message)) {
+        Ok(Arc::new(message))
+    }
+
+    fn hand_on(&mut self, message: Arc<Message>) -> ReasonCode {
+        match self.publish_message(message) {
             true => ReasonCode::Success,                // U-3.4.2.1-2
             false => ReasonCode::NoMatchingSubscribers, // U-3.4.2.1-3
         }
+    }
+
+    pub(super) fn hands_on_dollar_topics(&self) -> bool {
+        self.config.handling.dollar_topics == DollarTopics::HandedOn
     }
 }

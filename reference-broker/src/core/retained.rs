@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::codec::Text;
+use crate::codec::{QoS, Text};
 use crate::topic::{SubscriptionFilter, TopicName};
 
 use super::outbound::Delivery;
@@ -13,14 +13,16 @@ impl Broker {
     /// Puts the message in the place of the one that its topic has, or clears that.
     pub(super) fn retain(&mut self, message: &Arc<Message>) {
         let topic = &message.topic;
-        let replaced = match message.payload.is_empty() {
-            true => self.retained.remove(topic), // MQTT-3.3.1-6, MQTT-3.3.1-7
-            false => self.retained.insert(topic, Arc::clone(message)), // MQTT-3.3.1-5
+        let is_kept = message.qos > QoS::AtMostOnce || self.config.handling.retains_qos0;
+        let is_kept = is_kept && !message.payload.is_empty() && !message.is_expired(self.now);
+        let replaced = match is_kept {
+            true => self.retained.insert(topic, Arc::clone(message)), // MQTT-3.3.1-5
+            false => self.retained.remove(topic),                     // MQTT-3.3.1-6, MQTT-3.3.1-7
         };
         if let Some(due) = replaced.and_then(|replaced| replaced.expires_at()) {
             self.timers.remove(due, Timer::Retained(topic.clone()));
         }
-        if let (false, Some(due)) = (message.payload.is_empty(), message.expires_at()) {
+        if let (true, Some(due)) = (is_kept, message.expires_at()) {
             self.timers.add(due, Timer::Retained(topic.clone()));
         }
     }
@@ -38,12 +40,14 @@ impl Broker {
         filter: &SubscriptionFilter,
         subscriber: Subscriber,
     ) {
-        let own = |publisher: &Text| subscriber.options.no_local && publisher == client;
+        let (now, despite) = (self.now, self.config.handling.retained_despite_no_local);
+        let is_muted = subscriber.options.no_local && !despite;
         let messages: Vec<_> = self
             .retained
             .matching(filter.filter())
             .map(|(_, message)| message)
-            .filter(|message| !own(&message.publisher)) // MQTT-3.8.3-3
+            .filter(|message| !(is_muted && message.publisher == *client)) // MQTT-3.8.3-3
+            .filter(|message| !message.is_expired(now)) // U-3.3.1.3-4
             .map(Arc::clone)
             .collect();
         for message in messages {

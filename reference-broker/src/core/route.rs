@@ -9,7 +9,7 @@ use crate::codec::{Properties, Property, PropertyId, QoS, SubscriptionOptions, T
 use crate::topic::{FilterTree, SubscriptionFilter, TopicName};
 
 use super::outbound::Delivery;
-use super::{Broker, Moment};
+use super::{Broker, Moment, Sharing};
 
 /// An application message as the broker holds it: shared by all who are to get it.
 #[derive(Debug)]
@@ -140,20 +140,29 @@ impl Groups {
     fn choose(
         &mut self,
         share: &Text,
+        sharing: Sharing,
         is_connected: impl Fn(&Text) -> bool,
     ) -> Option<(Text, Subscriber)> {
-        self.groups.get_mut(share)?.next(is_connected)
+        self.groups.get_mut(share)?.next(sharing, is_connected)
     }
 }
 
 impl Group {
-    /// The member after the last one served, connected ones first.
-    fn next(&mut self, is_connected: impl Fn(&Text) -> bool) -> Option<(Text, Subscriber)> {
-        let after = self.members.range((Bound::Excluded(&self.last), Bound::Unbounded));
-        let mut turn = after.chain(self.members.iter());
+    /// The member after the last one served, or that one itself; connected ones first.
+    fn next(
+        &mut self,
+        sharing: Sharing,
+        is_connected: impl Fn(&Text) -> bool,
+    ) -> Option<(Text, Subscriber)> {
+        let last = match sharing {
+            Sharing::InTurn | Sharing::InTurnAbsentToo => Bound::Excluded(&self.last),
+            Sharing::TheSame => Bound::Included(&self.last),
+        };
+        let mut turn = self.members.range((last, Bound::Unbounded)).chain(self.members.iter());
+        let is_wanted = |client: &Text| sharing == Sharing::InTurnAbsentToo || is_connected(client);
         let (client, member) = turn
             .clone()
-            .find(|(client, _)| is_connected(client))
+            .find(|(client, _)| is_wanted(client))
             .or_else(|| turn.next())
             .map(|(client, member)| (client.clone(), *member))?;
         self.last = client.clone();
@@ -167,6 +176,9 @@ impl Broker {
     pub(super) fn publish_message(&mut self, message: Arc<Message>) -> bool {
         if message.retain {
             self.retain(&message); // MQTT-3.3.1-8
+        }
+        if message.is_expired(self.now) {
+            return false; // It has waited for PUBREL for too long: MQTT-3.3.2-5
         }
         let mut matched = false;
         for (client, delivery) in self.individual_deliveries(&message) {
@@ -185,7 +197,8 @@ impl Broker {
         let is_connected = |client: &Text| {
             sessions.get(client).is_some_and(|session| session.connection.is_some())
         };
-        let chosen = self.groups.choose(share, is_connected); // U-4.8.2-1
+        let sharing = self.config.handling.sharing;
+        let chosen = self.groups.choose(share, sharing, is_connected); // U-4.8.2-1
         let Some((client, member)) = chosen else { return false };
         let delivery = Delivery::new(message, member).shared(share.clone());
         self.deliver(&client, delivery); // MQTT-4.8.2-3
@@ -193,21 +206,28 @@ impl Broker {
     }
 
     /// One copy for each client with a matching subscription of its own, at the highest QoS of
-    /// those that match and with all their identifiers.
-    fn individual_deliveries(&self, message: &Arc<Message>) -> BTreeMap<Text, Delivery> {
-        let mut deliveries: BTreeMap<Text, Delivery> = BTreeMap::new();
+    /// those that match and with all their identifiers; or one for each such subscription.
+    fn individual_deliveries(&self, message: &Arc<Message>) -> Vec<(Text, Delivery)> {
+        let mut deliveries: Vec<(Text, Delivery)> = Vec::new();
+        // Where the copy is that further subscriptions of a client go into.
+        let mut merged: BTreeMap<Text, usize> = BTreeMap::new();
         for (client, subscriber) in self.subscriptions.matches(&message.topic) {
             if subscriber.options.no_local && *client == message.publisher {
                 continue; // MQTT-3.8.3-3
             }
             let delivery = Delivery::new(Arc::clone(message), *subscriber);
-            match deliveries.get_mut(client) {
-                Some(merged) => merged.merge(delivery), // MQTT-3.3.4-2, MQTT-3.3.4-4
+            match merged.get(client).and_then(|place| deliveries.get_mut(*place)) {
+                Some((_, merged)) => merged.merge(delivery), // MQTT-3.3.4-2, MQTT-3.3.4-4
                 None => {
-                    deliveries.insert(client.clone(), delivery);
+                    if !self.config.handling.copy_for_each_subscription {
+                        merged.insert(client.clone(), deliveries.len());
+                    }
+                    deliveries.push((client.clone(), delivery)); // MQTT-3.3.4-5
                 }
             }
         }
+        // Whatever order the tree has: by client, as before.
+        deliveries.sort_by(|(one, _), (other, _)| one.cmp(other));
         deliveries
     }
 }

@@ -1,9 +1,11 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::codec::Text;
 use crate::topic::SubscriptionFilter;
 
 use super::outbound::Outbound;
+use super::route::Message;
 use super::will::StoredWill;
 use super::{ConnectionId, Moment};
 
@@ -21,8 +23,9 @@ pub(super) struct Session {
     pub(super) expires_at: Option<Moment>,
     /// Its subscriptions, by the text of their filters; options are in the trees.
     pub(super) subscriptions: BTreeMap<Text, SubscriptionFilter>, // U-4.1-4
-    /// QoS 2 messages received and not released: their Packet Identifiers.
-    pub(super) inbound: BTreeSet<u16>, // U-4.1-8
+    /// QoS 2 messages received and not released: their Packet Identifiers, and those that are still
+    /// to be handed on.
+    pub(super) inbound: BTreeMap<u16, Option<Arc<Message>>>, // U-4.1-8
     /// Messages for the client.
     pub(super) outbound: Outbound, // U-4.1-5, U-4.1-6
     /// Its Will.

@@ -2,7 +2,7 @@
 
 use crate::codec::{
     Packet, PropertyId, QoS, ReasonCode, RetainHandling, Subscribe, SubscribeAck, Subscription,
-    Text, Unsubscribe,
+    SubscriptionOptions, Text, Unsubscribe,
 };
 use crate::topic::SubscriptionFilter;
 
@@ -15,6 +15,10 @@ impl Broker {
             return self.refuse(id, ReasonCode::PacketTooLarge, "SUBACK too large for the client");
         }
         let identifier = subscribe.properties.number(PropertyId::SubscriptionIdentifier);
+        if let Some(reason) = self.first_unavailable(subscribe, identifier) {
+            let why = "subscription of a kind that is not available";
+            return self.refuse(id, reason, why);
+        }
         let mut reasons = Vec::with_capacity(subscribe.subscriptions.len());
         let mut retained = Vec::new();
         for Subscription { filter, options } in &subscribe.subscriptions {
@@ -22,7 +26,13 @@ impl Broker {
                 reasons.push(ReasonCode::TopicFilterInvalid); // MQTT-4.7.1-1, MQTT-4.7.1-2
                 continue;
             };
-            let subscriber = Subscriber { options: *options, identifier }; // U-3.8.2.1.2-4
+            if let Some(reason) = self.unavailable(&filter, identifier) {
+                reasons.push(reason); // U-3.9.3-9
+                continue;
+            }
+            let granted = options.maximum_qos.min(self.config.granted_qos); // U-3.8.4-5
+            let options = SubscriptionOptions { maximum_qos: granted, ..*options };
+            let subscriber = Subscriber { options, identifier }; // U-3.8.2.1.2-4
             let is_new = self.add_subscription(client, &filter, subscriber);
             let wants_retained = match options.retain_handling {
                 RetainHandling::Send => true,        // MQTT-3.3.1-9
@@ -32,7 +42,7 @@ impl Broker {
             if wants_retained && !filter.is_shared() {
                 retained.push((filter, subscriber)); // U-3.8.4-3
             }
-            reasons.push(match options.maximum_qos {
+            reasons.push(match granted {
                 QoS::AtMostOnce => ReasonCode::Success,
                 QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
                 QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
@@ -42,6 +52,40 @@ impl Broker {
         self.send(id, Packet::SubAck(suback)); // MQTT-3.8.4-1
         for (filter, subscriber) in retained {
             self.deliver_retained(client, &filter, subscriber);
+        }
+    }
+
+    /// Why the first of the filters that the broker cannot have ends the connection, if it does not
+    /// rather say so in SUBACK.
+    fn first_unavailable(
+        &self,
+        subscribe: &Subscribe,
+        identifier: Option<u32>,
+    ) -> Option<ReasonCode> {
+        if self.config.features.refused_in_suback {
+            return None;
+        }
+        let filters = subscribe.subscriptions.iter();
+        let mut filters = filters.filter_map(|it| SubscriptionFilter::parse(&it.filter).ok());
+        filters.find_map(|filter| self.unavailable(&filter, identifier))
+    }
+
+    /// What a subscription asks for that the broker does not have.
+    fn unavailable(
+        &self,
+        filter: &SubscriptionFilter,
+        identifier: Option<u32>,
+    ) -> Option<ReasonCode> {
+        let has = self.config.features;
+        let (has_wildcard, is_shared) = (filter.filter().has_wildcard(), filter.is_shared());
+        if has_wildcard && !has.wildcards {
+            Some(ReasonCode::WildcardSubscriptionsNotSupported) // U-3.2.2.3.11-2
+        } else if identifier.is_some() && !has.subscription_identifiers {
+            Some(ReasonCode::SubscriptionIdentifiersNotSupported) // U-3.2.2.3.12-2
+        } else if is_shared && !has.shared_subscriptions {
+            Some(ReasonCode::SharedSubscriptionsNotSupported) // U-3.2.2.3.13-2
+        } else {
+            None
         }
     }
 

@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::codec::Text;
 use crate::topic::TopicName;
@@ -21,26 +22,37 @@ pub(super) enum Timer {
 }
 
 /// All timers, earliest first.
-#[derive(Debug, Default)]
-pub(super) struct Timers(BTreeSet<(Moment, Timer)>);
+#[derive(Debug)]
+pub(super) struct Timers {
+    timers: BTreeSet<(Moment, Timer)>,
+    /// Milliseconds between the moments at which they are looked at.
+    grain: u64,
+}
 
 impl Timers {
+    pub(super) fn new(grain: Duration) -> Timers {
+        let grain = u64::try_from(grain.as_millis()).unwrap_or(u64::MAX).max(1);
+        Timers { timers: BTreeSet::new(), grain }
+    }
+
     pub(super) fn add(&mut self, at: Moment, timer: Timer) {
-        self.0.insert((at, timer));
+        self.timers.insert((at, timer));
     }
 
     pub(super) fn remove(&mut self, at: Moment, timer: Timer) {
-        self.0.remove(&(at, timer));
+        self.timers.remove(&(at, timer));
     }
 
+    /// When to look at them next, which is not before the first is due.
     pub(super) fn next(&self) -> Option<Moment> {
-        self.0.first().map(|(at, _)| *at)
+        let Moment(due) = self.timers.first()?.0;
+        Some(Moment(due.div_ceil(self.grain).saturating_mul(self.grain)))
     }
 
     pub(super) fn pop_due(&mut self, now: Moment) -> Option<(Moment, Timer)> {
         if self.next()? > now {
             return None;
         }
-        self.0.pop_first()
+        self.timers.pop_first()
     }
 }

@@ -121,6 +121,25 @@ impl Packet {
         }
     }
 
+    /// Its properties, to be changed, if its type has any.
+    pub fn properties_mut(&mut self) -> Option<&mut Properties> {
+        match self {
+            Packet::Connect(packet) => Some(&mut packet.properties),
+            Packet::ConnAck(packet) => Some(&mut packet.properties),
+            Packet::Publish(packet) => Some(&mut packet.properties),
+            Packet::PubAck(packet)
+            | Packet::PubRec(packet)
+            | Packet::PubRel(packet)
+            | Packet::PubComp(packet) => Some(&mut packet.properties),
+            Packet::Subscribe(packet) => Some(&mut packet.properties),
+            Packet::SubAck(packet) | Packet::UnsubAck(packet) => Some(&mut packet.properties),
+            Packet::Unsubscribe(packet) => Some(&mut packet.properties),
+            Packet::Disconnect(packet) => Some(&mut packet.properties),
+            Packet::Auth(packet) => Some(&mut packet.properties),
+            Packet::PingReq | Packet::PingResp => None,
+        }
+    }
+
     /// Reads the packet in `frame`, sent by `from`, holding it to every rule that its bytes alone
     /// can break.
     ///

@@ -1,0 +1,169 @@
+//! What acknowledgements say, in which order they come, and what becomes of wrong ones.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use reference_broker::codec::{Disconnect, Packet, QoS, ReasonCode, Text};
+use reference_broker::core::{Input, Output};
+
+use super::Switch;
+use crate::boundary::{Boundary, Rule, rules};
+
+/// How long some acknowledgements stay behind.
+const BEHIND: Duration = Duration::from_millis(60);
+
+pub(super) const SWITCHES: &[Switch] = &[
+    Switch::new(
+        "never-says-no-matching-subscribers",
+        "acknowledges a message that nobody has subscribed to with 0x00, not 0x10",
+        &["U-3.4.2.1-3", "U-3.5.2.1-3"],
+    )
+    .ruled(|| {
+        vec![rules::writes(|packet, _| match packet {
+            Packet::PubAck(ack) | Packet::PubRec(ack) => {
+                replace(&mut ack.reason, ReasonCode::NoMatchingSubscribers);
+            }
+            _ => {}
+        })]
+    }),
+    Switch::new(
+        "never-says-packet-identifier-not-found",
+        "answers PUBREL and PUBREC of unknown Packet Identifiers with 0x00, not 0x92",
+        &["U-3.7.2.1-3", "U-3.6.2.1-3"],
+    )
+    .forgoes(&["U-3.7.2.1-3", "U-3.6.2.1-3"])
+    .ruled(|| {
+        vec![rules::writes(|packet, _| match packet {
+            Packet::PubComp(ack) | Packet::PubRel(ack) => {
+                replace(&mut ack.reason, ReasonCode::PacketIdentifierNotFound);
+            }
+            _ => {}
+        })]
+    }),
+    Switch::new(
+        "acknowledges-out-of-order",
+        "sends acknowledgements of odd Packet Identifiers 60 ms later",
+        &["4.6"],
+    )
+    .ruled(|| {
+        vec![rules::delays(BEHIND, |packet, _| match packet {
+            Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubComp(ack) => {
+                ack.packet_id % 2 == 1
+            }
+            _ => false,
+        })]
+    }),
+    Switch::new(
+        "ignores-wrong-acknowledgements",
+        "ignores an acknowledgement of the wrong kind",
+        &["4.13.1", "U-4.13.1-1"],
+    )
+    .one_of(&["unexpected acknowledgements"])
+    .ruled(|| vec![tracked(Unexpected::WrongIgnored)]),
+    Switch::new(
+        "closes-for-unknown-acknowledgements",
+        "closes for a PUBACK or PUBCOMP that nothing waits for",
+        &["4.13.1", "U-4.13.1-1"],
+    )
+    .one_of(&["unexpected acknowledgements"])
+    .ruled(|| vec![tracked(Unexpected::UnknownClosed)]),
+];
+
+fn replace(reason: &mut ReasonCode, unsaid: ReasonCode) {
+    if *reason == unsaid {
+        *reason = ReasonCode::Success;
+    }
+}
+
+/// What is done about an acknowledgement that nothing waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unexpected {
+    WrongIgnored,
+    UnknownClosed,
+}
+
+/// What an acknowledgement is to the exchange it names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Expected,
+    Wrong,
+    Unknown,
+}
+
+/// Messages to each client by Packet Identifier: their QoS, and whether PUBREC has come.
+#[derive(Default)]
+struct Exchanges(BTreeMap<(Text, u16), (QoS, bool)>);
+
+impl Exchanges {
+    fn sent(&mut self, client: &Text, packet: &Packet) {
+        let (id, state) = match packet {
+            Packet::Publish(publish) if publish.qos > QoS::AtMostOnce => {
+                (publish.packet_id, (publish.qos, false))
+            }
+            Packet::PubRel(ack) => (ack.packet_id, (QoS::ExactlyOnce, true)),
+            _ => return,
+        };
+        self.0.insert((client.clone(), id), state);
+    }
+
+    fn answered(&mut self, client: &Text, packet: &Packet) -> Kind {
+        let (Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubComp(ack)) = packet else {
+            return Kind::Expected;
+        };
+        let key = (client.clone(), ack.packet_id);
+        let Some((qos, recorded)) = self.0.get(&key).copied() else { return Kind::Unknown };
+        match (packet, qos, recorded) {
+            (Packet::PubRec(ack), QoS::ExactlyOnce, _) if !ack.reason.is_error() => {
+                self.0.insert(key, (qos, true));
+            }
+            (Packet::PubAck(_), QoS::AtLeastOnce, _)
+            | (Packet::PubRec(_), QoS::ExactlyOnce, false)
+            | (Packet::PubComp(_), QoS::ExactlyOnce, true) => {
+                self.0.remove(&key);
+            }
+            _ => return Kind::Wrong,
+        }
+        Kind::Expected
+    }
+}
+
+/// Does so about acknowledgements that nothing waits for.
+struct Tracked {
+    then: Unexpected,
+    exchanges: Exchanges,
+}
+
+fn tracked(then: Unexpected) -> Box<dyn Rule> {
+    Box::new(Tracked { then, exchanges: Exchanges::default() })
+}
+
+impl Rule for Tracked {
+    fn inward(&mut self, input: Input, boundary: &mut Boundary<'_>) {
+        let Input::Received(id, packet) = &input else { return boundary.pass(input) };
+        let client = boundary.clients.get(*id).filter(|client| client.accepted);
+        let kind = client.map(|client| self.exchanges.answered(&client.id, packet));
+        match (kind, self.then, packet) {
+            (Some(Kind::Wrong), Unexpected::WrongIgnored, _) => {}
+            (
+                Some(Kind::Unknown),
+                Unexpected::UnknownClosed,
+                Packet::PubAck(_) | Packet::PubComp(_),
+            ) => {
+                let goodbye = Disconnect::because(ReasonCode::ProtocolError);
+                boundary.emit(Output::Send(*id, goodbye.into()));
+                boundary.emit(Output::Close(*id));
+                boundary.pass(Input::Closed(*id));
+            }
+            _ => boundary.pass(input),
+        }
+    }
+
+    fn outward(&mut self, output: Output, boundary: &mut Boundary<'_>) {
+        if let Output::Send(id, packet) = &output
+            && let Some(client) = boundary.clients.get(*id)
+        {
+            self.exchanges.sent(&client.id, packet);
+        }
+        boundary.emit(output);
+    }
+}

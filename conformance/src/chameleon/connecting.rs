@@ -1,0 +1,180 @@
+//! What CONNACK says, how clients are named, and how long their sessions are kept.
+
+use reference_broker::codec::{ConnAck, Connect, Packet, PropertyId, ReasonCode, Value};
+
+use super::{Switch, fits};
+use crate::boundary::rules::{self, At};
+use crate::boundary::{Rule, Rules};
+
+/// What stands before an assigned Client Identifier.
+const ASSIGNED: &str = "auto-7F3A9C52-0000-4e1b-8d6a-\u{e9}/";
+
+/// The only Client Identifiers that a server must take have no more bytes than this.
+const SHORT: usize = 23;
+
+/// Scenarios about assigned Client Identifiers.
+const ON_ASSIGNED: &[&str] = &[
+    "3.1/empty-client-id-is-replaced",
+    "3.1/assigned-ids-differ",
+    "3.1/assigned-id-resumes",
+    "3.1/assigned-id-taken-over",
+];
+
+pub(super) const SWITCHES: &[Switch] = &[
+    Switch::new(
+        "assigns-long-client-identifiers",
+        "assigns Client Identifiers that are long and hold characters beyond ASCII",
+        &["MQTT-3.1.3-6", "U-3.1.3.1-1", "U-3.1.3.1-2"],
+    )
+    .one_of(&["empty client identifiers"])
+    .ruled(assigned),
+    Switch::new(
+        "refuses-empty-client-identifiers",
+        "refuses a CONNECT without a Client Identifier",
+        &["MQTT-3.1.3-6", "U-3.2.2.2-8"],
+    )
+    .one_of(&["empty client identifiers"])
+    .leaves_out(ON_ASSIGNED)
+    .ruled(|| vec![refuses(|connect| connect.client_id.is_empty())]),
+    Switch::new(
+        "refuses-unusual-client-identifiers",
+        "refuses Client Identifiers of more than 23 bytes or of other than digits and letters",
+        &["MQTT-3.1.3-5", "U-3.1.3.1-1", "U-3.1.3.1-2", "U-3.2.2.2-8"],
+    )
+    .one_of(&["empty client identifiers"])
+    .leaves_out(&["1.5/byte-order-mark-in-client-id"])
+    .ruled(|| {
+        vec![refuses(|connect| {
+            let id = &connect.client_id;
+            id.len() > SHORT || !id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        })]
+    }),
+    Switch::new(
+        "spells-defaults-out",
+        "sends every property of CONNACK, those with the value that their absence means too",
+        &["3.2.2.3"],
+    )
+    .ruled(|| vec![on_connack(spell_out)]),
+    Switch::new(
+        "gives-response-information",
+        "returns Response Information to every client that requests it",
+        &["U-3.1.2.11.6-3", "U-3.2.2.3.15-2"],
+    )
+    .ruled(|| vec![on_connack(inform)]),
+    Switch::new(
+        "keeps-sessions-for-a-minute",
+        "keeps no session for longer than a minute, and says so",
+        &["U-3.2.2.3.2-2"],
+    )
+    .one_of(&["session expiry"])
+    .limits()
+    .configured(|config| config.session_expiry = (0, 60)),
+    Switch::new(
+        "keeps-no-sessions",
+        "ends every session with its connection, and says so",
+        &["U-3.2.2.3.2-2"],
+    )
+    .one_of(&["session expiry"])
+    .limits()
+    .configured(|config| config.session_expiry = (0, 0)),
+    Switch::new(
+        "keeps-sessions-for-an-hour-at-least",
+        "keeps every session for an hour at least, and says so",
+        &["U-3.2.2.3.2-2"],
+    )
+    .one_of(&["session expiry"])
+    .limits()
+    .configured(|config| config.session_expiry = (3600, u32::MAX)),
+    Switch::new(
+        "keep-alive-of-a-minute",
+        "has clients keep a Keep Alive of a minute, whatever they ask for",
+        &["3.2.2.3.14", "MQTT-3.2.2-22"],
+    )
+    .one_of(&["keep alive"])
+    .limits()
+    .configured(|config| config.server_keep_alive = Some(60)),
+    Switch::new(
+        "keep-alive-off",
+        "has no Keep Alive, whatever clients ask for",
+        &["3.2.2.3.14", "U-3.1.2.10-5"],
+    )
+    .one_of(&["keep alive"])
+    .limits()
+    .configured(|config| config.server_keep_alive = Some(0)),
+];
+
+/// Assigned Client Identifiers of another form; clients may come back under them.
+fn assigned() -> Rules {
+    let outward = rules::writes(|packet, _| {
+        let Packet::ConnAck(connack) = packet else { return };
+        let id = PropertyId::AssignedClientIdentifier;
+        if let Some(assigned) = connack.properties.text(id) {
+            let longer = format!("{ASSIGNED}{}", &**assigned);
+            connack.properties.set(id, longer);
+        }
+    });
+    let inward = rules::reads(|packet, _| {
+        if let Packet::Connect(connect) = packet
+            && let Some(own) = connect.client_id.strip_prefix(ASSIGNED)
+        {
+            connect.client_id = own.into();
+        }
+    });
+    vec![outward, inward]
+}
+
+/// Refuses first CONNECT packets for their Client Identifier.
+fn refuses(which: impl Fn(&Connect) -> bool + Send + 'static) -> Box<dyn Rule> {
+    rules::inward(move |packet, at, act| match &packet {
+        Packet::Connect(connect) if is_first(at) && which(connect) => {
+            act.send(ConnAck::new(false, ReasonCode::ClientIdentifierNotValid));
+            act.close();
+        }
+        _ => act.receive(packet),
+    })
+}
+
+/// Whether nothing has been answered on the connection so far.
+fn is_first(at: At<'_>) -> bool {
+    at.client().is_some_and(|client| !client.accepted)
+}
+
+/// Adds to a CONNACK that accepts, where the client can take what comes of it.
+fn on_connack(add: fn(&Connect, &mut ConnAck)) -> Box<dyn Rule> {
+    rules::writes(move |packet, at| {
+        let (Packet::ConnAck(connack), Some(client)) = (&*packet, at.client()) else { return };
+        if connack.reason.is_error() {
+            return;
+        }
+        let mut more = connack.clone();
+        add(&client.connect, &mut more);
+        let more = Packet::from(more);
+        if fits(&more, at) {
+            *packet = more;
+        }
+    })
+}
+
+fn spell_out(connect: &Connect, connack: &mut ConnAck) {
+    let expiry = connect.properties.number(PropertyId::SessionExpiryInterval);
+    for (id, value) in [
+        (PropertyId::SessionExpiryInterval, expiry.unwrap_or(0)),
+        (PropertyId::ServerKeepAlive, u32::from(connect.keep_alive)),
+        (PropertyId::RetainAvailable, 1),
+        (PropertyId::WildcardSubscriptionAvailable, 1),
+        (PropertyId::SubscriptionIdentifierAvailable, 1),
+        (PropertyId::SharedSubscriptionAvailable, 1),
+        (PropertyId::ReceiveMaximum, u32::from(u16::MAX)),
+        (PropertyId::TopicAliasMaximum, 0),
+    ] {
+        if !connack.properties.contains(id) {
+            connack.properties.push(id, Value::Number(value));
+        }
+    }
+}
+
+fn inform(connect: &Connect, connack: &mut ConnAck) {
+    if connect.properties.number(PropertyId::RequestResponseInformation) == Some(1) {
+        connack.properties.push(PropertyId::ResponseInformation, "mqttspec/answers");
+    }
+}

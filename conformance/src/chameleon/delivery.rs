@@ -1,0 +1,164 @@
+//! Which copies of a message come, to whom, when, and in which order.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reference_broker::codec::{Packet, PropertyId, QoS, Text};
+use reference_broker::core::{Input, Output, Sharing};
+
+use super::Switch;
+use crate::boundary::{Boundary, Rule, rules};
+
+/// How long messages stay behind other packets.
+const LAG: Duration = Duration::from_millis(300);
+
+/// How far apart the topics of one connection get.
+const APART: Duration = Duration::from_millis(70);
+
+/// How much of what was published is remembered.
+const REMEMBERED: usize = 10_000;
+
+pub(super) const SWITCHES: &[Switch] = &[
+    Switch::new(
+        "copies-for-each-subscription",
+        "sends a client a copy for each of its subscriptions that match",
+        &["U-3.3.4-1", "MQTT-3.3.4-5"],
+    )
+    .configured(|config| config.handling.copy_for_each_subscription = true),
+    Switch::new(
+        "hands-on-at-release",
+        "hands a QoS 2 message on at PUBREL, not at PUBLISH",
+        &["U-4.3.3-3"],
+    )
+    .configured(|config| config.handling.hands_on_at_release = true),
+    Switch::new(
+        "one-message-at-a-time",
+        "sends a client its next QoS 1 or 2 message when the last is acknowledged",
+        &["MQTT-4.9.0-1", "3.3.4"],
+    )
+    .configured(|config| config.send_window = 1),
+    Switch::new(
+        "queues-qos-0",
+        "keeps QoS 0 messages for clients that are not there, or have no quota left",
+        &["U-4.1-7", "U-4.9-1"],
+    )
+    .configured(|config| config.handling.queues_qos0 = true),
+    Switch::new("forgets-retained-qos-0", "retains no message at QoS 0", &["U-3.3.1.3-3"])
+        .forgoes(&["U-3.3.1.3-3"])
+        .configured(|config| config.handling.retains_qos0 = false),
+    Switch::new(
+        "sends-own-retained-despite-no-local",
+        "sends a client's own retained messages to its new subscriptions with No Local",
+        &["3.8.3.1"],
+    )
+    .configured(|config| config.handling.retained_despite_no_local = true),
+    Switch::new(
+        "clean-start-deletes-will",
+        "deletes a Will that waits when its client comes back with a Clean Start",
+        &["MQTT-3.1.2-8"],
+    )
+    .forgoes(&["U-3.1.3.2.2-4"])
+    .configured(|config| config.handling.clean_start_deletes_will = true),
+    Switch::new(
+        "shares-with-the-same-member",
+        "gives the messages of a Shared Subscription to the same member always",
+        &["U-4.8.2-7"],
+    )
+    .one_of(&["sharing"])
+    .configured(|config| config.handling.sharing = Sharing::TheSame),
+    Switch::new(
+        "shares-with-absent-members",
+        "gives the messages of a Shared Subscription to all members in turn, connected or not",
+        &["U-4.8.2-7"],
+    )
+    .one_of(&["sharing"])
+    .configured(|config| config.handling.sharing = Sharing::InTurnAbsentToo),
+    Switch::new(
+        "counts-begun-seconds",
+        "takes begun seconds off the Message Expiry Interval of what it forwards",
+        &["MQTT-3.3.2-6"],
+    )
+    .ruled(|| vec![rules::writes(|packet, _| count_begun_seconds(packet))]),
+    Switch::new(
+        "repeats-downgraded-messages",
+        "sends a QoS 1 message twice to a subscription at QoS 0",
+        &["U-3.8.4-6"],
+    )
+    .ruled(|| vec![Box::new(Repeats::default())]),
+    Switch::new(
+        "suback-after-messages",
+        "sends SUBACK 200 ms late, behind the messages that the subscription brings",
+        &["U-3.8.4-1"],
+    )
+    .ruled(|| {
+        let late = Duration::from_millis(200);
+        vec![rules::delays(late, |packet, _| matches!(packet, Packet::SubAck(_)))]
+    }),
+    Switch::new(
+        "messages-lag",
+        "sends messages 300 ms later than all other packets",
+        &["4.6", "3.12"],
+    )
+    .ruled(|| vec![rules::delays(LAG, |packet, _| matches!(packet, Packet::Publish(_)))]),
+    Switch::new(
+        "mixes-topics",
+        "keeps the order of messages at the same QoS on the same topic only",
+        &["MQTT-4.6.0-5", "MQTT-4.6.0-6"],
+    )
+    .ruled(|| vec![Box::new(MixesTopics)]),
+];
+
+fn count_begun_seconds(packet: &mut Packet) {
+    let Packet::Publish(publish) = packet else { return };
+    let id = PropertyId::MessageExpiryInterval;
+    if let Some(seconds @ 1..) = publish.properties.number(id) {
+        publish.properties.set(id, seconds - 1);
+    }
+}
+
+/// Sends a message twice that was published at QoS 1 and is delivered at QoS 0.
+#[derive(Default)]
+struct Repeats {
+    /// What was published, and whether always at QoS 1.
+    published: BTreeMap<(Text, Bytes), bool>,
+}
+
+impl Rule for Repeats {
+    fn inward(&mut self, input: Input, boundary: &mut Boundary<'_>) {
+        if let Input::Received(_, Packet::Publish(publish)) = &input
+            && self.published.len() < REMEMBERED
+        {
+            let key = (publish.topic.clone(), publish.payload.clone());
+            let always = self.published.entry(key).or_insert(true);
+            *always &= publish.qos == QoS::AtLeastOnce;
+        }
+        boundary.pass(input);
+    }
+
+    fn outward(&mut self, output: Output, boundary: &mut Boundary<'_>) {
+        if let Output::Send(_, Packet::Publish(publish)) = &output
+            && publish.qos == QoS::AtMostOnce
+            && self.published.get(&(publish.topic.clone(), publish.payload.clone())) == Some(&true)
+        {
+            boundary.emit(output.clone());
+        }
+        boundary.emit(output);
+    }
+}
+
+/// Holds messages back by a time of their topic's and QoS's own.
+struct MixesTopics;
+
+impl Rule for MixesTopics {
+    fn outward(&mut self, output: Output, boundary: &mut Boundary<'_>) {
+        let Output::Send(_, Packet::Publish(publish)) = &output else {
+            return boundary.emit(output);
+        };
+        let sum: u32 = publish.topic.bytes().map(u32::from).sum();
+        match (sum + u32::from(publish.qos.value())) % 4 {
+            0 => boundary.emit(output),
+            times => boundary.emit_after(APART * times, output),
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a broker may be without, and how little it may take. It says so, and holds clients to it.
+
+use reference_broker::codec::QoS;
+
+use super::Switch;
+
+pub(super) const SWITCHES: &[Switch] = &[
+    Switch::new(
+        "maximum-qos-1",
+        "takes messages up to QoS 1",
+        &["MQTT-3.2.2-9", "MQTT-3.2.2-12"],
+    )
+    .one_of(&["maximum qos"])
+    .limits()
+    .configured(|config| config.maximum_qos = QoS::AtLeastOnce),
+    Switch::new(
+        "maximum-qos-0",
+        "takes messages at QoS 0 only",
+        &["MQTT-3.2.2-9", "MQTT-3.2.2-12"],
+    )
+    .one_of(&["maximum qos"])
+    .limits()
+    .configured(|config| config.maximum_qos = QoS::AtMostOnce),
+    Switch::new("grants-qos-1", "grants subscriptions QoS 1 at most", &["U-3.8.4-5"])
+        .one_of(&["granted qos"])
+        .limits()
+        .configured(|config| config.granted_qos = QoS::AtLeastOnce),
+    Switch::new("grants-qos-0", "grants subscriptions QoS 0 only", &["U-3.8.4-5"])
+        .one_of(&["granted qos"])
+        .limits()
+        .configured(|config| config.granted_qos = QoS::AtMostOnce),
+    Switch::new("no-retained-messages", "has no retained messages", &["3.2.2.3.5", "MQTT-3.2.2-13"])
+        .limits()
+        .configured(|config| config.features.retain = false),
+    Switch::new(
+        "no-wildcards",
+        "has no wildcard subscriptions, and closes for one",
+        &["3.2.2.3.11"],
+    )
+    .limits()
+    .configured(|config| config.features.wildcards = false),
+    Switch::new(
+        "no-subscription-identifiers",
+        "has no Subscription Identifiers, and closes for one",
+        &["3.2.2.3.12"],
+    )
+    .limits()
+    .configured(|config| config.features.subscription_identifiers = false),
+    Switch::new(
+        "no-shared-subscriptions",
+        "has no Shared Subscriptions, and closes for one",
+        &["3.2.2.3.13"],
+    )
+    .limits()
+    .configured(|config| config.features.shared_subscriptions = false),
+    Switch::new(
+        "refuses-unavailable-subscriptions-in-suback",
+        "has neither wildcards nor Subscription Identifiers nor Shared Subscriptions, and says so in SUBACK",
+        &["U-3.9.3-9"],
+    )
+    .limits()
+    .configured(|config| {
+        config.features.wildcards = false;
+        config.features.subscription_identifiers = false;
+        config.features.shared_subscriptions = false;
+        config.features.refused_in_suback = true;
+    }),
+    Switch::new(
+        "receive-maximum-1",
+        "takes one QoS 1 or 2 message at a time",
+        &["3.2.2.3.3"],
+    )
+    .one_of(&["receive maximum"])
+    .limits()
+    .configured(|config| config.receive_maximum = 1),
+    Switch::new(
+        "receive-maximum-unsaid",
+        "takes 65,535 QoS 1 and 2 messages at a time, and does not say so",
+        &["U-3.2.2.3.3-2"],
+    )
+    .one_of(&["receive maximum"])
+    .limits()
+    .configured(|config| config.receive_maximum = u16::MAX),
+    Switch::new(
+        "packets-of-300-bytes",
+        "takes packets of 300 bytes at most",
+        &["3.2.2.3.6"],
+    )
+    .one_of(&["packet size"])
+    .limits()
+    .configured(|config| config.maximum_packet_size = 300),
+    Switch::new(
+        "packet-size-unsaid",
+        "takes packets of any size, and does not say so",
+        &["U-3.2.2.3.6-3"],
+    )
+    .one_of(&["packet size"])
+    .limits()
+    .configured(|config| config.maximum_packet_size = u32::MAX),
+    Switch::new("no-topic-aliases", "takes no Topic Aliases", &["3.2.2.3.8"])
+        .one_of(&["topic aliases"])
+        .limits()
+        .configured(|config| config.topic_alias_maximum = 0),
+    Switch::new("all-topic-aliases", "takes every Topic Alias", &["3.2.2.3.8"])
+        .one_of(&["topic aliases"])
+        .limits()
+        .configured(|config| config.topic_alias_maximum = u16::MAX),
+];

@@ -1,0 +1,162 @@
+//! What a broker may refuse, and how.
+
+use std::str::from_utf8;
+
+use reference_broker::codec::{
+    ConnAck, Disconnect, Packet, Properties, PropertyId, PublishAck, QoS, ReasonCode, Text, Value,
+};
+use reference_broker::core::DollarTopics;
+use reference_broker::topic::SubscriptionFilter;
+
+use super::{Switch, is_accepted};
+use crate::boundary::Rule;
+use crate::boundary::rules::{self, Act, At};
+
+pub(super) const SWITCHES: &[Switch] = &[
+    Switch::new(
+        "closes-for-bad-filters",
+        "closes for a SUBSCRIBE or UNSUBSCRIBE with a malformed filter",
+        &["U-3.14.2.1-11", "MQTT-4.7.1-1"],
+    )
+    .ruled(|| vec![for_bad_filters()]),
+    Switch::new(
+        "refuses-disallowed-code-points",
+        "takes a packet with control characters or non-characters for malformed",
+        &["U-1.5.4-4"],
+    )
+    .ruled(|| vec![for_code_points()]),
+    Switch::new(
+        "checks-payload-formats",
+        "refuses a message whose payload is not the text that it is said to be",
+        &["U-3.3.2.3.2-2", "U-3.1.3.2.3-3", "U-3.4.2.1-11"],
+    )
+    .ruled(|| vec![for_payload_formats()]),
+    Switch::new(
+        "drops-dollar-topics",
+        "acknowledges messages from clients on topics that begin with $, and hands them to nobody",
+        &["U-4.7.2-1"],
+    )
+    .one_of(&["dollar topics"])
+    .configured(|config| config.handling.dollar_topics = DollarTopics::Dropped),
+    Switch::new(
+        "hands-dollar-topics-on",
+        "hands messages from clients on topics that begin with $ on as others",
+        &["U-4.7.2-1"],
+    )
+    .one_of(&["dollar topics"])
+    .forgoes(&["U-4.7.2-1"])
+    .configured(|config| config.handling.dollar_topics = DollarTopics::HandedOn),
+    Switch::new(
+        "closes-for-refused-topics",
+        "closes where it could refuse a topic in an acknowledgement",
+        &["U-3.14.2.1-12"],
+    )
+    .one_of(&["dollar topics"])
+    .ruled(|| {
+        vec![rules::outward(|packet, _, act| match &packet {
+            Packet::PubAck(ack) | Packet::PubRec(ack)
+                if ack.reason == ReasonCode::TopicNameInvalid =>
+            {
+                end(act, ReasonCode::TopicNameInvalid);
+            }
+            _ => act.send(packet),
+        })]
+    }),
+];
+
+fn end(act: &mut Act<'_, '_>, reason: ReasonCode) {
+    act.send(Disconnect::because(reason));
+    act.close();
+}
+
+fn for_bad_filters() -> Box<dyn Rule> {
+    rules::inward(|packet, at, act| {
+        let is_bad = |filter: &Text| SubscriptionFilter::parse(filter).is_err();
+        let is_bad = match &packet {
+            Packet::Subscribe(subscribe) => {
+                subscribe.subscriptions.iter().any(|subscription| is_bad(&subscription.filter))
+            }
+            Packet::Unsubscribe(unsubscribe) => unsubscribe.filters.iter().any(is_bad),
+            _ => false,
+        };
+        match is_bad && is_accepted(at) {
+            true => end(act, ReasonCode::TopicFilterInvalid),
+            false => act.receive(packet),
+        }
+    })
+}
+
+fn for_code_points() -> Box<dyn Rule> {
+    rules::inward(|packet, at, act| match (&packet, holds_disallowed(&packet)) {
+        (Packet::Connect(_), true) if !is_accepted(at) => {
+            act.send(ConnAck::new(false, ReasonCode::MalformedPacket));
+            act.close();
+        }
+        (_, true) if is_accepted(at) => end(act, ReasonCode::MalformedPacket),
+        _ => act.receive(packet),
+    })
+}
+
+fn holds_disallowed(packet: &Packet) -> bool {
+    let in_properties = |properties: &Properties| {
+        properties.iter().any(|property| match &property.value {
+            Value::String(text) => is_disallowed(text),
+            Value::Pair(name, value) => is_disallowed(name) || is_disallowed(value),
+            Value::Number(_) | Value::Binary(_) => false,
+        })
+    };
+    let in_fields = match packet {
+        Packet::Connect(connect) => {
+            is_disallowed(&connect.client_id)
+                || connect.user_name.as_ref().is_some_and(|name| is_disallowed(name))
+                || connect.will.as_ref().is_some_and(|will| {
+                    is_disallowed(&will.topic) || in_properties(&will.properties)
+                })
+        }
+        Packet::Publish(publish) => is_disallowed(&publish.topic),
+        Packet::Subscribe(subscribe) => {
+            subscribe.subscriptions.iter().any(|it| is_disallowed(&it.filter))
+        }
+        Packet::Unsubscribe(unsubscribe) => {
+            unsubscribe.filters.iter().any(|filter| is_disallowed(filter))
+        }
+        _ => false,
+    };
+    in_fields || packet.properties().is_some_and(in_properties)
+}
+
+/// Whether a text holds a code point that section 1.5.4 lets a receiver refuse.
+fn is_disallowed(text: &str) -> bool {
+    text.chars().any(|point| {
+        let number = u32::from(point);
+        point.is_control() || (0xFDD0..=0xFDEF).contains(&number) || number & 0xFFFE == 0xFFFE
+    })
+}
+
+fn for_payload_formats() -> Box<dyn Rule> {
+    let lies = |properties: &Properties, payload: &[u8]| {
+        properties.number(PropertyId::PayloadFormatIndicator) == Some(1)
+            && from_utf8(payload).is_err()
+    };
+    const REASON: ReasonCode = ReasonCode::PayloadFormatInvalid;
+    rules::inward(move |packet, at: At<'_>, act| match &packet {
+        Packet::Connect(connect)
+            if !is_accepted(at)
+                && connect.will.as_ref().is_some_and(|it| lies(&it.properties, &it.payload)) =>
+        {
+            act.send(ConnAck::new(false, REASON));
+            act.close();
+        }
+        Packet::Publish(publish)
+            if is_accepted(at) && lies(&publish.properties, &publish.payload) =>
+        {
+            let ack = PublishAck::because(publish.packet_id, REASON);
+            match publish.qos {
+                QoS::AtMostOnce => end(act, REASON),
+                QoS::AtLeastOnce => act.send(Packet::PubAck(ack)),
+                QoS::ExactlyOnce => act.send(Packet::PubRec(ack)),
+            }
+        }
+        _ => act.receive(packet),
+    })
+}

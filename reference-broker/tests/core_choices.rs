@@ -1,0 +1,365 @@
+//! What the standard leaves to a server, chosen otherwise than by default.
+
+#[path = "support/bench.rs"]
+mod bench;
+
+use std::time::Duration;
+
+use bench::{
+    Bench, NEVER, Q0, Q1, Q2, identifiers, message, options, puback, pubcomp, pubrec, pubrel, text,
+    will,
+};
+use reference_broker::codec::{
+    ConnAck, Connect, Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, RetainHandling,
+    Subscribe, SubscribeAck, Will,
+};
+use reference_broker::core::{Config, DollarTopics, Features, Handling, Sharing};
+
+fn with_features(change: impl Fn(&mut Features)) -> Bench {
+    let mut config = Config::default();
+    change(&mut config.features);
+    Bench::with(config)
+}
+
+fn handling(change: impl Fn(&mut Handling)) -> Bench {
+    let mut config = Config::default();
+    change(&mut config.handling);
+    Bench::with(config)
+}
+
+fn declared(connack: &ConnAck, id: PropertyId) -> Option<u32> {
+    connack.properties.number(id)
+}
+
+fn suback(reasons: &[ReasonCode]) -> Packet {
+    Packet::SubAck(SubscribeAck::new(9, reasons.to_vec()))
+}
+
+#[test]
+fn a_lower_maximum_qos_is_declared_and_enforced() {
+    let mut bench = Bench::with(Config { maximum_qos: Q1, ..Config::default() });
+    let connack = bench.connect("p", Connect::new("p"));
+    assert_eq!(declared(&connack, PropertyId::MaximumQoS), Some(1));
+    bench.subscribe("p", "a", Q2);
+    bench.send("p", message("a").qos(Q1, 1));
+    assert_eq!(bench.expect_publish("p").qos, Q1);
+    assert_eq!(bench.expect("p"), puback(1));
+    bench.send("p", message("a").qos(Q2, 1));
+    bench.expect_disconnect("p", ReasonCode::QoSNotSupported);
+    bench.start("q", Connect::new("q").will(Will::new("w", "x").qos(Q2)));
+    bench.expect_refusal("q", ReasonCode::QoSNotSupported);
+    bench.connect("q", Connect::new("q").will(Will::new("w", "x").qos(Q1)));
+}
+
+#[test]
+fn a_lower_qos_than_asked_for_may_be_granted() {
+    let mut bench = Bench::with(Config { granted_qos: Q1, ..Config::default() });
+    bench.join("p");
+    let subscribe = Subscribe::new(9, "a", Q2).and("b", options(Q0, |_| ()));
+    bench.send("p", subscribe);
+    assert_eq!(bench.expect("p"), suback(&[ReasonCode::GrantedQoS1, ReasonCode::Success]));
+    bench.send("p", message("a").qos(Q2, 1));
+    assert_eq!(bench.expect_publish("p").qos, Q1);
+}
+
+#[test]
+fn without_retained_messages_retain_is_an_error() {
+    let mut bench = with_features(|features| features.retain = false);
+    let connack = bench.connect("p", Connect::new("p"));
+    assert_eq!(declared(&connack, PropertyId::RetainAvailable), Some(0));
+    bench.publish_to_nobody("p", message("a"));
+    bench.send("p", message("a").retain());
+    bench.expect_disconnect("p", ReasonCode::RetainNotSupported);
+    bench.start("q", Connect::new("q").will(Will::new("w", "x").retain()));
+    bench.expect_refusal("q", ReasonCode::RetainNotSupported);
+}
+
+#[test]
+fn subscriptions_of_kinds_that_are_not_there_are_refused() {
+    let identified = Subscribe::new(9, "a", Q0).with(PropertyId::SubscriptionIdentifier, 1);
+    for (lack, property, subscribe, code) in [
+        (
+            (|features| features.wildcards = false) as fn(&mut Features),
+            PropertyId::WildcardSubscriptionAvailable,
+            Subscribe::new(9, "a/+", Q0),
+            ReasonCode::WildcardSubscriptionsNotSupported,
+        ),
+        (
+            |features| features.shared_subscriptions = false,
+            PropertyId::SharedSubscriptionAvailable,
+            Subscribe::new(9, "$share/g/a", Q0),
+            ReasonCode::SharedSubscriptionsNotSupported,
+        ),
+        (
+            |features| features.subscription_identifiers = false,
+            PropertyId::SubscriptionIdentifierAvailable,
+            identified,
+            ReasonCode::SubscriptionIdentifiersNotSupported,
+        ),
+    ] {
+        let mut bench = with_features(lack);
+        let connack = bench.connect("s", Connect::new("s").resume().session_expiry(NEVER));
+        assert_eq!(declared(&connack, property), Some(0));
+        bench.subscribe("s", "b", Q0);
+        bench.send("s", subscribe.clone().and("c", options(Q0, |_| ())));
+        bench.expect_disconnect("s", code);
+        bench.join("p");
+        bench.publish_to_nobody("p", message("a"));
+        bench.publish_to_nobody("p", message("c"));
+
+        let mut bench = with_features(|features| {
+            lack(features);
+            features.refused_in_suback = true;
+        });
+        bench.join("s");
+        bench.send("s", subscribe);
+        assert_eq!(bench.expect("s"), suback(&[code]));
+        bench.publish_to_nobody("s", message("a"));
+        bench.subscribe("s", "c", Q0);
+    }
+}
+
+#[test]
+fn a_session_is_kept_for_as_long_as_the_server_says() {
+    let mut bench = Bench::with(Config { session_expiry: (5, 10), ..Config::default() });
+    let ask = |seconds| Connect::new("s").resume().session_expiry(seconds);
+    let expiry = |connack: &ConnAck| declared(connack, PropertyId::SessionExpiryInterval);
+    assert_eq!(expiry(&bench.connect("s", ask(7))), None);
+    assert_eq!(expiry(&bench.connect("s", ask(NEVER))), Some(10));
+    bench.cut("s");
+    bench.pass(9_999);
+    let connack = bench.connect("s", ask(0));
+    assert_eq!((connack.session_present, expiry(&connack)), (true, Some(5)));
+    bench.cut("s");
+    bench.pass(4_999);
+    assert!(bench.connect("s", ask(0)).session_present);
+    bench.cut("s");
+    bench.pass(5_000);
+    assert!(!bench.connect("s", ask(0)).session_present);
+}
+
+#[test]
+fn the_server_may_choose_the_keep_alive() {
+    let mut bench = Bench::with(Config { server_keep_alive: Some(2), ..Config::default() });
+    let connack = bench.connect("s", Connect::new("s").keep_alive(100));
+    assert_eq!(declared(&connack, PropertyId::ServerKeepAlive), Some(2));
+    bench.pass(2_999);
+    bench.expect_nothing("s");
+    bench.pass(1);
+    bench.expect_disconnect("s", ReasonCode::KeepAliveTimeout);
+    let mut bench = Bench::with(Config { server_keep_alive: Some(0), ..Config::default() });
+    bench.connect("s", Connect::new("s").keep_alive(1));
+    bench.pass(100_000);
+    bench.expect_alive("s");
+}
+
+#[test]
+fn timers_may_be_looked_at_now_and_then() {
+    let grain = Duration::from_secs(1);
+    let mut bench = Bench::with(Config { timer_grain: grain, ..Config::default() });
+    bench.join("w");
+    bench.subscribe("w", "will", Q0);
+    bench.pass(300);
+    let connect = Connect::new("s").session_expiry(NEVER).will(will(1));
+    bench.connect("s", connect);
+    bench.cut("s");
+    assert_eq!(bench.deadline(), Some(2_000));
+    bench.pass(1_699);
+    bench.expect_nothing("w");
+    bench.pass(1);
+    assert_eq!(bench.payloads("w"), ["gone"]);
+}
+
+#[test]
+fn an_expired_retained_message_is_not_sent_even_before_its_timer() {
+    let grain = Duration::from_secs(10);
+    let mut bench = Bench::with(Config { timer_grain: grain, ..Config::default() });
+    bench.join("s");
+    let expiring = message("a").retain().with(PropertyId::MessageExpiryInterval, 2);
+    bench.publish_to_nobody("s", expiring);
+    bench.pass(1_999);
+    bench.subscribe("s", "a", Q0);
+    assert_eq!(bench.payloads("s"), ["a"]);
+    bench.pass(1);
+    bench.subscribe("s", "a", Q0);
+    bench.expect_nothing("s");
+}
+
+#[test]
+fn each_matching_subscription_may_bring_a_copy_of_its_own() {
+    let mut bench = handling(|it| it.copy_for_each_subscription = true);
+    bench.join("s");
+    for (filter, qos, identifier) in [("a/+", Q1, 1), ("a/#", Q0, 2)] {
+        let subscribe = Subscribe::new(9, filter, qos);
+        bench.subscribe_with("s", subscribe.with(PropertyId::SubscriptionIdentifier, identifier));
+    }
+    bench.subscribe("s", "a/b", Q2);
+    bench.join("p");
+    bench.publish("p", message("a/b"));
+    let mut copies: Vec<_> = (0..3).map(|_| bench.expect_publish("s")).collect();
+    copies.sort_by_key(identifiers);
+    let shown: Vec<_> = copies.iter().map(|copy| (identifiers(copy), copy.qos)).collect();
+    assert_eq!(shown, [(vec![], Q1), (vec![1], Q1), (vec![2], Q0)]);
+    bench.expect_nothing("s");
+}
+
+#[test]
+fn a_qos_2_message_may_be_handed_on_when_it_is_released() {
+    let mut bench = handling(|it| it.hands_on_at_release = true);
+    bench.join("s");
+    bench.subscribe("s", "a", Q0);
+    bench.resume("p");
+    bench.send("p", Publish::new("a", "1").qos(Q2, 1));
+    bench.send("p", Publish::new("a", "another").qos(Q2, 1).dup());
+    assert_eq!([bench.expect("p"), bench.expect("p")], [pubrec(1), pubrec(1)]);
+    bench.expect_nothing("s");
+    bench.cut("p");
+    assert!(bench.resume("p"));
+    bench.send("p", pubrel(1));
+    assert_eq!(bench.expect("p"), pubcomp(1));
+    assert_eq!(bench.payloads("s"), ["1"]);
+    bench.send("p", pubrel(1));
+    assert_ne!(bench.expect("p"), pubcomp(1));
+    // Waiting counts against its lifetime.
+    let expiring = Publish::new("a", "1").qos(Q2, 1).retain();
+    bench.send("p", expiring.with(PropertyId::MessageExpiryInterval, 1));
+    assert_eq!(bench.expect("p"), pubrec(1));
+    bench.pass(1_000);
+    bench.send("p", pubrel(1));
+    assert_eq!(bench.expect("p"), pubcomp(1));
+    bench.expect_nothing("s");
+    // What it owns is not lost with the publisher's session.
+    bench.send("p", Publish::new("a", "2").qos(Q2, 1));
+    bench.connect("p", Connect::new("p"));
+    assert_eq!(bench.payloads("s"), ["2"]);
+}
+
+#[test]
+fn qos_0_messages_may_wait_as_others_do() {
+    let mut bench = handling(|it| it.queues_qos0 = true);
+    let windowed = || {
+        let connect = Connect::new("s").resume().session_expiry(NEVER);
+        connect.with(PropertyId::ReceiveMaximum, 1)
+    };
+    bench.connect("s", windowed());
+    bench.subscribe("s", "a", Q1);
+    bench.join("p");
+    let publish = |bench: &mut Bench, payload: &'static str, qos: QoS| {
+        bench.send("p", Publish::new("a", payload).qos(qos, 1));
+    };
+    publish(&mut bench, "1", Q1);
+    publish(&mut bench, "0", Q0);
+    let first = bench.expect_publish("s");
+    bench.expect_nothing("s");
+    bench.send("s", puback(first.packet_id));
+    assert_eq!(bench.payloads("s"), ["0"]);
+    bench.cut("s");
+    for (payload, qos) in [("a", Q0), ("b", Q0), ("c", Q1), ("d", Q0)] {
+        publish(&mut bench, payload, qos);
+    }
+    bench.connect("s", windowed());
+    let came: Vec<_> = (0..3).map(|_| bench.expect_publish("s")).collect();
+    assert_eq!(came.iter().map(text).collect::<Vec<_>>(), ["a", "b", "c"]);
+    bench.expect_nothing("s");
+    bench.send("s", puback(came[2].packet_id));
+    assert_eq!(bench.payloads("s"), ["d"]);
+}
+
+#[test]
+fn qos_0_messages_need_not_be_retained_but_replace() {
+    let mut bench = handling(|it| it.retains_qos0 = false);
+    bench.join("p");
+    bench.publish_to_nobody("p", message("a").retain());
+    bench.subscribe("p", "a", Q1);
+    assert_eq!(bench.payloads("p"), ["a"]);
+    bench.send("p", message("a").retain());
+    assert_eq!(bench.payloads("p"), ["a"]);
+    bench.subscribe("p", "a", Q1);
+    bench.expect_nothing("p");
+}
+
+#[test]
+fn own_retained_messages_may_come_despite_no_local() {
+    let mut bench = handling(|it| it.retained_despite_no_local = true);
+    bench.join("p");
+    bench.publish_to_nobody("p", message("a").retain());
+    let mut subscribe = Subscribe::new(9, "a", Q1);
+    subscribe.subscriptions[0].options = options(Q1, |options| {
+        options.no_local = true;
+        options.retain_handling = RetainHandling::Send;
+    });
+    bench.subscribe_with("p", subscribe);
+    assert_eq!(bench.payloads("p"), ["a"]);
+    bench.publish_to_nobody("p", message("a"));
+}
+
+#[test]
+fn a_clean_start_may_delete_a_will_that_waits() {
+    for (deletes, expected) in [(false, &["gone"][..]), (true, &[])] {
+        let mut bench = handling(|it| it.clean_start_deletes_will = deletes);
+        bench.join("w");
+        bench.subscribe("w", "will", Q0);
+        bench.connect("s", Connect::new("s").session_expiry(NEVER).will(will(5)));
+        bench.cut("s");
+        bench.connect("s", Connect::new("s"));
+        bench.pass(6_000);
+        assert_eq!(bench.payloads("w"), expected);
+    }
+}
+
+#[test]
+fn a_share_may_go_to_the_same_one_or_to_absent_ones() {
+    for (sharing, expected) in [
+        (Sharing::InTurn, [2, 0, 2]),
+        (Sharing::InTurnAbsentToo, [2, 1, 1]),
+        (Sharing::TheSame, [4, 0, 0]),
+    ] {
+        let mut bench = handling(|it| it.sharing = sharing);
+        for name in ["a", "b", "c"] {
+            bench.resume(name);
+            bench.subscribe(name, "$share/g/t", Q1);
+        }
+        bench.cut("b");
+        bench.join("p");
+        (0..4).for_each(|_| bench.publish("p", message("t")));
+        bench.resume("b");
+        let shares = ["a", "b", "c"].map(|name| bench.payloads(name).len());
+        assert_eq!(shares, expected, "{sharing:?}");
+    }
+}
+
+#[test]
+fn dollar_topics_may_be_dropped_or_handed_on() {
+    for (choice, expected) in [(DollarTopics::Dropped, &[][..]), (DollarTopics::HandedOn, &["$x"])]
+    {
+        let mut bench = handling(|it| it.dollar_topics = choice);
+        bench.join("s");
+        bench.subscribe("s", "$x", Q0);
+        bench.subscribe("s", "#", Q0);
+        bench.join("p");
+        bench.publish("p", message("$x"));
+        assert_eq!(bench.payloads("s"), expected);
+        bench.start("w", Connect::new("w").will(Will::new("$x", "gone")));
+        match choice {
+            DollarTopics::HandedOn => assert!(matches!(bench.expect("w"), Packet::ConnAck(_))),
+            _ => bench.expect_refusal("w", ReasonCode::TopicNameInvalid),
+        }
+    }
+}
+
+#[test]
+fn a_packet_identifier_may_be_used_again_at_once() {
+    for (lowest_first, expected) in [(false, [1, 2]), (true, [1, 1])] {
+        let mut bench = handling(|it| it.lowest_packet_id_first = lowest_first);
+        bench.join("s");
+        bench.subscribe("s", "a", Q1);
+        let ids = [0; 2].map(|_| {
+            bench.send("s", message("a").qos(Q1, 7));
+            let id = bench.expect_publish("s").packet_id;
+            assert_eq!(bench.expect("s"), puback(7));
+            bench.send("s", Packet::PubAck(PublishAck::new(id)));
+            id
+        });
+        assert_eq!(ids, expected);
+    }
+}
