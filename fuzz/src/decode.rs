@@ -16,18 +16,23 @@ const LIMIT: u32 = 1 << 20;
 /// When it does not.
 pub fn what_decodes_encodes_to_the_same_packet(bytes: &[u8]) {
     for side in [Side::Client, Side::Server] {
-        let mut framer = Framer::new(LIMIT);
-        framer.buffer().extend_from_slice(bytes);
-        loop {
-            let ahead = framer.pending();
-            match framer.next_frame() {
-                Ok(Some(frame)) => match Packet::decode(&frame, side) {
-                    Ok(packet) => check_packet(&packet, &frame, side),
-                    Err(error) => return check_error(error, frame.bytes.len(), side),
-                },
-                Ok(None) => break,
-                Err(error) => return check_error(error, ahead.min(5), side),
-            }
+        read(bytes, side);
+    }
+}
+
+/// Reads a stream up to the first error, and checks what comes out.
+fn read(bytes: &[u8], side: Side) {
+    let mut framer = Framer::new(LIMIT);
+    framer.buffer().extend_from_slice(bytes);
+    loop {
+        let ahead = framer.pending();
+        match framer.next_frame() {
+            Ok(Some(frame)) => match Packet::decode(&frame, side) {
+                Ok(packet) => check_packet(&packet, &frame, side),
+                Err(error) => return check_error(error, frame.bytes.len(), side),
+            },
+            Ok(None) => return,
+            Err(error) => return check_error(error, ahead.min(5), side),
         }
     }
 }

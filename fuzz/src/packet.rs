@@ -9,7 +9,7 @@ use reference_broker::codec::{
 use crate::choices::Choices;
 
 /// One part in so many is chosen without regard to the rules.
-const ODD: u8 = 48;
+const ODD: u8 = 24;
 
 /// Strings that mean something to somebody.
 const NOTABLE: [&str; 16] = [
