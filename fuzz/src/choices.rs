@@ -78,16 +78,12 @@ impl<'a> Choices<'a> {
     /// Bytes of a chosen length: short ones from the input, and now and then a long row of one byte
     /// around the length that a two-byte prefix can say.
     pub fn bytes(&mut self) -> Bytes {
-        let len = self.byte();
-        match len {
-            0..=31 => Bytes::copy_from_slice(self.take(usize::from(len))),
-            32..=250 => Bytes::copy_from_slice(self.take(usize::from(len % 8))),
-            251 => vec![b'x'; 127].into(),
-            252 => vec![b'x'; 16_383].into(),
-            253 => vec![b'x'; 65_535].into(),
-            254 => vec![b'x'; 65_536].into(),
-            255 => vec![b'x'; usize::from(self.two())].into(),
-        }
+        let len = match self.byte() {
+            len @ 0..32 => return Bytes::copy_from_slice(self.take(usize::from(len))),
+            len @ 32..255 => return Bytes::copy_from_slice(self.take(usize::from(len % 8))),
+            255 => self.of(&[127, 128, 16_383, 65_535, 65_536]).unwrap_or_default(),
+        };
+        vec![b'x'; len].into()
     }
 }
 

@@ -5,6 +5,7 @@
 //! A property that is broken panics: that is how a fuzzer notices.
 
 pub mod choices;
+mod core;
 mod decode;
 pub mod dictionary;
 mod packet;
@@ -15,6 +16,7 @@ mod validity;
 
 use reference_broker::codec::vector::Vector;
 
+pub use self::core::{a_broker_keeps_the_standard, play};
 pub use decode::what_decodes_encodes_to_the_same_packet;
 pub use round_trip::a_packet_survives_the_wire;
 pub use stream::a_stream_is_read_alike_however_it_is_split;
@@ -31,7 +33,7 @@ pub struct Property {
 }
 
 /// Every property, a fuzz target each.
-pub const PROPERTIES: [Property; 3] = [
+pub const PROPERTIES: [Property; 4] = [
     Property {
         name: "decode",
         check: what_decodes_encodes_to_the_same_packet,
@@ -43,4 +45,5 @@ pub const PROPERTIES: [Property; 3] = [
         seed: seed::for_stream,
     },
     Property { name: "round_trip", check: a_packet_survives_the_wire, seed: seed::for_round_trip },
+    Property { name: "core", check: a_broker_keeps_the_standard, seed: core::for_core },
 ];

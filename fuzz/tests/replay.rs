@@ -48,6 +48,11 @@ fn round_trip_holds_for_generated_inputs() {
     run_generated("round_trip");
 }
 
+#[test]
+fn core_holds_for_generated_inputs() {
+    run_generated("core");
+}
+
 /// Runs a property over inputs that are the same each time: half of them random, half of them seeds
 /// with a few bytes changed.
 fn run_generated(name: &str) {

@@ -1,0 +1,46 @@
+//! Anything that a few clients may do to a broker, well-behaved or not, while time moves.
+//!
+//! `script` chooses what is done and `client` says it; `world` is the shell around the core: it
+//! turns bytes into the core's inputs, holds every output to what must always hold, and writes the
+//! trace; `ending` lets all that was begun come to its end. Then every oracle judges the trace.
+
+mod client;
+mod ending;
+mod script;
+mod seed;
+mod world;
+
+use conformance::oracle;
+use conformance::trace::{Event, event_line, name_width};
+
+use crate::choices::Choices;
+use script::Script;
+
+pub(crate) use seed::for_core;
+
+/// A broker keeps the standard whatever its clients do, serves those who keep it too, and forgets
+/// what is over.
+///
+/// # Panics
+///
+/// When it does not.
+pub fn a_broker_keeps_the_standard(input: &[u8]) {
+    let trace = play(input);
+    let found = oracle::judge(&trace);
+    if let Some(first) = found.first() {
+        let width = name_width(&trace);
+        let lines: Vec<String> = trace.iter().map(|event| event_line(event, width)).collect();
+        panic!("{} findings, the first: {first:#?}\n{}", found.len(), lines.join("\n"));
+    }
+}
+
+/// What happened when this input was played.
+///
+/// # Panics
+///
+/// When the broker did what it never may.
+pub fn play(input: &[u8]) -> Vec<Event> {
+    let mut script = Script::new(Choices::new(input));
+    script.run();
+    ending::end(script)
+}
