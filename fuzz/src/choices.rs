@@ -9,12 +9,19 @@ use bytes::Bytes;
 #[derive(Clone, Debug)]
 pub struct Choices<'a> {
     rest: &'a [u8],
+    longest: usize,
 }
 
 impl<'a> Choices<'a> {
     /// The choices of this input.
     pub fn new(input: &'a [u8]) -> Choices<'a> {
-        Choices { rest: input }
+        Choices { rest: input, longest: usize::MAX }
+    }
+
+    /// The same choices, but for fields: none is longer than this.
+    #[must_use]
+    pub fn with_fields_up_to(self, longest: usize) -> Choices<'a> {
+        Choices { longest, ..self }
     }
 
     /// Whether nothing is left that could make a choice.
@@ -83,7 +90,7 @@ impl<'a> Choices<'a> {
             len @ 32..255 => return Bytes::copy_from_slice(self.take(usize::from(len % 8))),
             255 => self.of(&[127, 128, 16_383, 65_535, 65_536]).unwrap_or_default(),
         };
-        vec![b'x'; len].into()
+        vec![b'x'; len.min(self.longest)].into()
     }
 }
 

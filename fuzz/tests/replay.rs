@@ -63,7 +63,7 @@ fn run_generated(name: &str) {
     for number in 0..GENERATED {
         let mut random = Random(number);
         let mut input = match number % 2 {
-            0 => (0..random.below(600)).map(|_| random.byte()).collect(),
+            0 => (0..random.below(2_000)).map(|_| random.byte()).collect(),
             _ => seeds[random.below(seeds.len())].clone(),
         };
         for _ in 0..random.below(4) {

@@ -10,9 +10,12 @@ use reference_broker::core::Moment;
 /// A step that a delivery waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    PubAck(u16),
-    PubRec(u16),
-    PubComp(u16),
+    /// PUBACK.
+    Acknowledge(u16),
+    /// PUBREC.
+    Receive(u16),
+    /// PUBCOMP.
+    Complete(u16),
 }
 
 /// One end of a connection.
@@ -103,9 +106,9 @@ impl Client {
             }
             Packet::Publish(publish) => self.sends_publish(publish),
             Packet::PubRel(ack) => self.is_honest &= self.open.contains_key(&ack.packet_id),
-            Packet::PubAck(ack) => self.answers(Step::PubAck(ack.packet_id), ack),
-            Packet::PubRec(ack) => self.answers(Step::PubRec(ack.packet_id), ack),
-            Packet::PubComp(ack) => self.answers(Step::PubComp(ack.packet_id), ack),
+            Packet::PubAck(ack) => self.answers(Step::Acknowledge(ack.packet_id), ack),
+            Packet::PubRec(ack) => self.answers(Step::Receive(ack.packet_id), ack),
+            Packet::PubComp(ack) => self.answers(Step::Complete(ack.packet_id), ack),
             Packet::Disconnect(disconnect) => {
                 let raised = disconnect.properties.number(PropertyId::SessionExpiryInterval);
                 let had_none = self.asked(PropertyId::SessionExpiryInterval).unwrap_or(0) == 0;
@@ -139,7 +142,7 @@ impl Client {
     fn answers(&mut self, step: Step, ack: &PublishAck) {
         self.is_honest &= self.steps.front() == Some(&step);
         self.steps.retain(|other| *other != step);
-        if !matches!(step, Step::PubRec(_)) || ack.reason.is_error() {
+        if !matches!(step, Step::Receive(_)) || ack.reason.is_error() {
             self.unanswered.remove(&ack.packet_id);
         }
     }
@@ -158,12 +161,12 @@ impl Client {
                 let (count, maximum) = (self.unanswered.len(), self.receive_maximum());
                 assert!(!self.is_honest || count <= maximum, "{count} of {maximum} at once");
                 self.steps.push_back(match publish.qos {
-                    QoS::AtLeastOnce => Step::PubAck(id),
-                    _ => Step::PubRec(id),
+                    QoS::AtLeastOnce => Step::Acknowledge(id),
+                    _ => Step::Receive(id),
                 });
             }
             Packet::PubRel(PublishAck { packet_id, .. }) => {
-                self.steps.push_back(Step::PubComp(*packet_id));
+                self.steps.push_back(Step::Complete(*packet_id));
             }
             Packet::PubAck(PublishAck { packet_id, .. })
             | Packet::PubComp(PublishAck { packet_id, .. }) => {

@@ -12,6 +12,9 @@ use super::world::World;
 /// What is sent to see whether clients are served; no script uses it.
 const TOPIC: &str = "end";
 
+/// No script makes a broker ask for more answers than this.
+const MOST_ANSWERS: usize = 100_000;
+
 /// The longest time that anything lasts which does not last for ever.
 const LONGEST: Duration = Duration::from_secs(u32::MAX as u64 + 1);
 
@@ -23,8 +26,11 @@ const LONGEST: Duration = Duration::from_secs(u32::MAX as u64 + 1);
 pub(super) fn end(mut script: Script<'_>) -> Vec<Event> {
     let ids: Vec<ConnectionId> = script.world.wires.keys().copied().collect();
     for id in &ids {
-        // Each answer brings one more message at the most.
-        while script.answer(*id) {}
+        let mut answers = 0;
+        while script.answer(*id) {
+            answers += 1;
+            assert!(answers < MOST_ANSWERS, "{id:?} is sent ever more");
+        }
     }
     serve_all(&mut script, &ids);
     let Script { world, .. } = &mut script;

@@ -22,6 +22,8 @@ const MOST_WIRES: usize = 8;
 pub(super) const CONNECT: u8 = 0;
 pub(super) const OPEN: u8 = 1;
 pub(super) const RAW: u8 = 2;
+/// In place of the length of raw bytes: two bytes with the length follow.
+pub(super) const LONG: u8 = 255;
 const ACTS: u8 = 32;
 
 const NAMES: [&str; 5] = ["alice", "bob", "carol", "dave", ""];
@@ -83,8 +85,11 @@ impl<'a> Script<'a> {
         let Some(id) = self.wire() else { return self.connect() };
         match act {
             RAW => {
-                let len = usize::from(self.choices.two());
-                let bytes = self.choices.take(len);
+                let len = match self.choices.byte() {
+                    LONG => self.choices.two(),
+                    len => u16::from(len % 32),
+                };
+                let bytes = self.choices.take(usize::from(len));
                 self.world.send_bytes(id, bytes);
             }
             6..=12 => self.publish(id),
@@ -246,7 +251,7 @@ impl<'a> Script<'a> {
 
     /// Takes the next step that a delivery waits for.
     pub(super) fn answer(&mut self, id: ConnectionId) -> bool {
-        let wire = self.world.wires.get(&id);
+        let wire = self.world.wires.get(&id).filter(|wire| !wire.is_amid_packet());
         let Some(step) = wire.and_then(|wire| wire.client.steps.front()).copied() else {
             return false;
         };
@@ -255,9 +260,9 @@ impl<'a> Script<'a> {
         self.world.send(
             id,
             match step {
-                Step::PubAck(id) => Packet::PubAck(PublishAck::because(id, reason)),
-                Step::PubRec(id) => Packet::PubRec(PublishAck::because(id, reason)),
-                Step::PubComp(id) => Packet::PubComp(PublishAck::new(id)),
+                Step::Acknowledge(id) => Packet::PubAck(PublishAck::because(id, reason)),
+                Step::Receive(id) => Packet::PubRec(PublishAck::because(id, reason)),
+                Step::Complete(id) => Packet::PubComp(PublishAck::new(id)),
             },
         );
         true
@@ -338,12 +343,13 @@ fn config(choices: &mut Choices<'_>) -> Config {
     if !choices.flag() {
         return Config::default();
     }
-    let mut config = Config::default();
-    config.receive_maximum = choices.of(&[100, 1, 2, 65_535]).unwrap_or(100);
-    config.maximum_packet_size = choices.of(&[1 << 24, 400, 100]).unwrap_or(1 << 24);
-    config.topic_alias_maximum = choices.of(&[100, 0, 1]).unwrap_or(100);
-    config.send_window = choices.of(&[256, 1, 2]).unwrap_or(256);
-    config.queue_limit = choices.of(&[10_000, 0, 1, 3]).unwrap_or(10_000);
-    config.connect_timeout = Duration::from_secs(choices.of(&[30, 1]).unwrap_or(30));
-    config
+    let connect_timeout = Duration::from_secs(choices.of(&[30, 1]).unwrap_or(30));
+    Config {
+        receive_maximum: choices.of(&[100, 1, 2, 65_535]).unwrap_or(100),
+        maximum_packet_size: choices.of(&[1 << 24, 400, 100]).unwrap_or(1 << 24),
+        topic_alias_maximum: choices.of(&[100, 0, 1]).unwrap_or(100),
+        send_window: choices.of(&[256, 1, 2]).unwrap_or(256),
+        queue_limit: choices.of(&[10_000, 0, 1, 3]).unwrap_or(10_000),
+        connect_timeout,
+    }
 }

@@ -3,7 +3,7 @@
 use reference_broker::codec::Side;
 use reference_broker::codec::vector::Vector;
 
-use super::script::{CONNECT, OPEN, RAW};
+use super::script::{CONNECT, LONG, OPEN, RAW};
 
 /// A vector of the client's side, sent by a client that is connected, or in place of its CONNECT.
 pub(crate) fn for_core(vector: &Vector) -> Option<Vec<u8>> {
@@ -17,5 +17,5 @@ pub(crate) fn for_core(vector: &Vector) -> Option<Vec<u8>> {
     };
     let begin: &[u8] = if comes_first { &[0, OPEN] } else { &[0, CONNECT, 0, 0] };
     let len = u16::try_from(vector.bytes.len()).ok()?;
-    Some([begin, &[RAW, 0], &len.to_be_bytes(), &vector.bytes].concat())
+    Some([begin, &[RAW, 0, LONG], &len.to_be_bytes(), &vector.bytes].concat())
 }

@@ -103,9 +103,13 @@ impl World {
             self.record(id, What::SentBytes(Bytes::copy_from_slice(bytes)));
         }
         while let Some(wire) = self.wires.get_mut(&id) {
-            let pending = Bytes::copy_from_slice(wire.framer.pending_bytes());
+            let is_empty = wire.framer.pending() == 0;
+            let pending = match continues {
+                true => Bytes::new(),
+                false => Bytes::copy_from_slice(wire.framer.pending_bytes()),
+            };
             let next = next_packet(&mut wire.framer);
-            wire.client.is_honest &= matches!(next, Ok(Some(_))) || pending.is_empty();
+            wire.client.is_honest &= is_empty || matches!(next, Ok(Some(_)));
             match next {
                 Ok(Some(packet)) => self.send_packet(id, packet, continues),
                 Ok(None) => {
@@ -262,6 +266,13 @@ impl World {
     }
 }
 
+impl Wire {
+    /// Whether the last packet was not sent to its end, so that whatever follows is taken for it.
+    pub(super) fn is_amid_packet(&self) -> bool {
+        self.framer.pending() > 0
+    }
+}
+
 impl Census {
     fn note(&mut self, packet: &Packet) {
         match packet {
@@ -294,9 +305,11 @@ fn is_cause(
     silence: u64,
     config: &Config,
 ) -> bool {
-    let Some(connect) = &client.connect else {
-        return u128::from(silence) >= config.connect_timeout.as_millis();
-    };
+    let is_late = u128::from(silence) >= config.connect_timeout.as_millis();
+    if is_late && client.connack.is_none() {
+        return true;
+    }
+    let Some(connect) = &client.connect else { return false };
     let keep_alive = client.granted(PropertyId::ServerKeepAlive, u32::from(connect.keep_alive));
     if keep_alive > 0 && silence >= u64::from(keep_alive) * 1500 {
         return true;
