@@ -5,8 +5,12 @@
 //! scenarios against a [`target`] and ends with a [`report`]; every run is kept as a [`trace`], and
 //! every [`verdict`] cites a row of the register of [`requirement`]s.
 
+pub mod boundary;
+pub mod chameleon;
+pub mod coverage;
 pub mod deviation;
 pub mod exit;
+pub mod mutant;
 pub mod oracle;
 pub mod probe;
 pub mod report;

@@ -3,6 +3,7 @@
 mod capabilities;
 mod null;
 mod preflight;
+mod variant;
 
 use std::fmt;
 use std::io;
@@ -11,13 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reference_broker::actor::Server;
-use reference_broker::core::Config;
 use reference_broker::transport::{BoxStream, memory, tcp};
 use tokio::time::timeout;
 
 pub use capabilities::{Capabilities, Need};
 pub use null::Null;
 pub use preflight::{Unusable, preflight};
+pub use variant::Variant;
 
 /// The port of MQTT over TCP where an address leaves it out.
 const DEFAULT_PORT: u16 = 1883;
@@ -26,19 +27,25 @@ const DEFAULT_PORT: u16 = 1883;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// The reference broker in this process, over memory, on a clock that jumps: `embedded:`.
-    Embedded,
+    Embedded(Variant),
     /// The reference broker in this process, over TCP, in real time: `embedded+tcp:`.
-    EmbeddedTcp,
+    EmbeddedTcp(Variant),
     /// A broker at an address: `mqtt://host:port`.
     Address(Address),
     /// A server in this process that is no broker: `null:closes` and its like.
     Null(Null),
 }
 
+impl Default for Target {
+    fn default() -> Target {
+        Target::Embedded(Variant::default())
+    }
+}
+
 impl Target {
     /// Whether each scenario has a server of its own, in memory, on a clock that jumps.
     pub fn is_in_memory(&self) -> bool {
-        matches!(self, Target::Embedded | Target::Null(_))
+        matches!(self, Target::Embedded(_) | Target::Null(_))
     }
 }
 
@@ -61,8 +68,8 @@ impl fmt::Display for Address {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Target::Embedded => f.write_str("embedded:"),
-            Target::EmbeddedTcp => f.write_str("embedded+tcp:"),
+            Target::Embedded(variant) => write!(f, "embedded:{variant}"),
+            Target::EmbeddedTcp(variant) => write!(f, "embedded+tcp:{variant}"),
             Target::Address(address) => write!(f, "mqtt://{address}"),
             Target::Null(null) => null.fmt(f),
         }
@@ -75,8 +82,8 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Target, String> {
         const KINDS: &str = "use mqtt://host:port, embedded: or embedded+tcp:";
         match text.split_once(':') {
-            Some(("embedded", "")) => Ok(Target::Embedded),
-            Some(("embedded+tcp", "")) => Ok(Target::EmbeddedTcp),
+            Some(("embedded", variant)) => variant.parse().map(Target::Embedded),
+            Some(("embedded+tcp", variant)) => variant.parse().map(Target::EmbeddedTcp),
             Some(("null", kind)) => kind.parse().map(Target::Null),
             Some(("mqtt", rest)) => {
                 let authority = rest
@@ -134,9 +141,9 @@ impl Connector {
     /// When no port can be had for a broker of our own.
     pub async fn new(target: &Target) -> io::Result<Connector> {
         Ok(match target {
-            Target::Embedded => Connector::Memory(Arc::new(Server::start(Config::default()))),
-            Target::EmbeddedTcp => {
-                let server = Server::start(Config::default());
+            Target::Embedded(variant) => Connector::Memory(Arc::new(variant.start())),
+            Target::EmbeddedTcp(variant) => {
+                let server = variant.start();
                 let address = server.listen(("127.0.0.1", 0)).await?;
                 let address = Address { host: address.ip().to_string(), port: address.port() };
                 Connector::Tcp(address, Some(Arc::new(server)))
@@ -180,6 +187,7 @@ mod tests {
         for (text, written) in [
             ("embedded:", "embedded:"),
             ("embedded+tcp:", "embedded+tcp:"),
+            ("embedded:?mutant=3.12/pingresp-lost", "embedded:?mutant=3.12/pingresp-lost"),
             ("null:yes", "null:yes"),
             ("mqtt://localhost", "mqtt://localhost:1883"),
             ("mqtt://10.0.0.1:99/", "mqtt://10.0.0.1:99"),
@@ -195,6 +203,9 @@ mod tests {
             ("http://a", "no target of the kind 'http'"),
             ("localhost:1883", "'localhost:1883' names no target"),
             ("mqtt:localhost", "lacks the slashes"),
+            ("embedded:3.1", "'3.1' after embedded: does not begin with '?'"),
+            ("embedded:?mutant=none", "no mutant 'none'"),
+            ("embedded:?so", "no switch 'so'"),
             ("mqtt://", "'' is not a host and port"),
             ("mqtt://a:b", "'b' is not a port"),
             ("mqtt://a:70000", "'70000' is not a port"),

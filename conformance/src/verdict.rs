@@ -50,7 +50,8 @@ impl fmt::Display for Verdict {
 pub struct Finding {
     /// The requirement it concerns, as an id of the register; none where the tester itself failed.
     pub requirement: Option<&'static str>,
-    /// The [oracle](crate::oracle) that found it; none where a step of the scenario did.
+    /// The [oracle](crate::oracle) that found it, or `liveness` where the target served nobody
+    /// afterwards; none where a step of the scenario did.
     pub oracle: Option<&'static str>,
     /// What was expected, as a fragment such as `a SUBACK for packet 7`.
     pub expected: String,

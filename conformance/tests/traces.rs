@@ -21,7 +21,7 @@ fn report() -> Report {
     let options = Options { jobs: 2, timeout_scale: 1.0, token: TOKEN.to_owned() };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let never = std::future::pending();
-    runtime.block_on(run(&Target::Embedded, scenarios, &options, never, |_| ())).unwrap()
+    runtime.block_on(run(&Target::default(), scenarios, &options, never, |_| ())).unwrap()
 }
 
 /// The trace of each scenario, with its own names made short, by id.

@@ -1,6 +1,7 @@
 use std::fmt::Write;
 
 use clap::Args;
+use conformance::coverage::Row;
 use conformance::exit::Exit;
 use conformance::requirement::{self, Requirement};
 use conformance::scenario::{self, Scenario};
@@ -60,20 +61,25 @@ fn explain_scenario(scenario: &Scenario, text: &mut String) {
     line!(text, "\n  run it    mqttspec run URL {}", scenario.id);
 }
 
-fn explain_requirement(requirement: &Requirement, text: &mut String) {
+fn explain_requirement(requirement: &'static Requirement, text: &mut String) {
     let Requirement { id, section, binds, level, observable, how, text: says } = requirement;
     line!(text, "{id}  {level}, section {section}\n");
     line!(text, "  says      {says}");
     line!(text, "  binds     {binds}");
     line!(text, "  seen by   {observable}: {how}");
-    let citing = |scenario: &&Scenario| scenario.requirements.contains(id);
-    let mut none = true;
-    for scenario in scenario::all().iter().filter(citing) {
-        none = false;
-        line!(text, "  scenario  {}", scenario.id);
+    let row = Row::new(requirement);
+    for (kind, ids) in [
+        ("scenario", &row.scenarios),
+        ("oracle", &row.oracles),
+        ("mutant", &row.mutants),
+        ("switch", &row.switches),
+    ] {
+        ids.iter().for_each(|id| line!(text, "  {kind:8}  {id}"));
     }
-    if none {
-        line!(text, "  scenario  none yet");
+    match row.exception {
+        _ if row.is_covered() => {}
+        Some(reason) => line!(text, "  excepted  {reason}"),
+        None => line!(text, "  open      nothing covers it yet"),
     }
 }
 

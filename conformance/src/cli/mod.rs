@@ -1,8 +1,11 @@
 //! The command line: reads arguments, calls the library, prints. Nothing else of the project does
 //! either.
 
+mod broker;
+mod coverage;
 mod explain;
 mod list;
+mod mutants;
 mod run;
 
 use std::io::{self, Write};
@@ -10,6 +13,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use conformance::exit::Exit;
+use conformance::runner::Options;
+use tokio::runtime::Runtime;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -28,8 +33,14 @@ struct Arguments {
 enum Command {
     /// Run scenarios against a broker.
     Run(run::RunArguments),
+    /// Prove the suite: try it on brokers that are broken on purpose.
+    Mutants(mutants::MutantsArguments),
     /// List scenarios.
     List(list::ListArguments),
+    /// Show what of the standard's requirements is covered, and by what.
+    Coverage(coverage::CoverageArguments),
+    /// Serve the reference broker, whole or broken on purpose.
+    Broker(broker::BrokerArguments),
     /// Explain a scenario, a requirement, a property or a reason code.
     Explain(explain::ExplainArguments),
 }
@@ -42,7 +53,10 @@ pub(crate) fn main() -> ExitCode {
     let command = arguments.command.unwrap_or_else(|| Command::Run(run::RunArguments::default()));
     let done = match command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Mutants(arguments) => mutants::mutants(&arguments),
         Command::List(arguments) => list::list(&arguments),
+        Command::Coverage(arguments) => coverage::coverage(&arguments),
+        Command::Broker(arguments) => broker::broker(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
     };
     let exit = done.unwrap_or_else(|(exit, message)| {
@@ -51,6 +65,41 @@ pub(crate) fn main() -> ExitCode {
         exit
     });
     exit.into()
+}
+
+/// What runs on embedded brokers in memory need.
+fn in_memory() -> Result<(Runtime, Options), Failure> {
+    let runtime =
+        Runtime::new().map_err(|error| (Exit::Trouble, format!("cannot start: {error}")))?;
+    // Each scenario keeps a processor busy; none waits.
+    let jobs = std::thread::available_parallelism().map_or(2, usize::from);
+    Ok((runtime, Options { jobs, timeout_scale: 1.0, token: "run".to_owned() }))
+}
+
+/// Resolves when the user or the system asks for an end: Ctrl-C or SIGTERM. It listens from this
+/// call on, not from when it is awaited.
+#[cfg(unix)]
+fn interrupt() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupted, mut ended) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = ended.recv() => {}
+        }
+    })
+}
+
+/// Resolves at Ctrl-C.
+#[cfg(not(unix))]
+fn interrupt() -> io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            // No such signal here: nothing ever interrupts.
+            std::future::pending::<()>().await;
+        }
+    })
 }
 
 /// Writes to standard output. A reader that has seen enough, such as `head`, is no error.

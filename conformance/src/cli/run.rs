@@ -15,7 +15,7 @@ use conformance::runner::{Options, RunError, Selection, run as run_scenarios};
 use conformance::scenario;
 use conformance::target::Target;
 
-use super::Failure;
+use super::{Failure, interrupt};
 
 /// How many scenarios run at once on a broker that is reached over a network: most of their time
 /// is waiting.
@@ -123,7 +123,7 @@ fn split(arguments: &[String]) -> Result<(Target, Selection), Failure> {
             let target = first.parse().map_err(|error| (Exit::Usage, error))?;
             Ok((target, Selection::new(rest.to_vec())))
         }
-        _ => Ok((Target::Embedded, Selection::new(arguments.to_vec()))),
+        _ => Ok((Target::default(), Selection::new(arguments.to_vec()))),
     }
 }
 
@@ -193,32 +193,6 @@ fn token(target: &Target) -> String {
         number /= 36;
     }
     token
-}
-
-/// Resolves when the user or the system asks for an end: Ctrl-C or SIGTERM. It listens from this
-/// call on, not from when it is awaited.
-#[cfg(unix)]
-fn interrupt() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupted, mut ended) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok(async move {
-        tokio::select! {
-            _ = interrupted.recv() => {}
-            _ = ended.recv() => {}
-        }
-    })
-}
-
-/// Resolves at Ctrl-C.
-#[cfg(not(unix))]
-fn interrupt() -> io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            // No such signal here: nothing ever interrupts.
-            std::future::pending::<()>().await;
-        }
-    })
 }
 
 fn trouble(target: &Target, error: RunError) -> String {

@@ -4,10 +4,12 @@
 //! clock or asks the environment. What a target sent may hold anything: JSON keeps it in its own
 //! escapes, the others show control characters as `\u{1b}`.
 
+pub mod coverage;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod json;
 pub mod junit;
+pub mod matrix;
 pub mod progress;
 mod section;
 mod table;

@@ -19,7 +19,7 @@ use crate::target::{Capabilities, Connector, Target, Unusable, preflight};
 use crate::verdict::{Finding, Verdict};
 
 pub use perform::paused_runtime;
-pub use select::{Selection, SelectionError};
+pub use select::{Selection, SelectionError, matches};
 
 use perform::{Performance, Surroundings};
 
@@ -119,8 +119,12 @@ async fn surroundings(
     let client = format!("{token}first");
     let patience = options.patience();
     let (connector, capabilities) = match target {
-        // Each scenario has a broker of its own, so the one that was looked at is not kept.
-        Target::Embedded => (None, perform::look_at_embedded(client, patience).await?),
+        // Each scenario has a broker of its own, so the one that was looked at is not kept. A
+        // mutant need not live through a look at it.
+        Target::Embedded(variant) => {
+            let target = Target::Embedded(variant.unbroken());
+            (None, perform::look_at_embedded(target, client, patience).await?)
+        }
         // No broker, so nothing to look at; scenarios are to find that out.
         Target::Null(_) => (None, Capabilities::undeclared()),
         _ => {

@@ -136,13 +136,14 @@ pub fn paused_runtime() -> std::io::Result<Runtime> {
 
 /// Looks at the embedded broker as at any other.
 pub(super) async fn look_at_embedded(
+    target: Target,
     client: String,
     patience: Duration,
 ) -> Result<Capabilities, RunError> {
     let inner = tokio::task::spawn_blocking(move || {
         let runtime = paused_runtime().map_err(RunError::Trouble)?;
         runtime.block_on(async {
-            let connector = Connector::new(&Target::Embedded).await.map_err(RunError::Trouble)?;
+            let connector = Connector::new(&target).await.map_err(RunError::Trouble)?;
             preflight(&connector, &client, patience).await.map_err(RunError::Unusable)
         })
     });
@@ -251,6 +252,7 @@ fn not_alive(result: &mut ScenarioResult, stop: Stop, to_blame: bool) {
     let (Stop::Fail(mut finding) | Stop::Inconclusive(mut finding)) = stop else { return };
     finding.expected = "a target that serves a fresh client after the scenario".to_owned();
     finding.event = None;
+    finding.oracle = Some("liveness");
     match (result.verdict, to_blame) {
         (Verdict::Fail, true) => return result.findings.push(finding),
         (_, true) => {

@@ -40,7 +40,7 @@ impl Selection {
     /// The first argument that matches nothing.
     pub fn scenarios(&self) -> Result<Vec<(usize, &'static Scenario)>, SelectionError> {
         for argument in &self.0 {
-            if !all().iter().any(|scenario| matches(argument, scenario)) {
+            if !all().iter().any(|scenario| matches(argument, scenario.id, scenario.requirements)) {
                 return Err(SelectionError {
                     argument: argument.clone(),
                     nearest: nearest(argument),
@@ -48,19 +48,24 @@ impl Selection {
             }
         }
         let is_selected = |scenario: &Scenario| {
-            self.0.is_empty() || self.0.iter().any(|argument| matches(argument, scenario))
+            self.0.is_empty()
+                || self
+                    .0
+                    .iter()
+                    .any(|argument| matches(argument, scenario.id, scenario.requirements))
         };
         Ok(all().iter().enumerate().filter(|(_, scenario)| is_selected(scenario)).collect())
     }
 }
 
-/// A section selects itself and its subsections; anything else is an id, a glob or a requirement.
-fn matches(argument: &str, scenario: &Scenario) -> bool {
-    let section = scenario.section();
+/// Whether an argument selects what has this id and cites these requirements: a section selects
+/// itself and its subsections; anything else is an id, a glob or a requirement.
+pub fn matches(argument: &str, id: &str, requirements: &[&str]) -> bool {
+    let section = id.split_once('/').map_or(id, |(section, _)| section);
     let within = section.strip_prefix(argument.trim_end_matches('/'));
     within.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        || glob(argument.as_bytes(), scenario.id.as_bytes())
-        || scenario.requirements.iter().any(|id| glob(argument.as_bytes(), id.as_bytes()))
+        || glob(argument.as_bytes(), id.as_bytes())
+        || requirements.iter().any(|id| glob(argument.as_bytes(), id.as_bytes()))
 }
 
 /// Whether `pattern`, with `*` for any run of bytes, is all of `text`. Linear: only the last `*`

@@ -60,7 +60,7 @@ async fn each_scenario_ends_as_its_own_verdict_and_the_rest_go_on() {
     let mut told = 0;
     let never = std::future::pending();
     let report =
-        run(&Target::Embedded, scenarios, &options(2), never, |_| told += 1).await.unwrap();
+        run(&Target::default(), scenarios, &options(2), never, |_| told += 1).await.unwrap();
     assert_eq!(told, 4);
     assert_eq!(
         verdicts(&report),
@@ -112,7 +112,7 @@ async fn an_interrupted_run_reports_what_is_known() {
     let on_result = |_: &ScenarioResult| drop(interrupt.take());
     let scenarios = listed(&[&SLOW, &PASSES]);
     let ended = async { drop(interrupted.await) };
-    let target = Target::EmbeddedTcp;
+    let target = Target::EmbeddedTcp(crate::target::Variant::default());
     let report = run(&target, scenarios, &options(2), ended, on_result).await.unwrap();
     assert!(report.interrupted);
     assert_eq!(verdicts(&report), [("1/passes", Verdict::Pass)]);

@@ -69,6 +69,7 @@ use crate::verdict::Outcome;
 pub(crate) use stage::Names;
 pub use stage::Stage;
 pub use vectors::PacketVector;
+pub(crate) use vectors::section as short_section;
 
 /// The steps of a scenario, under way.
 pub type Steps<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
@@ -167,6 +168,14 @@ impl Scenario {
         Duration::from_secs(u64::from(own)) + Duration::from_secs_f64(45.0 * scale)
     }
 
+    /// The bytes that it sends, if it is made of a malformed vector.
+    pub(crate) fn malformed_bytes(&self) -> Option<&'static [u8]> {
+        match self.run {
+            Run::Steps(_) => None,
+            Run::Vector(vector) => Some(vector.bytes()),
+        }
+    }
+
     /// Goes through its steps.
     pub(crate) fn perform<'a>(&self, stage: &'a mut Stage) -> Steps<'a> {
         match self.run {
@@ -188,7 +197,7 @@ pub fn all() -> &'static [Scenario] {
 }
 
 /// `3.10` comes after `3.9`.
-fn section_order(section: &str) -> Vec<u32> {
+pub(crate) fn section_order(section: &str) -> Vec<u32> {
     section.split('.').map(|part| part.parse().unwrap_or(u32::MAX)).collect()
 }
 

@@ -121,6 +121,10 @@ impl PacketVector {
         self.requirements.contains(&"MQTT-3.8.3-4")
     }
 
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.vector.bytes
+    }
+
     pub(super) async fn perform(&self, stage: &mut Stage) -> Outcome {
         // The same without the fault works, so what follows is the fault's doing.
         let mut bystander = stage.connected("bystander").await?;
@@ -182,7 +186,7 @@ fn refuses_all_filters(packet: &Packet) -> bool {
 }
 
 /// Chapter and section of a longer number: `3.1` of `3.1.2.11.4`.
-fn section(number: &str) -> &str {
+pub(crate) fn section(number: &str) -> &str {
     let mut dots = number.match_indices('.').map(|(position, _)| position);
     dots.nth(1).map_or(number, |end| &number[..end])
 }

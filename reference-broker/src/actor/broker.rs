@@ -6,7 +6,9 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::codec::{Packet, QoS};
-use crate::core::{Broker, Config, ConnectionId, Input, Moment, Output};
+use crate::core::{ConnectionId, Input, Moment, Output};
+
+use super::Engine;
 
 /// How many messages wait for the broker before readers wait for it.
 const INBOX: usize = 1024;
@@ -32,16 +34,12 @@ pub(super) fn inbox() -> (mpsc::Sender<Message>, mpsc::Receiver<Message>) {
     mpsc::channel(INBOX)
 }
 
-/// Owns the core; runs until nobody can send to it any more.
-pub(super) async fn run(config: Config, mut inbox: mpsc::Receiver<Message>) {
-    let mut actor = BrokerActor {
-        core: Broker::new(config),
-        connections: BTreeMap::new(),
-        origin: Instant::now(),
-        dropped: 0,
-    };
+/// Owns the engine; runs until nobody can send to it any more.
+pub(super) async fn run(engine: Box<dyn Engine>, mut inbox: mpsc::Receiver<Message>) {
+    let mut actor =
+        BrokerActor { engine, connections: BTreeMap::new(), origin: Instant::now(), dropped: 0 };
     loop {
-        let deadline = actor.core.next_deadline();
+        let deadline = actor.engine.next_deadline();
         let wake = actor.instant(deadline.unwrap_or_default());
         let message = tokio::select! {
             biased;
@@ -56,9 +54,9 @@ pub(super) async fn run(config: Config, mut inbox: mpsc::Receiver<Message>) {
 }
 
 struct BrokerActor {
-    core: Broker,
+    engine: Box<dyn Engine>,
     connections: BTreeMap<ConnectionId, Outbox>,
-    /// When the core's clock began.
+    /// When the engine's clock began.
     origin: Instant,
     /// QoS 0 messages dropped because an outbox was full.
     dropped: u64,
@@ -91,8 +89,8 @@ impl BrokerActor {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             let now = Moment(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX));
-            self.core.handle(now, input);
-            while let Some(output) = self.core.next_output() {
+            self.engine.handle(now, input);
+            while let Some(output) = self.engine.next_output() {
                 inputs.extend(self.carry_out(output).map(Input::Closed));
             }
         }

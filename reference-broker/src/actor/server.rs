@@ -8,9 +8,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::core::{Config, ConnectionId};
+use crate::core::{Broker, Config, ConnectionId};
 use crate::transport::{BoxStream, memory, tcp};
 
+use super::Engine;
 use super::broker::{self, Message};
 use super::connection;
 
@@ -37,9 +38,17 @@ enum Order {
 impl Server {
     /// Starts a broker on the current runtime. It serves nobody until it is told to listen.
     pub fn start(config: Config) -> Server {
+        let limit = config.maximum_packet_size;
+        Server::start_engine(Box::new(Broker::new(config)), limit)
+    }
+
+    /// As [`Server::start`], with something that stands in the place of the core; packets of more
+    /// bytes than `maximum_packet_size` do not reach it.
+    pub fn start_engine(engine: Box<dyn Engine>, maximum_packet_size: u32) -> Server {
         let (orders, inbox) = mpsc::channel(BACKLOG);
         let mut supervisor = JoinSet::new();
-        supervisor.spawn(supervise(config, inbox, orders.downgrade()));
+        let running = supervise(engine, maximum_packet_size, inbox, orders.downgrade());
+        supervisor.spawn(running);
         Server { orders, _supervisor: supervisor }
     }
 
@@ -83,14 +92,14 @@ impl Server {
 
 /// Owns every task of the broker.
 async fn supervise(
-    config: Config,
+    engine: Box<dyn Engine>,
+    limit: u32,
     mut orders: mpsc::Receiver<Order>,
     own_orders: mpsc::WeakSender<Order>,
 ) {
-    let limit = config.maximum_packet_size;
     let (broker, inbox) = broker::inbox();
     let mut tasks = JoinSet::new();
-    tasks.spawn(broker::run(config, inbox));
+    tasks.spawn(broker::run(engine, inbox));
     let mut last_id = 0;
     loop {
         let order = tokio::select! {

@@ -1,0 +1,164 @@
+use std::fmt::Write as _;
+use std::io::{BufWriter, Write as _, stdout};
+use std::path::PathBuf;
+
+use clap::Args;
+use conformance::exit::Exit;
+use conformance::mutant::{self, Fate, Matrix, Mutant, Trial, try_mutant};
+use conformance::report::matrix;
+use conformance::report::terminal::{Terminal, wants_colour};
+use conformance::requirement;
+use conformance::runner::{RunError, Selection, matches};
+use conformance::scenario::Scenario;
+
+use super::{Failure, in_memory, interrupt, print};
+
+#[derive(Args, Debug)]
+pub(super) struct MutantsArguments {
+    /// Sections, ids, globs of ids or requirements of mutants; all of them if nothing is named
+    #[arg(value_name = "SELECTION")]
+    selection: Vec<String>,
+    /// Try them against these scenarios only (as with `run`); may be repeated
+    #[arg(long = "against", value_name = "SELECTION")]
+    scenarios: Vec<String>,
+    /// List the mutants and try none
+    #[arg(long)]
+    list: bool,
+    /// Show for each mutant how it was noticed, with the packets
+    #[arg(long)]
+    trace: bool,
+    /// Write the kill matrix as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the kill matrix as Markdown
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+}
+
+/// Tries mutants against the suite.
+pub(super) fn mutants(arguments: &MutantsArguments) -> Result<Exit, Failure> {
+    let mutants = selected(&arguments.selection)?;
+    if arguments.list {
+        return print(&list(&mutants));
+    }
+    let scenarios = Selection::new(arguments.scenarios.clone())
+        .scenarios()
+        .map_err(|error| (Exit::NothingSelected, error.to_string()))?;
+    let matrix = try_all(&mutants, &scenarios, arguments.trace)?;
+    let everything = arguments.selection.is_empty() && arguments.scenarios.is_empty();
+    let scenarios: Vec<_> = scenarios.into_iter().map(|(_, scenario)| scenario).collect();
+    for (path, text) in [
+        (&arguments.json, matrix::json as fn(&Matrix, &[&'static Scenario]) -> String),
+        (&arguments.markdown, matrix::markdown),
+    ] {
+        if let Some(path) = path {
+            std::fs::write(path, text(&matrix, &scenarios))
+                .map_err(|error| (Exit::Trouble, format!("{}: {error}", path.display())))?;
+        }
+    }
+    summary(&matrix, everything.then_some(&scenarios))
+}
+
+fn selected(selection: &[String]) -> Result<Vec<&'static Mutant>, Failure> {
+    for argument in selection {
+        if !mutant::all().iter().any(|it| matches(argument, it.id, it.requirements)) {
+            return Err((
+                Exit::NothingSelected,
+                format!("'{argument}' matches no mutant: `mqttspec mutants --list` lists them"),
+            ));
+        }
+    }
+    let is_selected = |it: &&Mutant| {
+        selection.is_empty() || selection.iter().any(|word| matches(word, it.id, it.requirements))
+    };
+    Ok(mutant::all().iter().filter(is_selected).collect())
+}
+
+fn list(mutants: &[&Mutant]) -> String {
+    let width = mutants.iter().map(|mutant| mutant.id.len()).max().unwrap_or(0).min(60);
+    mutants.iter().fold(String::new(), |mut text, mutant| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{:width$}  {}", mutant.id, mutant.breaks);
+        text
+    })
+}
+
+fn try_all(
+    mutants: &[&'static Mutant],
+    scenarios: &[(usize, &'static Scenario)],
+    trace: bool,
+) -> Result<Matrix, Failure> {
+    let (runtime, options) = in_memory()?;
+    let mut matrix = Matrix::default();
+    for mutant in mutants {
+        let trial = runtime.block_on(async {
+            let interrupt = interrupt().map_err(RunError::Trouble)?;
+            try_mutant(mutant, scenarios.to_vec(), &options, interrupt).await
+        });
+        let mut trial =
+            trial.map_err(|_| (Exit::Trouble, format!("{} could not be tried", mutant.id)))?;
+        if trial.report.interrupted {
+            return Err((Exit::Trouble, "interrupted".to_owned()));
+        }
+        tell(&trial, trace)?;
+        // Traces of thousands of runs would fill the memory.
+        trial.report.scenarios.clear();
+        matrix.trials.push(trial);
+    }
+    runtime.shutdown_background();
+    Ok(matrix)
+}
+
+/// Prints what became of a mutant.
+fn tell(trial: &Trial, trace: bool) -> Result<(), Failure> {
+    let (kills, cited) = (trial.kills.len(), trial.kills.iter().filter(|kill| kill.cites).count());
+    let oracles: Vec<_> = trial.tripped.keys().copied().collect();
+    let also = match oracles.is_empty() {
+        true => String::new(),
+        false => format!(", oracles: {}", oracles.join(" ")),
+    };
+    let fate = trial.fate().name();
+    let id = trial.mutant.id;
+    print(&format!("{fate:9}  {id}  {kills} scenarios, {cited} of them citing{also}\n"))?;
+    let Some(witness) = trial.witness().filter(|_| trace) else { return Ok(()) };
+    print(&format!("           {}\n", trial.mutant.breaks))?;
+    let terminal = Terminal {
+        colour: wants_colour(&stdout()),
+        verbose: false,
+        requirement_text: &|id| requirement::find(id).map(|requirement| requirement.text),
+    };
+    let rerun = format!("mqttspec run 'embedded:?mutant={id}' {}", witness.id);
+    let mut out = BufWriter::new(stdout().lock());
+    let written = terminal.block(witness, &rerun, &mut out).and_then(|()| writeln!(out));
+    written.map_err(|error| (Exit::Trouble, format!("standard output: {error}")))
+}
+
+/// Prints what it all comes to. Holes show only where everything was tried.
+fn summary(matrix: &Matrix, everything: Option<&Vec<&'static Scenario>>) -> Result<Exit, Failure> {
+    let count = |fate| matrix.count(fate);
+    let (caught, chance, alive) = (count(Fate::Caught), count(Fate::ByChance), count(Fate::Alive));
+    let total = matrix.trials.len();
+    let mut text =
+        format!("\n{total} mutants: {caught} caught, {chance} by chance, {alive} alive\n");
+    let holes = everything.map(|scenarios| matrix.holes(scenarios)).unwrap_or_default();
+    for id in &holes.scenarios {
+        let _ = writeln!(text, "hole: scenario {id} notices no mutant that breaks what it cites");
+    }
+    for name in &holes.oracles {
+        let _ = writeln!(text, "hole: oracle {name} is tripped by no mutant");
+    }
+    if everything.is_some() {
+        let _ = writeln!(
+            text,
+            "{} holes in scenarios, {} in oracles; {} scenarios only seen advisory",
+            holes.scenarios.len(),
+            holes.oracles.len(),
+            matrix.advisory_only().len()
+        );
+    }
+    print(&text)?;
+    match alive == 0 && holes.scenarios.is_empty() && holes.oracles.is_empty() {
+        true => Ok(Exit::AsExpected),
+        false => Ok(Exit::Unexpected),
+    }
+}

@@ -1,0 +1,93 @@
+use std::fmt;
+use std::str::FromStr;
+
+use reference_broker::actor::Server;
+use reference_broker::core::Config;
+
+use crate::boundary::{Layer, Rules};
+use crate::chameleon::{self, Switch};
+use crate::mutant::{self, Mutant};
+
+/// How an embedded broker differs from the plain one: broken in one way, or taking other choices
+/// that the standard leaves open. Written `?mutant=ID&SWITCH&SWITCH`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Variant {
+    /// In which way it is broken.
+    pub mutant: Option<&'static Mutant>,
+    /// The choices it takes differently.
+    pub switches: Vec<&'static Switch>,
+}
+
+impl Variant {
+    /// Broken in this way and else plain.
+    pub fn broken(mutant: &'static Mutant) -> Variant {
+        Variant { mutant: Some(mutant), switches: Vec::new() }
+    }
+
+    /// The same choices, and not broken.
+    pub fn unbroken(&self) -> Variant {
+        Variant { mutant: None, switches: self.switches.clone() }
+    }
+
+    /// Starts such a broker on the current runtime.
+    pub fn start(&self) -> Server {
+        let mut config = Config::default();
+        let mut rules = Rules::new();
+        for switch in &self.switches {
+            switch.configure(&mut config);
+            rules.extend(switch.rules());
+        }
+        if let Some(mutant) = self.mutant {
+            mutant.configure(&mut config);
+            rules.extend(mutant.rules());
+        }
+        if rules.is_empty() {
+            return Server::start(config);
+        }
+        let limit = config.maximum_packet_size;
+        Server::start_engine(Box::new(Layer::new(config, rules)), limit)
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mutant = self.mutant.map(|mutant| format!("mutant={}", mutant.id));
+        let switches = self.switches.iter().map(|switch| switch.name.to_owned());
+        let words: Vec<_> = mutant.into_iter().chain(switches).collect();
+        match words.is_empty() {
+            true => Ok(()),
+            false => write!(f, "?{}", words.join("&")),
+        }
+    }
+}
+
+impl FromStr for Variant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Variant, String> {
+        let mut variant = Variant::default();
+        if text.is_empty() {
+            return Ok(variant);
+        }
+        let words = text
+            .strip_prefix('?')
+            .ok_or_else(|| format!("'{text}' after embedded: does not begin with '?'"))?;
+        for word in words.split('&') {
+            match word.strip_prefix("mutant=") {
+                Some(id) => {
+                    let mutant = mutant::find(id).ok_or_else(|| {
+                        format!("no mutant '{id}': `mqttspec mutants --list` lists them")
+                    })?;
+                    variant.mutant = Some(mutant);
+                }
+                None => {
+                    let switch = chameleon::find(word).ok_or_else(|| {
+                        format!("no switch '{word}': `mqttspec list --switches` lists them")
+                    })?;
+                    variant.switches.push(switch);
+                }
+            }
+        }
+        Ok(variant)
+    }
+}
