@@ -12,6 +12,7 @@ mod world;
 
 use conformance::oracle;
 use conformance::trace::{Event, event_line, name_width};
+use conformance::verdict::Finding;
 
 use crate::choices::Choices;
 use script::Script;
@@ -31,11 +32,26 @@ const LONGEST: usize = 400;
 pub fn a_broker_keeps_the_standard(input: &[u8]) {
     let trace = play(input);
     let found = oracle::judge(&trace);
-    if let Some(first) = found.first() {
-        let width = name_width(&trace);
-        let lines: Vec<String> = trace.iter().map(|event| event_line(event, width)).collect();
-        panic!("{} findings, the first: {first:#?}\n{}", found.len(), lines.join("\n"));
+    assert!(found.is_empty(), "{}", report(&trace, &found));
+}
+
+/// The trace, with each finding below its event.
+fn report(trace: &[Event], found: &[Finding]) -> String {
+    let width = name_width(trace);
+    let mut text = String::new();
+    for (number, event) in trace.iter().enumerate() {
+        text += &event_line(event, width);
+        for Finding { oracle, requirement, expected, observed, .. } in
+            found.iter().filter(|finding| finding.event == Some(number))
+        {
+            let by = (oracle.unwrap_or_default(), requirement.unwrap_or_default());
+            text += &format!("\n!!!! {} {}: expected {expected}, observed {observed}", by.0, by.1);
+        }
+        text.push('\n');
     }
+    let elsewhere = found.iter().filter(|finding| finding.event.is_none());
+    elsewhere.for_each(|finding| text += &format!("!!!! {finding:?}\n"));
+    format!("{} findings\n{text}", found.len())
 }
 
 /// What happened when this input was played.
