@@ -133,6 +133,15 @@ impl KnownDeviations {
         }
     }
 
+    /// Whether a scenario may come to any of these verdicts from one run to another: an unsteady one
+    /// may pass or not, and no more.
+    pub fn may_change(&self, id: &str, verdicts: impl IntoIterator<Item = Verdict>) -> bool {
+        self.by_id.get(id).is_some_and(|listed| {
+            let may = |verdict| verdict == Verdict::Pass || verdict == listed.verdict;
+            listed.unsteady && verdicts.into_iter().all(may)
+        })
+    }
+
     fn add(
         &mut self,
         id: String,

@@ -1,6 +1,7 @@
 //! Brokers under test: how to name one, how to reach it, and what it says it can do.
 
 mod capabilities;
+mod container;
 mod null;
 mod preflight;
 mod variant;
@@ -16,6 +17,7 @@ use reference_broker::transport::{BoxStream, memory, tcp};
 use tokio::time::timeout;
 
 pub use capabilities::{Capabilities, Need};
+pub use container::{Container, IMAGE_VARIABLE, Started};
 pub use null::Null;
 pub use preflight::{Unusable, preflight};
 pub use variant::Variant;
@@ -32,6 +34,8 @@ pub enum Target {
     EmbeddedTcp(Variant),
     /// A broker at an address: `mqtt://host:port`.
     Address(Address),
+    /// Mosquitto in a container: `container:image`. It has to be [started](Target::start).
+    Container(Container),
     /// A server in this process that is no broker: `null:closes` and its like.
     Null(Null),
 }
@@ -71,6 +75,7 @@ impl fmt::Display for Target {
             Target::Embedded(variant) => write!(f, "embedded:{variant}"),
             Target::EmbeddedTcp(variant) => write!(f, "embedded+tcp:{variant}"),
             Target::Address(address) => write!(f, "mqtt://{address}"),
+            Target::Container(container) => container.fmt(f),
             Target::Null(null) => null.fmt(f),
         }
     }
@@ -80,10 +85,11 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Target, String> {
-        const KINDS: &str = "use mqtt://host:port, embedded: or embedded+tcp:";
+        const KINDS: &str = "use mqtt://host:port, embedded:, embedded+tcp: or container:";
         match text.split_once(':') {
             Some(("embedded", variant)) => variant.parse().map(Target::Embedded),
             Some(("embedded+tcp", variant)) => variant.parse().map(Target::EmbeddedTcp),
+            Some(("container", image)) => Ok(Target::Container(Container::new(image))),
             Some(("null", kind)) => kind.parse().map(Target::Null),
             Some(("mqtt", rest)) => {
                 let authority = rest
@@ -138,7 +144,7 @@ impl Connector {
     ///
     /// # Errors
     ///
-    /// When no port can be had for a broker of our own.
+    /// When no port can be had for a broker of our own, or a container is not started.
     pub async fn new(target: &Target) -> io::Result<Connector> {
         Ok(match target {
             Target::Embedded(variant) => Connector::Memory(Arc::new(variant.start())),
@@ -149,6 +155,10 @@ impl Connector {
                 Connector::Tcp(address, Some(Arc::new(server)))
             }
             Target::Address(address) => Connector::Tcp(address.clone(), None),
+            Target::Container(container) => match container.address() {
+                Some(address) => Connector::Tcp(address.clone(), None),
+                None => return Err(io::Error::other(format!("{container} is not started"))),
+            },
             Target::Null(null) => Connector::Null(*null),
         })
     }
@@ -190,6 +200,8 @@ mod tests {
             ("embedded:?mutant=3.12/pingresp-lost", "embedded:?mutant=3.12/pingresp-lost"),
             ("null:yes", "null:yes"),
             ("mqtt://localhost", "mqtt://localhost:1883"),
+            ("container:", "container:"),
+            ("container:localhost:5000/a/b:2", "container:localhost:5000/a/b:2"),
             ("mqtt://10.0.0.1:99/", "mqtt://10.0.0.1:99"),
             ("mqtt://[::1]:1884", "mqtt://[::1]:1884"),
         ] {

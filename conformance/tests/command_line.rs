@@ -1,10 +1,15 @@
 //! The binary as a user meets it: arguments, targets that are no brokers, exit codes, reports.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use reference_broker::actor::Server;
+use reference_broker::core::Config;
 
 /// Runs `mqttspec` and gives its exit code and what it wrote to both streams.
 fn mqttspec(arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -124,6 +129,7 @@ fn arguments_that_cannot_be_used() {
         (&["run", "--report", "json=/nowhere/x"], 2, "/nowhere/x: No such file"),
         (&["run", "--known-deviations", "/nowhere/x"], 2, "/nowhere/x: No such file"),
         (&["run", "--jobs", "0"], 2, "not a number from 1 on"),
+        (&["run", "--repeat", "0"], 2, "not a number from 1 on"),
         (&["run", "--timeout-scale", "-1"], 2, "unexpected argument"),
         (&["run", "--timeout-scale", "nan"], 2, "not a number from 0.01"),
         (&["explain", "MQTT-9.9.9-9"], 4, "nothing is called 'MQTT-9.9.9-9'"),
@@ -193,9 +199,143 @@ fn lists_and_explanations() {
         ("MQTT-3.1.0-2", "3.1/second-connect-closes"),
         ("receive_maximum", "property 0x21"),
         ("0x8e", "session taken over"),
+        ("session-present", "MQTT-3.2.2-3  MUST (3.2.2"),
+        ("MQTT-3.1.2-24", "oracle    maximum-packet-size"),
     ] {
         let (code, stdout, stderr) = mqttspec(&["explain", id]);
         assert_eq!(code, Some(0), "{stderr}");
         assert!(stdout.contains(says), "{id}: {stdout}");
     }
+}
+
+/// A broker that tells every run from the one before by its first client, and in the runs in which
+/// `ignores` says so takes no notice of a second CONNECT.
+fn unsteady_broker(ignores: fn(usize) -> bool) -> SocketAddr {
+    let (tell, told) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let broker = Server::start(Config::default());
+            tell.send(broker.listen(("127.0.0.1", 0)).await.unwrap()).unwrap();
+            std::future::pending::<()>().await;
+        });
+    });
+    let broker = told.recv().unwrap();
+    let runs = Arc::new(AtomicUsize::new(0));
+    server(move |mut client| {
+        let runs = Arc::clone(&runs);
+        let mut upstream = TcpStream::connect(broker).unwrap();
+        let (mut answers, mut back) = (upstream.try_clone().unwrap(), client.try_clone().unwrap());
+        thread::spawn(move || {
+            let _ = std::io::copy(&mut answers, &mut back);
+            let _ = back.shutdown(Shutdown::Both);
+        });
+        thread::spawn(move || {
+            let (mut buffer, mut packets) = ([0; 4096], 0);
+            while let Ok(read @ 1..) = client.read(&mut buffer) {
+                let packet = &buffer[..read];
+                let is_connect = packet[0] == 0x10;
+                if is_connect && packet.windows(5).any(|name| name == b"first") {
+                    runs.fetch_add(1, Ordering::Relaxed);
+                }
+                let ignored = is_connect && packets > 0 && ignores(runs.load(Ordering::Relaxed));
+                if !ignored && upstream.write_all(packet).is_err() {
+                    break;
+                }
+                packets += 1;
+            }
+            let _ = upstream.shutdown(Shutdown::Both);
+        });
+    })
+}
+
+/// Repeats one scenario and gives the exit code, the terminal report and the JSON report.
+fn repeated(
+    address: SocketAddr,
+    times: &str,
+    deviations: Option<&str>,
+) -> (Option<i32>, String, serde_json::Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let (json, list) = (folder.path().join("report.json"), folder.path().join("list.toml"));
+    let (url, report) = (format!("mqtt://{address}"), format!("json={}", json.display()));
+    let mut arguments = vec!["run", &url, "3.1/second-connect-closes", "--repeat", times];
+    arguments.extend(["--timeout-scale", "0.4", "--report", &report]);
+    let path = list.display().to_string();
+    if let Some(deviations) = deviations {
+        std::fs::write(&list, deviations).unwrap();
+        arguments.extend(["--known-deviations", &path]);
+    }
+    let (code, stdout, stderr) = mqttspec(&arguments);
+    assert_eq!(stderr, "", "{stdout}");
+    (code, stdout, serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap())
+}
+
+#[test]
+fn a_verdict_that_changes_is_named() {
+    let (code, stdout, report) = repeated(unsteady_broker(|run| run == 2), "3", None);
+    assert_eq!(code, Some(1), "{stdout}");
+    for line in
+        ["run 1 of 3: 1 pass  (", "run 2 of 3: 1 fail, 1 unexpected  (", "run 3 of 3: 1 pass  ("]
+    {
+        assert!(stdout.lines().any(|is| is.starts_with(line)), "{line}: {stdout}");
+    }
+    let changed = "3 runs: 1 scenario changed its verdict\n  \
+                   3.1/second-connect-closes  2 pass, 1 fail\nexit 1";
+    assert!(stdout.contains(changed), "{stdout}");
+    assert!(stdout.contains("In run 2, though not in the last:\nFAIL"), "{stdout}");
+    assert_eq!(report["scenarios"][0]["verdict"], "pass", "of the last run");
+    let changed = serde_json::json!({
+        "runs": 3,
+        "changed": [{
+            "id": "3.1/second-connect-closes",
+            "verdicts": { "pass": 2, "fail": 1 },
+            "unsteady": false,
+        }],
+    });
+    assert_eq!(report["repeat"], changed);
+}
+
+#[test]
+fn an_unsteady_deviation_may_change() {
+    let list = "[[deviation]]\nid = \"3.1/second-connect-closes\"\nreason = \"at times\"\n";
+    let unsteady = format!("{list}unsteady = true\n");
+    let (code, stdout, report) = repeated(unsteady_broker(|run| run == 2), "2", Some(&unsteady));
+    assert_eq!(code, Some(0), "{stdout}");
+    assert!(stdout.contains("(a known deviation that is unsteady)\nexit 0"), "{stdout}");
+    assert_eq!(report["repeat"]["changed"][0]["unsteady"], true);
+    let (code, stdout, _) = repeated(unsteady_broker(|run| run == 2), "2", Some(list));
+    assert_eq!(code, Some(1), "{stdout}");
+}
+
+#[test]
+fn runs_that_are_alike_are_told_so() {
+    let (code, stdout, report) = repeated(unsteady_broker(|_| false), "2", None);
+    assert_eq!(code, Some(0), "{stdout}");
+    assert!(stdout.contains("2 runs: no verdict changed\nexit 0"), "{stdout}");
+    assert_eq!(report["repeat"], serde_json::json!({ "runs": 2, "changed": [] }));
+    let (code, stdout, _) = repeated(unsteady_broker(|_| true), "2", None);
+    assert_eq!(code, Some(1), "{stdout}");
+    assert!(stdout.contains("2 runs: no verdict changed\nexit 1"), "{stdout}");
+}
+
+#[cfg(not(feature = "containers"))]
+#[test]
+fn a_container_needs_a_build_with_containers() {
+    let (code, _, stderr) = mqttspec(&["run", "container:", "3.12"]);
+    assert_eq!(code, Some(3), "{stderr}");
+    assert!(stderr.contains("`cargo build --release --features containers`"), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+}
+
+#[test]
+fn oracles_are_listed() {
+    let (code, stdout, _) = mqttspec(&["list", "--oracles"]);
+    assert_eq!(code, Some(0));
+    let listed = |name: &str| stdout.lines().any(|line| line.starts_with(&format!("{name} ")));
+    assert!(listed("session-present") && listed("after-disconnect"), "{stdout}");
+    let (_, stdout, _) = mqttspec(&["list", "--oracles", "--json"]);
+    let list: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    let rows = list["oracles"].as_array().unwrap();
+    assert!(rows.iter().all(|row| !row["requirements"].as_array().unwrap().is_empty()), "{list}");
+    let names: Vec<_> = rows.iter().map(|row| row["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"session-present"), "{names:?}");
 }

@@ -3,6 +3,7 @@ use std::fmt::Write;
 use clap::Args;
 use conformance::coverage::Row;
 use conformance::exit::Exit;
+use conformance::oracle::{self, Oracle};
 use conformance::requirement::{self, Requirement};
 use conformance::scenario::{self, Scenario};
 use reference_broker::codec::{PacketType, Place, PropertyId, ReasonCode, Side};
@@ -11,8 +12,8 @@ use super::{Failure, print};
 
 #[derive(Args, Debug)]
 pub(super) struct ExplainArguments {
-    /// A scenario (3.1/second-connect-closes), a requirement (MQTT-3.1.0-2), a property
-    /// (receive_maximum or 0x21) or a reason code (0x8E)
+    /// A scenario (3.1/second-connect-closes), a requirement (MQTT-3.1.0-2), an oracle
+    /// (session-present), a property (receive_maximum or 0x21) or a reason code (0x8E)
     #[arg(value_name = "ID")]
     id: String,
 }
@@ -25,6 +26,9 @@ pub(super) fn explain(arguments: &ExplainArguments) -> Result<Exit, Failure> {
     }
     if let Some(requirement) = requirement::find(id) {
         explain_requirement(requirement, &mut text);
+    }
+    if let Some(oracle) = oracle::find(id) {
+        explain_oracle(oracle, &mut text);
     }
     for property in PropertyId::ALL.iter().filter(|property| is_property(id, **property)) {
         explain_property(*property, &mut text);
@@ -52,13 +56,23 @@ fn explain_scenario(scenario: &Scenario, text: &mut String) {
     if let Some(seconds) = scenario.timing.seconds() {
         line!(text, "  time      lets about {seconds} s pass");
     }
-    for id in scenario.requirements {
-        if let Some(requirement) = requirement::find(id) {
-            line!(text, "\n  {id}  {} ({})", requirement.level, requirement.section);
-            line!(text, "      {}", requirement.text);
-        }
-    }
+    explain_cited(scenario.requirements, text);
     line!(text, "\n  run it    mqttspec run URL {}", scenario.id);
+}
+
+fn explain_oracle(oracle: &Oracle, text: &mut String) {
+    line!(text, "oracle {}\n", oracle.name);
+    line!(text, "  holds     {}", oracle.holds);
+    line!(text, "  judges    the trace of every scenario");
+    explain_cited(oracle.requirements, text);
+}
+
+fn explain_cited(ids: &[&str], text: &mut String) {
+    for requirement in ids.iter().filter_map(|id| requirement::find(id)) {
+        let Requirement { id, level, section, text: says, .. } = requirement;
+        line!(text, "\n  {id}  {level} ({section})");
+        line!(text, "      {says}");
+    }
 }
 
 fn explain_requirement(requirement: &'static Requirement, text: &mut String) {
@@ -126,12 +140,14 @@ fn number(id: &str) -> Option<u8> {
 fn unknown(id: &str) -> String {
     let ids = scenario::all().iter().map(|scenario| scenario.id);
     let ids = ids.chain(requirement::all().iter().map(|requirement| requirement.id));
+    let ids = ids.chain(oracle::all().iter().map(|oracle| oracle.name));
     let likeness = |other: &str| strsim::jaro_winkler(id, other);
     let nearest = ids.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     match nearest.filter(|nearest| likeness(nearest) > 0.8) {
         Some(nearest) => format!("nothing is called '{id}'; did you mean '{nearest}'?"),
         None => format!(
-            "nothing is called '{id}': name a scenario, a requirement, a property or a reason code"
+            "nothing is called '{id}': name a scenario, a requirement, an oracle, a property or a \
+             reason code"
         ),
     }
 }

@@ -2,6 +2,7 @@ use std::fmt::Write;
 
 use clap::Args;
 use conformance::exit::Exit;
+use conformance::oracle;
 use conformance::runner::Selection;
 use conformance::scenario::Scenario;
 use serde_json::json;
@@ -13,12 +14,21 @@ pub(super) struct ListArguments {
     /// Sections, ids, globs of ids or requirements; everything if nothing is named
     #[arg(value_name = "SELECTION")]
     selection: Vec<String>,
+    /// List oracles instead: what is checked on the trace of every scenario
+    #[arg(long, conflicts_with = "selection")]
+    oracles: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn list(arguments: &ListArguments) -> Result<Exit, Failure> {
+    if arguments.oracles {
+        return match arguments.json {
+            true => print(&format!("{:#}\n", oracles_as_json())),
+            false => print(&oracles_as_text()),
+        };
+    }
     let scenarios = Selection::new(arguments.selection.clone())
         .scenarios()
         .map_err(|error| (Exit::NothingSelected, error.to_string()))?;
@@ -48,6 +58,22 @@ fn as_text(scenarios: &[&Scenario]) -> String {
     scenarios.iter().fold(String::new(), |mut text, scenario| {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{:width$}  {}", scenario.id, scenario.shows);
+        text
+    })
+}
+
+fn oracles_as_json() -> serde_json::Value {
+    let rows = oracle::all().iter().map(|oracle| {
+        json!({ "name": oracle.name, "holds": oracle.holds, "requirements": oracle.requirements })
+    });
+    json!({ "schema": 1, "oracles": rows.collect::<Vec<_>>() })
+}
+
+fn oracles_as_text() -> String {
+    let width = oracle::all().iter().map(|oracle| oracle.name.len()).max().unwrap_or(0);
+    oracle::all().iter().fold(String::new(), |mut text, oracle| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{:width$}  {}", oracle.name, oracle.holds);
         text
     })
 }

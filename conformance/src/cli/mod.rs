@@ -6,6 +6,7 @@ mod coverage;
 mod explain;
 mod list;
 mod mutants;
+mod repeat;
 mod run;
 
 use std::io::{self, Write};
@@ -35,13 +36,13 @@ enum Command {
     Run(run::RunArguments),
     /// Prove the suite: try it on brokers that are broken on purpose.
     Mutants(mutants::MutantsArguments),
-    /// List scenarios.
+    /// List scenarios, or oracles.
     List(list::ListArguments),
     /// Show what of the standard's requirements is covered, and by what.
     Coverage(coverage::CoverageArguments),
     /// Serve the reference broker, whole or broken on purpose.
     Broker(broker::BrokerArguments),
-    /// Explain a scenario, a requirement, a property or a reason code.
+    /// Explain a scenario, a requirement, an oracle, a property or a reason code.
     Explain(explain::ExplainArguments),
 }
 

@@ -1,6 +1,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write, stdout};
 use std::path::PathBuf;
+use std::pin::{Pin, pin};
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -11,11 +12,11 @@ use conformance::report::progress::Progress;
 use conformance::report::terminal::{Terminal, wants_colour};
 use conformance::report::{Report, ScenarioResult, json, junit};
 use conformance::requirement;
-use conformance::runner::{Options, RunError, Selection, run as run_scenarios};
-use conformance::scenario;
-use conformance::target::Target;
+use conformance::runner::{Options, Repeat, RunError, Selection, run as run_scenarios};
+use conformance::scenario::{self, Scenario};
+use conformance::target::{Started, Target};
 
-use super::{Failure, interrupt};
+use super::{Failure, interrupt, repeat};
 
 /// How many scenarios run at once on a broker that is reached over a network: most of their time
 /// is waiting.
@@ -23,14 +24,17 @@ const JOBS: usize = 32;
 
 #[derive(Args, Debug, Default)]
 pub(super) struct RunArguments {
-    /// The broker, if not the embedded one: mqtt://host:port, embedded: or embedded+tcp:. Then
-    /// what to run: sections (3.1), ids, globs of ids (*/malformed/*) or requirements
+    /// The broker, if not the embedded one: mqtt://host:port, embedded:, embedded+tcp: or
+    /// container:image (Mosquitto in a container). Then what to run: sections (3.1), ids, globs of ids (*/malformed/*) or requirements
     /// (MQTT-3.1.0-2); everything if nothing is named
     #[arg(value_name = "URL | SELECTION")]
     arguments: Vec<String>,
     /// How many scenarios run at once; those that let time pass come on top
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     jobs: Option<usize>,
+    /// Run the selection this often and name every scenario whose verdict changed
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    repeat: Option<usize>,
     /// Multiply every time the target is given, for slow machines
     #[arg(long, value_name = "FACTOR", value_parser = positive)]
     timeout_scale: Option<f64>,
@@ -91,29 +95,107 @@ pub(super) fn run(arguments: &RunArguments) -> Result<Exit, Failure> {
         selection.scenarios().map_err(|error| (Exit::NothingSelected, error.to_string()))?;
     let deviations = known_deviations(arguments)?;
     let files = open(&arguments.reports)?;
-    let options = Options {
-        jobs: arguments.jobs.unwrap_or_else(|| default_jobs(&target)),
-        timeout_scale: arguments.timeout_scale.unwrap_or(1.0),
-        token: token(&target),
-    };
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| (Exit::Trouble, format!("cannot start: {error}")))?;
-    let mut progress = Progress::new(selected.len());
     let ran = runtime.block_on(async {
-        let interrupt = interrupt().map_err(RunError::Trouble)?;
-        let on_result = |result: &ScenarioResult| progress.finished(result);
-        run_scenarios(&target, selected, &options, interrupt, on_result).await
+        let mut interrupt = pin!(interrupt().map_err(|error| (Exit::Trouble, error.to_string()))?);
+        let started = start(target, interrupt.as_mut()).await?;
+        let runs = Runs { arguments, target: started.target(), selected, deviations: &deviations };
+        let ran = runs.make(interrupt).await;
+        Ok((ran, started))
     });
     // A scenario that spins cannot be stopped; it must not keep us from reporting either.
     runtime.shutdown_background();
-    progress.done();
-    let mut report = ran.map_err(|error| (Exit::Trouble, trouble(&target, error)))?;
-    deviations.apply(&mut report);
+    let (ran, started) = ran?;
+    // Before the report, which a slow reader may hold up.
+    let stopped = started.stop();
+    let ran = ran?;
+    let repeat = arguments.repeat.map(|_| &ran.repeat);
     for (destination, file) in arguments.reports.iter().zip(files) {
-        write(destination, file, &report)?;
+        write(destination, file, &ran.last, repeat, &deviations)?;
     }
-    print(&report, arguments.verbose)?;
-    Ok(Exit::of(&report))
+    let trouble = ran.failure.or(stopped.err());
+    let exit = match ran.repeat.exit(&deviations) {
+        // It was seen, whatever went wrong besides.
+        Exit::Unexpected => Exit::Unexpected,
+        _ if trouble.is_some() => Exit::Trouble,
+        exit => exit,
+    };
+    print(&ran.last, repeat.map(|repeat| (repeat, &deviations)), exit, arguments.verbose)?;
+    trouble.map_or(Ok(exit), |trouble| Err((exit, trouble)))
+}
+
+/// Starts what has to be started for the target, unless interrupted.
+async fn start(target: Target, interrupt: impl Future<Output = ()>) -> Result<Started, Failure> {
+    tokio::select! {
+        biased;
+        () = interrupt => Err((Exit::Trouble, format!("{target} was interrupted before it had started"))),
+        started = target.clone().start() => started.map_err(|error| (Exit::Trouble, error)),
+    }
+}
+
+/// What is run, as often as asked.
+struct Runs<'a> {
+    arguments: &'a RunArguments,
+    target: &'a Target,
+    selected: Vec<(usize, &'static Scenario)>,
+    deviations: &'a KnownDeviations,
+}
+
+/// What the runs came to, and why there were not more of them.
+struct Ran {
+    last: Report,
+    repeat: Repeat,
+    failure: Option<String>,
+}
+
+impl Runs<'_> {
+    async fn make(
+        &self,
+        mut interrupt: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Ran, Failure> {
+        let times = self.arguments.repeat.unwrap_or(1);
+        let last = self.one(1, interrupt.as_mut()).await?;
+        let mut ran = Ran { last, repeat: Repeat::default(), failure: None };
+        ran.repeat.add(&ran.last);
+        for run in 2..=times {
+            if ran.last.interrupted {
+                break;
+            }
+            match self.one(run, interrupt.as_mut()).await {
+                Ok(report) => ran.last = report,
+                Err((_, message)) => {
+                    ran.failure = Some(format!("run {run}: {message}"));
+                    break;
+                }
+            }
+            ran.repeat.add(&ran.last);
+        }
+        Ok(ran)
+    }
+
+    async fn one(
+        &self,
+        run: usize,
+        interrupt: Pin<&mut impl Future<Output = ()>>,
+    ) -> Result<Report, Failure> {
+        let options = Options {
+            jobs: self.arguments.jobs.unwrap_or_else(|| default_jobs(self.target)),
+            timeout_scale: self.arguments.timeout_scale.unwrap_or(1.0),
+            token: token(self.target),
+        };
+        let mut progress = Progress::new(self.selected.len());
+        let on_result = |result: &ScenarioResult| progress.finished(result);
+        let selected = self.selected.clone();
+        let ran = run_scenarios(self.target, selected, &options, interrupt, on_result).await;
+        progress.done();
+        let mut report = ran.map_err(|error| (Exit::Trouble, trouble(self.target, error)))?;
+        self.deviations.apply(&mut report);
+        if let Some(runs) = self.arguments.repeat {
+            super::print(&repeat::run_line(run, runs, &report))?;
+        }
+        Ok(report)
+    }
 }
 
 /// The first argument is the target if it has a colon, as no selection has.
@@ -144,12 +226,24 @@ fn open(destinations: &[Destination]) -> Result<Vec<File>, Failure> {
     destinations.iter().map(open).collect()
 }
 
-fn write(destination: &Destination, file: File, report: &Report) -> Result<(), Failure> {
+fn write(
+    destination: &Destination,
+    file: File,
+    report: &Report,
+    repeat: Option<&Repeat>,
+    deviations: &KnownDeviations,
+) -> Result<(), Failure> {
     let written = || -> io::Result<()> {
         file.set_len(0)?;
         let mut out = BufWriter::new(file);
         match destination.kind {
-            Kind::Json => json::write(report, &mut out)?,
+            Kind::Json => match repeat {
+                Some(repeat) => {
+                    let changed = repeat.changed(deviations);
+                    json::write_repeat(report, repeat.runs(), &changed, &mut out)?;
+                }
+                None => json::write(report, &mut out)?,
+            },
             Kind::JUnit => junit::write(report, &mut out)?,
         }
         out.flush()
@@ -157,13 +251,25 @@ fn write(destination: &Destination, file: File, report: &Report) -> Result<(), F
     written().map_err(|error| (Exit::Trouble, format!("{}: {error}", destination.path.display())))
 }
 
-fn print(report: &Report, verbose: bool) -> Result<(), Failure> {
+fn print(
+    report: &Report,
+    repeat: Option<(&Repeat, &KnownDeviations)>,
+    exit: Exit,
+    verbose: bool,
+) -> Result<(), Failure> {
     let terminal = Terminal {
         colour: wants_colour(&stdout()),
         verbose,
         requirement_text: &|id| requirement::find(id).map(|requirement| requirement.text),
     };
-    match terminal.write(report, &mut BufWriter::new(stdout().lock())) {
+    let mut out = BufWriter::new(stdout().lock());
+    let written = match repeat {
+        Some((repeat, deviations)) => {
+            repeat::write(&terminal, repeat, report, deviations, exit, &mut out)
+        }
+        None => repeat::write_last(&terminal, report, exit, &mut out),
+    };
+    match written.and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err((Exit::Trouble, format!("standard output: {error}")))
         }

@@ -7,7 +7,12 @@
 //! scenarios.
 
 mod malformed;
+mod s3_08_options;
+mod s3_08_subscribe;
+mod s3_09;
+mod s3_10;
 mod s3_12;
+mod s3_14;
 mod trial;
 
 use std::sync::OnceLock;
@@ -82,7 +87,15 @@ impl Eq for Mutant {}
 pub fn all() -> &'static [Mutant] {
     static ALL: OnceLock<Vec<Mutant>> = OnceLock::new();
     ALL.get_or_init(|| {
-        let lists = [s3_12::mutants(), malformed::mutants()];
+        let lists = [
+            s3_08_subscribe::mutants(),
+            s3_08_options::mutants(),
+            s3_09::mutants(),
+            s3_10::mutants(),
+            s3_12::mutants(),
+            s3_14::mutants(),
+            malformed::mutants(),
+        ];
         let mut all: Vec<Mutant> = lists.into_iter().flatten().collect();
         all.sort_by_key(|mutant| crate::scenario::section_order(mutant.section()));
         all

@@ -16,9 +16,27 @@
 //! - Probes break the rules on purpose. After an error of its own client a connection is judged only
 //!   by what holds regardless.
 
+mod acknowledgements;
 mod after_disconnect;
+mod allowed;
+mod connections;
+mod delivery;
+mod exchange;
+mod handshake;
+mod history;
+mod maximum_packet_size;
+mod no_resend;
+mod ordering;
+mod packet_ids;
+mod qos2;
+mod receive_maximum;
+#[cfg(test)]
+mod robustness;
+mod session_present;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod well_formed;
 
 use crate::requirement;
 use crate::trace::Event;
@@ -46,6 +64,7 @@ impl std::fmt::Debug for Oracle {
 #[derive(Debug)]
 pub(crate) struct Findings {
     oracle: &'static str,
+    limit: usize,
     found: Vec<Finding>,
 }
 
@@ -61,7 +80,7 @@ impl Findings {
         expected: impl Into<String>,
         observed: impl Into<String>,
     ) {
-        if self.found.len() < FINDINGS_LIMIT {
+        if self.found.len() < self.limit {
             self.found.push(Finding {
                 requirement: Some(requirement),
                 oracle: Some(self.oracle),
@@ -76,7 +95,11 @@ impl Findings {
 impl Oracle {
     /// Judges a trace.
     pub fn judge(&self, trace: &[Event]) -> Vec<Finding> {
-        let mut findings = Findings { oracle: self.name, found: Vec::new() };
+        self.judge_within(trace, FINDINGS_LIMIT)
+    }
+
+    fn judge_within(&self, trace: &[Event], limit: usize) -> Vec<Finding> {
+        let mut findings = Findings { oracle: self.name, limit, found: Vec::new() };
         (self.judge)(trace, &mut findings);
         findings.found
     }
@@ -103,4 +126,18 @@ pub fn is_failure(finding: &Finding) -> bool {
     row.is_none_or(|row| row.level.starts_with("MUST"))
 }
 
-const ALL: &[Oracle] = &[after_disconnect::ORACLE];
+const ALL: &[Oracle] = &[
+    after_disconnect::ORACLE,
+    allowed::ORACLE,
+    delivery::ORACLE,
+    maximum_packet_size::ORACLE,
+    session_present::ORACLE,
+    well_formed::ORACLE,
+    handshake::ORACLE,
+    packet_ids::ORACLE,
+    acknowledgements::ORACLE,
+    qos2::ORACLE,
+    receive_maximum::ORACLE,
+    no_resend::ORACLE,
+    ordering::ORACLE,
+];

@@ -2,8 +2,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
-use crate::trace::parse;
+use crate::trace::{parse, testing};
 
 const TRACES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/traces/oracle");
 
@@ -42,7 +45,7 @@ fn every_oracle_judges_its_traces() {
             let finding = |finding: &Finding| {
                 (finding.event.unwrap(), finding.requirement.unwrap().to_owned())
             };
-            let found = oracle.judge(&trace);
+            let found = oracle.judge_within(&trace, usize::MAX);
             let mut pairs: Vec<_> = found.iter().map(finding).collect();
             pairs.sort();
             assert_eq!(pairs, wanted(&text), "{}: {found:#?}", file.display());
@@ -70,4 +73,31 @@ fn every_oracle_is_named_once_and_cites_what_exists() {
     let folders: BTreeSet<_> = files(Path::new(TRACES)).into_iter().collect();
     let named = names.iter().map(|name| Path::new(TRACES).join(name)).collect();
     assert_eq!(folders, named, "folders of traces");
+}
+
+/// Events of a few connections, so that some of what they say has to do with each other.
+fn few_connections() -> impl Strategy<Value = Vec<Event>> {
+    vec(testing::events(), 0..12).prop_map(|lists| {
+        let mut events: Vec<Event> = lists.into_iter().flatten().collect();
+        for (index, event) in events.iter_mut().enumerate() {
+            event.probe = format!("probe {}", (index + event.probe.len()) % 3);
+        }
+        events
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_oracle_minds_what_it_reads(
+        events in prop_oneof![testing::events().boxed(), few_connections().boxed()],
+    ) {
+        for oracle in all() {
+            let found = oracle.judge(&events);
+            prop_assert!(found.len() <= FINDINGS_LIMIT);
+            for finding in found {
+                prop_assert!(finding.event.is_some_and(|event| event < events.len()));
+                prop_assert!(finding.requirement.is_some_and(|id| oracle.requirements.contains(&id)));
+            }
+        }
+    }
 }

@@ -76,6 +76,7 @@ fn connecting() -> Vec<ScenarioResult> {
             findings: vec![
                 Finding {
                     event: Some(3),
+                    oracle: Some("after-disconnect"),
                     ..finding("MQTT-3.1.0-2", "the connection closed", "a PINGRESP")
                 },
                 finding("MQTT-4.13.1-1", "DISCONNECT 0x82", "no DISCONNECT"),
@@ -106,7 +107,10 @@ fn connecting() -> Vec<ScenarioResult> {
 fn publishing() -> Vec<ScenarioResult> {
     vec![
         ScenarioResult {
-            findings: vec![finding("MQTT-3.3.1-2", "a close", "the message delivered")],
+            findings: vec![Finding {
+                oracle: Some("delivery"),
+                ..finding("MQTT-3.3.1-2", "a close", "the message delivered")
+            }],
             trace: trace(0),
             ..result("3.3/dup-at-qos-0", "3.3", Verdict::Advisory)
         },

@@ -4,20 +4,37 @@
 //! `trace_line` is an index into the `trace` of the same scenario's `finding`, counted from 0.
 //! `schema` is raised when a key changes its meaning or goes away, not when one is added.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
 use super::{Report, ScenarioResult, Totals, trace_lines};
+use crate::runner::Changed;
 use crate::verdict::Finding;
 
 /// The version of the form that is written.
 pub const SCHEMA: u32 = 1;
 
 /// Writes a report as JSON, ended by a newline.
-pub fn write(report: &Report, mut out: impl Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut out, &ReportForm::from(report))?;
+pub fn write(report: &Report, out: impl Write) -> io::Result<()> {
+    write_form(&ReportForm::from(report), out)
+}
+
+/// Writes the report of the last of several runs, with what changed among them.
+pub fn write_repeat(
+    report: &Report,
+    runs: usize,
+    changed: &[Changed],
+    out: impl Write,
+) -> io::Result<()> {
+    let changed = changed.iter().map(ChangedForm::from).collect();
+    write_form(&ReportForm { repeat: Some(RepeatForm { runs, changed }), ..report.into() }, out)
+}
+
+fn write_form(form: &ReportForm, mut out: impl Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut out, form)?;
     writeln!(out)
 }
 
@@ -29,7 +46,23 @@ struct ReportForm<'a> {
     totals: TotalsForm,
     interrupted: bool,
     duration_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repeat: Option<RepeatForm>,
     scenarios: Vec<ScenarioForm<'a>>,
+}
+
+#[derive(Serialize)]
+struct RepeatForm {
+    runs: usize,
+    changed: Vec<ChangedForm>,
+}
+
+/// A scenario whose verdict changed: how often it came to each.
+#[derive(Serialize)]
+struct ChangedForm {
+    id: &'static str,
+    verdicts: BTreeMap<&'static str, usize>,
+    unsteady: bool,
 }
 
 #[derive(Serialize)]
@@ -76,6 +109,7 @@ struct ScenarioForm<'a> {
 #[derive(Serialize)]
 struct FindingForm<'a> {
     requirement: Option<&'a str>,
+    oracle: Option<&'a str>,
     expected: &'a str,
     observed: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,8 +126,16 @@ impl<'a> From<&'a Report> for ReportForm<'a> {
             totals: report.totals().into(),
             interrupted: report.interrupted,
             duration_ms: milliseconds(report.duration),
+            repeat: None,
             scenarios: report.scenarios.iter().map(ScenarioForm::from).collect(),
         }
+    }
+}
+
+impl From<&Changed> for ChangedForm {
+    fn from(changed: &Changed) -> Self {
+        let verdicts = changed.verdicts.iter().map(|(verdict, count)| (verdict.name(), *count));
+        ChangedForm { id: changed.id, verdicts: verdicts.collect(), unsteady: changed.unsteady }
     }
 }
 
@@ -138,6 +180,7 @@ impl<'a> FindingForm<'a> {
     fn new(finding: &'a Finding, trace_length: usize) -> Self {
         FindingForm {
             requirement: finding.requirement,
+            oracle: finding.oracle,
             expected: &finding.expected,
             observed: &finding.observed,
             trace: None,

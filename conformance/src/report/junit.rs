@@ -10,8 +10,8 @@ use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
 use super::terminal::Terminal;
 use super::text::{clip, visible};
-use super::{Report, ScenarioResult, title};
-use crate::verdict::Verdict;
+use super::{Report, ScenarioResult, by_oracle, title};
+use crate::verdict::{Finding, Verdict};
 
 /// Build servers show a message in one line; the text below it has more.
 const LONGEST_MESSAGE: usize = 300;
@@ -63,7 +63,8 @@ fn message(result: &ScenarioResult) -> String {
         (Some(reason), _) if result.is_known_deviation() => format!("known deviation: {reason}"),
         (Some(reason), _) => reason.clone(),
         (None, Some(finding)) => {
-            format!("expected {}, observed {}", finding.expected, finding.observed)
+            let Finding { expected, observed, .. } = finding;
+            format!("expected {expected}, observed {observed}{}", by_oracle(finding))
         }
         (None, None) => result.verdict.name().to_owned(),
     };

@@ -87,6 +87,11 @@ pub struct Totals {
 }
 
 impl ScenarioResult {
+    /// Whether a person should see it whole: it was not expected, or says nothing.
+    pub fn needs_a_look(&self) -> bool {
+        !self.expected || self.verdict == Verdict::Inconclusive
+    }
+
     /// Whether its verdict is that of a known deviation.
     pub fn is_known_deviation(&self) -> bool {
         self.expected
@@ -134,6 +139,11 @@ impl Report {
         let words = ["mqttspec", "run", &self.rerun, id];
         words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
     }
+}
+
+/// Who found it, where no step of the scenario did: ` (oracle packet-ids)`.
+fn by_oracle(finding: &Finding) -> String {
+    finding.oracle.map(|name| format!(" (oracle {name})")).unwrap_or_default()
 }
 
 /// The lines of a trace, one an event, so that a finding's event is its line.

@@ -60,8 +60,13 @@ impl Terminal<'_> {
 
     /// Writes the closing lines: how many came to what, and what the exit code says.
     pub fn summary(&self, report: &Report, out: &mut impl Write) -> io::Result<()> {
+        self.totals(report, out)?;
+        self.exit(Exit::of(report), out)
+    }
+
+    /// Writes how many came to what.
+    pub fn totals(&self, report: &Report, out: &mut impl Write) -> io::Result<()> {
         let totals = report.totals();
-        let exit = Exit::of(report);
         if !report.target.is_empty() {
             writeln!(out, "{}", clip(&visible(&report.target), WIDTH))?;
         }
@@ -94,6 +99,11 @@ impl Terminal<'_> {
         if report.interrupted {
             writeln!(out, "interrupted before all that was selected had run")?;
         }
+        Ok(())
+    }
+
+    /// Writes what an exit code says.
+    pub fn exit(&self, exit: Exit, out: &mut impl Write) -> io::Result<()> {
         let judged = match exit {
             Exit::AsExpected => Verdict::Pass,
             Exit::Unexpected => Verdict::Fail,

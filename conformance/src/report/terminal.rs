@@ -10,7 +10,7 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 
 use super::text::{clip, counted, visible, wrap};
-use super::{Report, ScenarioResult, trace_lines};
+use super::{Report, ScenarioResult, by_oracle, trace_lines};
 use crate::verdict::{Finding, Verdict};
 
 pub(super) const WIDTH: usize = 100;
@@ -61,7 +61,7 @@ impl<'a> Terminal<'a> {
     /// each known deviation and advisory if `verbose`.
     pub fn findings(&self, report: &Report, out: &mut impl Write) -> io::Result<()> {
         for result in &report.scenarios {
-            if !result.expected || result.verdict == Verdict::Inconclusive {
+            if result.needs_a_look() {
                 self.block(result, &report.rerun_command(result.id), out)?;
                 writeln!(out)?;
             }
@@ -129,7 +129,7 @@ impl<'a> Terminal<'a> {
     fn requirement(&self, finding: &Finding, out: &mut impl Write) -> io::Result<()> {
         let Some(id) = finding.requirement else { return Ok(()) };
         self.label("requirement", out)?;
-        writeln!(out, "{}", visible(id))?;
+        writeln!(out, "{}{}", visible(id), visible(&by_oracle(finding)))?;
         if let Some(text) = (self.requirement_text)(id) {
             for line in wrap(&shortened(text), WIDTH - VALUE) {
                 writeln!(out, "{:VALUE$}{}", "", self.paint(LABEL, line))?;
@@ -250,7 +250,8 @@ fn shortened(value: &str) -> String {
 
 fn in_a_line(finding: &Finding) -> String {
     let id = finding.requirement.map(|id| format!("{id}: ")).unwrap_or_default();
-    visible(&format!("{id}expected {}, observed {}", finding.expected, finding.observed))
+    let Finding { expected, observed, .. } = finding;
+    visible(&format!("{id}expected {expected}, observed {observed}{}", by_oracle(finding)))
 }
 
 /// The part of a trace of `length` lines to show: around the place, or its end.

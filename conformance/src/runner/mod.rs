@@ -3,6 +3,7 @@
 //! Nothing is printed here; whoever runs is told of each result as it comes.
 
 mod perform;
+mod repeat;
 mod select;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use crate::target::{Capabilities, Connector, Target, Unusable, preflight};
 use crate::verdict::{Finding, Verdict};
 
 pub use perform::paused_runtime;
+pub use repeat::{Changed, Repeat};
 pub use select::{Selection, SelectionError, matches};
 
 use perform::{Performance, Surroundings};
@@ -63,7 +65,12 @@ pub async fn run(
     mut on_result: impl FnMut(&ScenarioResult),
 ) -> Result<Report, RunError> {
     let started = Instant::now();
-    let surroundings = surroundings(target, options, scenarios.len()).await?;
+    tokio::pin!(interrupt);
+    let surroundings = tokio::select! {
+        biased;
+        () = &mut interrupt => return Ok(interrupted_at_once(target, started)),
+        looked = surroundings(target, options, scenarios.len()) => looked?,
+    };
     let capabilities = surroundings.capabilities.lines();
     let is_prompt = |(_, scenario): &(usize, &Scenario)| scenario.timing == Timing::Prompt;
     let (prompt, timed): (Vec<_>, Vec<_>) = scenarios.into_iter().partition(is_prompt);
@@ -78,7 +85,6 @@ pub async fn run(
     first.for_each(|next| begin(&mut running, next));
     let mut results = Vec::new();
     let mut interrupted = false;
-    tokio::pin!(interrupt);
     loop {
         let joined = tokio::select! {
             biased;
@@ -107,6 +113,18 @@ pub async fn run(
         duration: started.elapsed(),
         interrupted,
     })
+}
+
+/// The report of a run that was ended before its first scenario began.
+fn interrupted_at_once(target: &Target, started: Instant) -> Report {
+    Report {
+        target: target.to_string(),
+        rerun: target.to_string(),
+        capabilities: Vec::new(),
+        scenarios: Vec::new(),
+        duration: started.elapsed(),
+        interrupted: true,
+    }
 }
 
 /// Looks at the target once and prepares what all scenarios share.

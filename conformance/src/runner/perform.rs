@@ -205,8 +205,14 @@ fn result(scenario: &Scenario, outcome: Outcome, advisories: Vec<Finding>) -> Sc
 /// Adds what the oracles find. What must never happen makes a scenario fail whatever else it came
 /// to, even where the tester itself got into trouble.
 fn judge(result: &mut ScenarioResult, trace: &[Event]) {
-    let (failures, advisories): (Vec<_>, Vec<_>) =
-        oracle::judge(trace).into_iter().partition(oracle::is_failure);
+    // What a step of the scenario said already is not said again.
+    let is_new = |found: &Finding| {
+        let is_same =
+            |own: &Finding| (own.requirement, own.event) == (found.requirement, found.event);
+        result.verdict != Verdict::Fail || !result.findings.iter().any(is_same)
+    };
+    let found = oracle::judge(trace).into_iter().filter(is_new);
+    let (failures, advisories): (Vec<_>, Vec<_>) = found.partition(oracle::is_failure);
     let had_failed = result.verdict == Verdict::Fail;
     if !failures.is_empty() {
         result.verdict = Verdict::Fail;

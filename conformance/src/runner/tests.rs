@@ -117,3 +117,15 @@ async fn an_interrupted_run_reports_what_is_known() {
     assert!(report.interrupted);
     assert_eq!(verdicts(&report), [("1/passes", Verdict::Pass)]);
 }
+
+#[tokio::test]
+async fn an_interrupt_does_not_wait_for_a_silent_target() {
+    let silent = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let target: Target = format!("mqtt://{}", silent.local_addr().unwrap()).parse().unwrap();
+    // Resolves when the look at the target is under way; the connection stays open.
+    let mut connection = None;
+    let looked_at = async { connection = silent.accept().await.ok() };
+    let patient = Options { timeout_scale: 1000.0, ..options(1) };
+    let report = run(&target, listed(&[&PASSES]), &patient, looked_at, |_| ()).await.unwrap();
+    assert!(report.interrupted && report.scenarios.is_empty());
+}

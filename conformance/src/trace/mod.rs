@@ -35,7 +35,7 @@ mod literal;
 mod normalise;
 mod parse;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod write;

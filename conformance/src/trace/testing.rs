@@ -1,4 +1,4 @@
-//! Random events for the tests of this module: any packet that can be written, allowed or not.
+//! Random events for tests: any packet that can be written, allowed or not.
 //!
 //! Strategies are boxed: as one type they would be too large for the stack of a test.
 
@@ -18,7 +18,7 @@ use reference_broker::codec::{
 
 use super::{Ending, Event, What, fault};
 
-pub(super) fn events() -> impl Strategy<Value = Vec<Event>> {
+pub(crate) fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = (time(), text(), what());
     vec(event.prop_map(|(at, probe, what)| Event { at, probe: probe.to_string(), what }), 0..5)
 }

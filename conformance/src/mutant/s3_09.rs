@@ -1,0 +1,96 @@
+//! SUBACK.
+
+use reference_broker::codec::{Packet, PropertyId, QoS, ReasonCode};
+
+use super::Mutant;
+use super::s3_08_subscribe::reads_subscribe;
+use crate::boundary::Rule;
+use crate::boundary::rules::writes;
+
+pub(super) fn mutants() -> Vec<Mutant> {
+    vec![
+        Mutant::new(
+            "3.8/suback-identifier-swapped",
+            "The Packet Identifier of a SUBACK has its bytes swapped",
+            &["MQTT-3.8.4-2"],
+            || vec![writes_suback(|packet_id, _| *packet_id = packet_id.swap_bytes())],
+        ),
+        Mutant::new(
+            "3.9/codes-reversed",
+            "The codes of a SUBACK are in reverse order",
+            &["MQTT-3.9.3-1"],
+            || vec![writes_suback(|_, reasons| reasons.reverse())],
+        ),
+        Mutant::new(
+            "3.9/at-most-64-codes",
+            "A SUBACK has 64 codes at most",
+            &["MQTT-3.8.4-6"],
+            || vec![writes_suback(|_, reasons| reasons.truncate(64))],
+        ),
+        Mutant::new(
+            "3.9/one-code",
+            "A SUBACK has one code whatever the number of filters",
+            &["MQTT-3.8.4-6"],
+            || vec![writes_suback(|_, reasons| reasons.truncate(1))],
+        ),
+        Mutant::new(
+            "3.9/bad-filter-granted",
+            "A filter that is none is granted QoS 0",
+            &["MQTT-3.8.4-7"],
+            || {
+                vec![writes_suback(|_, reasons| {
+                    let refused = reasons.iter_mut().filter(|code| code.is_error());
+                    refused.for_each(|code| *code = ReasonCode::Success);
+                })]
+            },
+        ),
+        Mutant::new(
+            "3.9/granted-told-too-low",
+            "QoS 2 is granted and told as QoS 1",
+            &["MQTT-3.8.4-7", "U-3.9.3-1"],
+            || {
+                vec![writes_suback(|_, reasons| {
+                    let highest = reasons.iter_mut().filter(|it| **it == ReasonCode::GrantedQoS2);
+                    highest.for_each(|code| *code = ReasonCode::GrantedQoS1);
+                })]
+            },
+        ),
+        Mutant::new(
+            "3.9/reason-beyond-limit",
+            "A SUBACK that refuses says why, however little its client takes",
+            &["MQTT-3.9.2-1", "MQTT-3.1.2-24"],
+            || {
+                vec![writes(|packet, _| {
+                    if let Packet::SubAck(suback) = packet
+                        && suback.reasons.iter().any(|code| code.is_error())
+                    {
+                        suback
+                            .properties
+                            .set(PropertyId::ReasonString, "there is a filter too bad");
+                    }
+                })]
+            },
+        ),
+        Mutant::new(
+            "3.9/delivered-above-granted",
+            "Messages come at the QoS published, whatever was granted",
+            &["U-3.9.3-1", "MQTT-3.8.4-8"],
+            || {
+                vec![reads_subscribe(|subscribe, _| {
+                    for it in &mut subscribe.subscriptions {
+                        it.options.maximum_qos = QoS::ExactlyOnce;
+                    }
+                })]
+            },
+        ),
+    ]
+}
+
+/// Alters the Packet Identifier and the codes of SUBACK packets.
+fn writes_suback(alter: impl Fn(&mut u16, &mut Vec<ReasonCode>) + Send + 'static) -> Box<dyn Rule> {
+    writes(move |packet, _| {
+        if let Packet::SubAck(suback) = packet {
+            alter(&mut suback.packet_id, &mut suback.reasons);
+        }
+    })
+}

@@ -1,0 +1,230 @@
+use std::collections::BTreeMap;
+
+use reference_broker::codec::{Fault, Packet, PacketType, QoS, ReasonCode, Subscription};
+
+use super::history::{Act, History, Start};
+use super::{Findings, Oracle};
+use crate::trace::{Event, packet_text};
+
+pub(super) const ORACLE: Oracle = Oracle {
+    name: "acknowledgements",
+    holds: "Each answer of the broker is to one request of the client, of its kind and identifier",
+    requirements: &[
+        "MQTT-2.2.1-5",
+        "MQTT-2.2.1-6",
+        "MQTT-3.3.4-1",
+        "MQTT-3.8.4-6",
+        "MQTT-3.8.4-7",
+        "MQTT-3.11.3-2",
+        "MQTT-3.12.4-1",
+    ],
+    judge,
+};
+
+/// The requirement that an answer breaks, and what was expected.
+type Wrong = (&'static str, &'static str);
+
+fn judge(trace: &[Event], findings: &mut Findings) {
+    let history = History::of(trace);
+    let mut pings: Vec<usize> = vec![0; history.connections.len()];
+    let mut sessions: BTreeMap<usize, Session<'_>> = BTreeMap::new();
+    for step in &history.steps {
+        let known = &history.connections[step.connection];
+        let session = sessions.entry(known.session).or_default();
+        let (wrong, observed) = match &step.act {
+            Act::Sent(packet) => {
+                pings[step.connection] += usize::from(**packet == Packet::PingReq);
+                session.sent(packet);
+                continue;
+            }
+            _ if !known.is_clear(step.index) => continue,
+            Act::Received(Packet::PingResp) => {
+                let open = &mut pings[step.connection];
+                let is_wrong = *open == 0;
+                *open = open.saturating_sub(1);
+                let wrong = ("MQTT-3.12.4-1", "one PINGRESP for each PINGREQ"); // MQTT-3.12.4-1
+                (is_wrong.then_some(wrong), "PINGRESP".to_owned())
+            }
+            // What an earlier connection may have asked for is not known.
+            _ if known.start == Start::Unknown => continue,
+            Act::Received(packet) => (session.received(packet), packet_text(packet)),
+            Act::Broken(bytes, Fault::PacketIdentifierZero) => {
+                let packet_type = bytes.first().map_or(0, |byte| byte >> 4);
+                (session.received_zero(packet_type), "an identifier of 0".to_owned())
+            }
+            Act::Broken(..) => continue,
+        };
+        if let Some((requirement, expected)) = wrong {
+            findings.add(requirement, step.index, expected, observed);
+        }
+    }
+}
+
+/// What a session's client has asked for and not got an answer to. All answers but PINGRESP may
+/// come on a later connection: no rule says that they must not.
+#[derive(Debug, Default)]
+struct Session<'a> {
+    messages: BTreeMap<u16, Messages>,
+    releases: BTreeMap<u16, usize>,
+    subscribes: BTreeMap<u16, Requests<&'a [Subscription]>>,
+    unsubscribes: BTreeMap<u16, Requests<usize>>,
+    has_asked_with_zero: bool,
+}
+
+/// The client's messages with one identifier.
+#[derive(Debug, Default)]
+struct Messages {
+    unanswered: [usize; 2],
+    /// The QoS of the exchange that has not ended, as far as the client has read.
+    open: Option<QoS>,
+    /// Whether the client has sent at one QoS while an exchange of the other was open: then a
+    /// broker may answer for either.
+    is_mixed: bool,
+}
+
+/// Requests with one identifier.
+#[derive(Debug)]
+struct Requests<T> {
+    unanswered: usize,
+    /// What the only one that waits asks for; none while one of several may.
+    only: Option<T>,
+}
+
+impl<T> Requests<T> {
+    fn ask(all: &mut BTreeMap<u16, Requests<T>>, id: u16, asked: T) {
+        let requests = all.entry(id).or_insert(Requests { unanswered: 0, only: None });
+        requests.only = (requests.unanswered == 0).then_some(asked);
+        requests.unanswered += 1;
+    }
+
+    /// The request that an answer is for; `Some(None)` where it may be one of several.
+    fn answer(all: &mut BTreeMap<u16, Requests<T>>, id: u16) -> Option<Option<T>> {
+        let requests = all.get_mut(&id)?;
+        requests.unanswered = requests.unanswered.checked_sub(1)?;
+        Some(requests.only.take())
+    }
+}
+
+impl<'a> Session<'a> {
+    fn sent(&mut self, packet: &'a Packet) {
+        let id = match packet {
+            Packet::Publish(publish) if publish.qos == QoS::AtMostOnce => return,
+            Packet::Publish(publish) => {
+                self.messages.entry(publish.packet_id).or_default().sent(publish.qos);
+                publish.packet_id
+            }
+            Packet::PubRel(ack) => {
+                *self.releases.entry(ack.packet_id).or_default() += 1;
+                ack.packet_id
+            }
+            Packet::PubRec(ack) => ack.packet_id,
+            Packet::Subscribe(request) => {
+                Requests::ask(&mut self.subscribes, request.packet_id, &request.subscriptions);
+                request.packet_id
+            }
+            Packet::Unsubscribe(request) => {
+                let count = request.filters.len();
+                Requests::ask(&mut self.unsubscribes, request.packet_id, count);
+                request.packet_id
+            }
+            _ => return,
+        };
+        self.has_asked_with_zero |= id == 0;
+    }
+
+    fn received(&mut self, packet: &Packet) -> Option<Wrong> {
+        match packet {
+            Packet::PubAck(ack) => {
+                self.messages.entry(ack.packet_id).or_default().answered(QoS::AtLeastOnce, true)
+            }
+            Packet::PubRec(ack) => {
+                let ends = ack.reason.is_error();
+                self.messages.entry(ack.packet_id).or_default().answered(QoS::ExactlyOnce, ends)
+            }
+            Packet::PubComp(ack) => {
+                if let Some(messages) = self.messages.get_mut(&ack.packet_id) {
+                    messages.open = None;
+                }
+                let open = self.releases.entry(ack.packet_id).or_default();
+                let is_wrong = *open == 0;
+                *open = open.saturating_sub(1);
+                is_wrong.then_some(("MQTT-2.2.1-5", "one PUBCOMP for each PUBREL")) // MQTT-2.2.1-5
+            }
+            Packet::SubAck(ack) => self.subscribed(ack.packet_id, &ack.reasons),
+            Packet::UnsubAck(ack) => {
+                match Requests::answer(&mut self.unsubscribes, ack.packet_id) {
+                    None => Some(("MQTT-2.2.1-6", "one UNSUBACK for each UNSUBSCRIBE")), // MQTT-2.2.1-6
+                    Some(Some(count)) if count > 0 && count != ack.reasons.len() => {
+                        Some(("MQTT-3.11.3-2", "one Reason Code for each Topic Filter")) // MQTT-3.11.3-2
+                    }
+                    Some(_) => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    fn subscribed(&mut self, id: u16, reasons: &[ReasonCode]) -> Option<Wrong> {
+        let asked = match Requests::answer(&mut self.subscribes, id) {
+            None => return Some(("MQTT-2.2.1-6", "one SUBACK for each SUBSCRIBE")), // MQTT-2.2.1-6
+            // A request without filters is an error that has no answer.
+            Some(asked) => asked.filter(|asked| !asked.is_empty())?,
+        };
+        if asked.len() != reasons.len() {
+            return Some(("MQTT-3.8.4-6", "one Reason Code for each Topic Filter")); // MQTT-3.8.4-6
+        }
+        let is_above = |(asked, granted): (&Subscription, &ReasonCode)| {
+            !granted.is_error() && granted.value() > asked.options.maximum_qos.value()
+        };
+        let is_wrong = asked.iter().zip(reasons).any(is_above);
+        is_wrong.then_some(("MQTT-3.8.4-7", "no QoS granted above the one asked for")) // MQTT-3.8.4-7
+    }
+
+    /// An answer with an identifier of 0, of which only the type is known.
+    fn received_zero(&self, packet_type: u8) -> Option<Wrong> {
+        let is = |types: &[PacketType]| types.iter().any(|known| *known as u8 == packet_type);
+        match () {
+            () if self.has_asked_with_zero => None,
+            () if is(&[PacketType::SubAck, PacketType::UnsubAck]) => {
+                Some(("MQTT-2.2.1-6", "the identifier of a request")) // MQTT-2.2.1-6
+            }
+            () if is(&[PacketType::Publish]) => None,
+            () => Some(("MQTT-2.2.1-5", "the identifier of a message")), // MQTT-2.2.1-5
+        }
+    }
+}
+
+impl Messages {
+    fn unanswered(&mut self, qos: QoS) -> &mut usize {
+        &mut self.unanswered[usize::from(qos == QoS::ExactlyOnce)]
+    }
+
+    fn sent(&mut self, qos: QoS) {
+        self.is_mixed |= self.open.is_some_and(|open| open != qos);
+        self.open = Some(qos);
+        *self.unanswered(qos) += 1;
+    }
+
+    /// PUBACK for QoS 1, PUBREC for QoS 2.
+    fn answered(&mut self, qos: QoS, ends: bool) -> Option<Wrong> {
+        if ends {
+            self.open = None;
+        }
+        let other = match qos {
+            QoS::ExactlyOnce => QoS::AtLeastOnce,
+            _ => QoS::ExactlyOnce,
+        };
+        let has_other = *self.unanswered(other) > 0;
+        for qos in [Some(qos), self.is_mixed.then_some(other)].into_iter().flatten() {
+            let open = self.unanswered(qos);
+            if *open > 0 {
+                *open -= 1;
+                return None;
+            }
+        }
+        Some(match has_other {
+            true => ("MQTT-3.3.4-1", "PUBACK for QoS 1, PUBREC for QoS 2"), // MQTT-3.3.4-1
+            false => ("MQTT-2.2.1-5", "one PUBACK or PUBREC for each message"), // MQTT-2.2.1-5
+        })
+    }
+}

@@ -1,0 +1,34 @@
+use reference_broker::codec::Packet;
+
+use super::exchange::{Cause, Exchanges};
+use super::history::History;
+use super::{Findings, Oracle};
+use crate::trace::{Event, packet_text};
+
+pub(super) const ORACLE: Oracle = Oracle {
+    name: "qos2",
+    holds: "The broker sends PUBREL for a PUBREC that takes the message, and no PUBLISH after it",
+    requirements: &["MQTT-4.3.3-4", "MQTT-4.3.3-6"],
+    judge,
+};
+
+fn judge(trace: &[Event], findings: &mut Findings) {
+    let history = History::of(trace);
+    let exchanges = Exchanges::of(&history);
+    for delivery in &exchanges.deliveries {
+        if delivery.open.is_some_and(|open| open.is_same_message && open.is_released) {
+            let expected = "no PUBLISH after the PUBREL of its exchange";
+            let observed = packet_text(&delivery.publish.clone().into());
+            findings.add("MQTT-4.3.3-6", delivery.index, expected, observed); // MQTT-4.3.3-6
+        }
+    }
+    for release in &exchanges.releases {
+        let expected = match release.cause {
+            Cause::None => "no PUBREL before PUBREC",
+            Cause::Refusal => "no PUBREL for a PUBREC that refuses the message",
+            Cause::Good | Cause::Answered => continue,
+        };
+        let observed = packet_text(&Packet::PubRel(release.ack.clone()));
+        findings.add("MQTT-4.3.3-4", release.index, expected, observed); // MQTT-4.3.3-4
+    }
+}

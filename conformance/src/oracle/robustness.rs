@@ -1,0 +1,167 @@
+//! What holds for all oracles: they take any events, they take traces that were read late or not to
+//! the end, they see what is repeated, and they are done in time.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs;
+use std::path::Path;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use reference_broker::codec::{ConnAck, Connect, Packet, Publish, PublishAck, QoS, ReasonCode};
+
+use super::judge;
+use crate::trace::testing::events;
+use crate::trace::{Event, What, parse, to_text};
+
+const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/traces/embedded");
+
+/// The trace of every scenario against the embedded broker, by file.
+static TRACES: LazyLock<Vec<(String, Vec<Event>)>> = LazyLock::new(|| {
+    let folders = fs::read_dir(KEPT).unwrap().map(|folder| folder.unwrap().path());
+    let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap());
+    let mut paths: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    paths.sort();
+    let trace = |path: &Path| {
+        let text = fs::read_to_string(path).unwrap();
+        let (_, text) = text.trim_start_matches("---").split_once("---").unwrap();
+        (path.display().to_string(), parse(text).unwrap())
+    };
+    paths.iter().map(|path| trace(path)).collect()
+});
+
+/// Whether the broker did it.
+fn is_brokers(event: &Event) -> bool {
+    use What::{ClosedByBroker, Received, ReceivedBroken};
+    matches!(event.what, Received(_) | ReceivedBroken(..) | ClosedByBroker(_))
+}
+
+/// The trace as a probe would have it that reads later, each connection in its order, and that
+/// leaves some unread: `choices` says how many events are read when, and on which connection.
+fn read_late(trace: &[Event], choices: &[(u8, Index)]) -> Vec<Event> {
+    let mut late = Vec::new();
+    let mut waiting: BTreeMap<&str, VecDeque<&Event>> = BTreeMap::new();
+    let mut unread = BTreeSet::new();
+    let mut choices = choices.iter().cycle();
+    for event in trace {
+        match is_brokers(event) {
+            true => waiting.entry(&event.probe).or_default().push_back(event),
+            false => late.push(event.clone()),
+        }
+        let Some((choice, which)) = choices.next() else { continue };
+        let names: Vec<&str> = waiting.keys().copied().collect();
+        if names.is_empty() {
+            continue;
+        }
+        let name = *which.get(&names);
+        if *choice == u8::MAX {
+            unread.insert(name);
+        }
+        let queue = waiting.entry(name).or_default();
+        let read = queue.drain(..usize::from(*choice % 4).min(queue.len()));
+        late.extend(read.filter(|_| !unread.contains(name)).cloned());
+    }
+    let rest = waiting.into_iter().filter(|(name, _)| !unread.contains(name));
+    late.extend(rest.flat_map(|(_, queue)| queue).cloned());
+    late
+}
+
+/// Events on few connections of few clients, so that they have to do with each other.
+fn related_events() -> impl Strategy<Value = Vec<Event>> {
+    let relate = |(mut event, probe, client): (Event, &str, &str)| {
+        event.probe = probe.to_owned();
+        if let What::Sent(Packet::Connect(connect)) = &mut event.what {
+            connect.client_id = client.into();
+        }
+        event
+    };
+    let names = (select(vec!["a", "b", "c"]), select(vec!["one", "two", ""]));
+    vec((events(), vec(names, 5)), 0..12).prop_map(move |parts| {
+        let related = |(events, names): (Vec<Event>, Vec<(&'static str, &'static str)>)| {
+            let pairs = events.into_iter().zip(names);
+            pairs.map(|(event, (probe, client))| relate((event, probe, client))).collect::<Vec<_>>()
+        };
+        parts.into_iter().flat_map(related).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_events_are_judged(events in related_events()) {
+        for finding in judge(&events) {
+            prop_assert!(finding.event.is_some_and(|event| event < events.len()));
+        }
+    }
+
+    #[test]
+    fn reading_late_or_not_at_all_breaks_no_rule(
+        which in any::<Index>(),
+        choices in vec((any::<u8>(), any::<Index>()), 1..40),
+    ) {
+        let (file, trace) = which.get(&TRACES);
+        let late = read_late(trace, &choices);
+        let found = judge(&late);
+        prop_assert!(found.is_empty(), "{file}: {found:#?}\n{}", to_text(&late));
+    }
+}
+
+#[test]
+fn what_the_broker_repeats_is_found() {
+    // Not all of them, which takes long: a prime is in step with nothing.
+    const STEP: usize = 11;
+    let can_be_repeated = |event: &Event| match &event.what {
+        What::Received(Packet::Publish(publish)) => publish.qos == QoS::AtMostOnce,
+        What::Received(Packet::Auth(_)) => true,
+        What::Received(_) => false,
+        _ => true,
+    };
+    let (mut found, mut missed) = (0, Vec::new());
+    // What bytes that are no packet are taken for is not known.
+    let are_packets =
+        |trace: &[Event]| !trace.iter().any(|event| matches!(event.what, What::SentBytes(_)));
+    let traces = TRACES.iter().filter(|(_, trace)| are_packets(trace));
+    let places = traces.flat_map(|(file, trace)| (0..trace.len()).map(move |at| (file, trace, at)));
+    let places = places.filter(|(_, trace, at)| !can_be_repeated(&trace[*at]));
+    for (file, trace, at) in places.step_by(STEP) {
+        let mut twice = trace.clone();
+        twice.insert(at, trace[at].clone());
+        match judge(&twice).is_empty() {
+            false => found += 1,
+            true => missed.push((file, at, &trace[at])),
+        }
+    }
+    // After an error of the client's own a repetition may be the answer to it.
+    assert!(missed.len() * 100 < found, "{found} found, missed {missed:#?}");
+}
+
+#[test]
+fn long_traces_take_no_longer_than_they_are_long() {
+    let mut trace = Vec::new();
+    let mut event = |probe: &str, what| {
+        trace.push(Event { at: Duration::ZERO, probe: probe.to_owned(), what });
+    };
+    for turn in 0..10_u32 {
+        let probe = format!("a.{turn}");
+        let connect = Connect::new("a").session_expiry(60);
+        event(&probe, What::Sent(if turn == 0 { connect } else { connect.resume() }.into()));
+        let connack = ConnAck::new(turn != 0, ReasonCode::Success);
+        event(&probe, What::Received(connack.into()));
+        for number in 0..2000_u32 {
+            let id = u16::try_from(turn * 1000 + number + 1).unwrap();
+            let publish = Publish::new("t", format!("{turn} {number}")).qos(QoS::AtLeastOnce, id);
+            event("b", What::Sent(publish.clone().into()));
+            event(&probe, What::Received(publish.into()));
+            if number < 1000 {
+                event(&probe, What::Sent(Packet::PubAck(PublishAck::new(id))));
+            }
+        }
+    }
+    // Its 60,000 events squared would take far longer.
+    let started = std::time::Instant::now();
+    judge(&trace);
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+}

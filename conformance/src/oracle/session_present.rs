@@ -1,0 +1,257 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use reference_broker::codec::{ConnAck, Connect, Packet, PacketType, Properties, PropertyId};
+
+use super::connections::{Connection, Received, Sent, connections};
+use super::{Findings, Oracle};
+use crate::trace::{Ending, Event, packet_text};
+
+pub(super) const ORACLE: Oracle = Oracle {
+    name: "session-present",
+    holds: "Session Present says what the client's earlier connections left",
+    requirements: &["MQTT-3.2.2-2", "MQTT-3.2.2-3", "MQTT-3.2.2-16", "MQTT-4.1.0-2"],
+    judge,
+};
+
+/// A Session Expiry Interval that never passes.
+const NEVER: u32 = u32::MAX;
+
+/// How long after its interval a session may be found: a broker notices late that a connection is
+/// gone, and need not delete its state at once.
+const LATE: Duration = Duration::from_secs(10);
+
+/// How much sooner than its interval a session may be gone for want of equal clocks.
+const EARLY: Duration = Duration::from_secs(1);
+
+fn judge(trace: &[Event], findings: &mut Findings) {
+    let connections = connections(trace);
+    let stranger = connections.iter().filter_map(Connection::stranger_from).min();
+    let mut clients: BTreeMap<&str, Vec<Visit<'_>>> = BTreeMap::new();
+    for connection in &connections {
+        if let Some((client, visit)) = Visit::of(connection, trace) {
+            clients.entry(client).or_default().push(visit);
+        }
+    }
+    for visits in clients.values_mut() {
+        settle(visits);
+        for (index, visit) in visits.iter().enumerate() {
+            let Some((at, connack)) = visit.accepted else { continue };
+            let others = visits.iter().enumerate().filter(|(other, _)| *other != index);
+            let earlier: Vec<_> =
+                others.map(|(_, other)| other).filter(|other| other.asked_at < at).collect();
+            let is_certain = stranger.is_none_or(|stranger| stranger > at);
+            if let Some((requirement, expected)) = visit.fault(connack, &earlier, is_certain) {
+                let observed = packet_text(&Packet::ConnAck(connack.clone()));
+                findings.add(requirement, at, expected, observed);
+            }
+        }
+    }
+}
+
+/// Lets the last word of each visit count, where no other visit came before its end.
+fn settle(visits: &mut [Visit<'_>]) {
+    let asked_at: BTreeSet<usize> = visits.iter().map(|visit| visit.asked_at).collect();
+    for visit in visits {
+        let (Some(last), Some(closed)) = (visit.expiry_at_end, visit.closed_by_broker) else {
+            continue;
+        };
+        if asked_at.range(visit.asked_at + 1..closed.max(visit.asked_at + 1)).next().is_none() {
+            visit.expiry = (last, last);
+        }
+    }
+}
+
+/// One connection of a client.
+struct Visit<'a> {
+    connect: &'a Connect,
+    /// Whether the CONNECT is one that a probe made, under a Client Identifier of its own.
+    is_own: bool,
+    /// The event of the CONNECT, and when that was.
+    asked_at: usize,
+    asked: Duration,
+    /// The CONNACK that accepts.
+    accepted: Option<(usize, &'a ConnAck)>,
+    /// When that was read.
+    answered: Duration,
+    is_refused: bool,
+    /// The bounds of the Session Expiry Interval with which it ends.
+    expiry: (u32, u32),
+    /// The one of its DISCONNECT, which counts unless another visit ended this one.
+    expiry_at_end: Option<u32>,
+    /// The event of the end, and when that was.
+    closed: Option<(usize, Duration)>,
+    closed_by_broker: Option<usize>,
+}
+
+impl<'a> Visit<'a> {
+    fn of(connection: &'a Connection<'_>, trace: &[Event]) -> Option<(&'a str, Visit<'a>)> {
+        let client = connection.client_id()?;
+        let (asked_at, connect) = connection.connect()?;
+        let accepted = connection.accepted();
+        let time = |at: usize| trace.get(at).map(|event| event.at).unwrap_or_default();
+        let visit = Visit {
+            connect,
+            is_own: connection.is_own(),
+            asked_at,
+            asked: time(asked_at),
+            accepted,
+            answered: accepted.map(|(at, _)| time(at)).unwrap_or_default(),
+            is_refused: accepted.is_none() && connection.connacks().next().is_some(),
+            expiry: expiry(connection),
+            expiry_at_end: expiry_at_end(connection, trace),
+            closed: connection.closed.map(|at| (at, time(at))),
+            closed_by_broker: connection.closed_by_broker.map(|(at, _)| at),
+        };
+        Some((client, visit))
+    }
+
+    /// What is wrong with the CONNACK of this visit, after (or beside) these other visits.
+    fn fault(
+        &self,
+        connack: &ConnAck,
+        others: &[&Visit<'_>],
+        is_certain: bool,
+    ) -> Option<(&'static str, &'static str)> {
+        let is_assigned = self.connect.client_id.is_empty();
+        let latest = self.latest(others);
+        match connack.session_present {
+            true if self.connect.clean_start => {
+                Some(("MQTT-3.2.2-2", "session_present 0 after Clean Start 1")) // MQTT-3.2.2-2
+            }
+            true if is_assigned => {
+                Some(("MQTT-3.2.2-3", "session_present 0 under a new Client Identifier")) // MQTT-3.2.2-3
+            }
+            // Who sends bytes may have them from elsewhere, and the client's name with them.
+            true if !is_certain || !self.is_own => None,
+            true if others.is_empty() => {
+                Some(("MQTT-3.2.2-3", "session_present 0 on a client's first connection")) // MQTT-3.2.2-3
+            }
+            true if others.iter().all(|other| other.is_refused) => {
+                Some(("MQTT-3.2.2-3", "session_present 0, as nothing was accepted before")) // MQTT-3.2.2-3
+            }
+            true if latest.iter().all(|other| other.has_left_nothing_to(self)) => {
+                Some(("MQTT-4.1.0-2", "session_present 0 after the session has ended")) // MQTT-4.1.0-2
+            }
+            false if is_certain && self.has_session(&latest) => match is_assigned {
+                true => Some(("MQTT-3.2.2-16", "a Client Identifier that is not in use")), // MQTT-3.2.2-16
+                false if self.connect.clean_start => None,
+                false => Some(("MQTT-3.2.2-3", "session_present 1, as the session has not ended")), // MQTT-3.2.2-3
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether there is certainly no session of this visit when `next` connects.
+    fn has_left_nothing_to(&self, next: &Visit<'_>) -> bool {
+        let (_, longest) = self.expiry;
+        let is_gone = self.closed_by_broker.is_some_and(|closed| closed < next.asked_at);
+        self.is_refused
+            || (longest == 0 && is_gone)
+            || self.closed.is_some_and(|(at, time)| {
+                let expiry = Duration::from_secs(longest.into());
+                longest != NEVER && at < next.asked_at && next.asked > time + expiry + LATE
+            })
+    }
+
+    /// Whether there is certainly a session when this visit begins.
+    fn has_session(&self, latest: &[&Visit<'_>]) -> bool {
+        let may_decide = || latest.iter().filter(|other| !other.is_refused);
+        let is_sure = |other: &&Visit<'_>| {
+            other.accepted.is_some() && other.leaves_session_until(self.answered)
+        };
+        may_decide().all(is_sure)
+            && may_decide().any(|other| other.accepted_before(self.asked_at).is_some())
+    }
+
+    /// The event of the CONNACK that accepts, if that was read by then.
+    fn accepted_before(&self, event: usize) -> Option<usize> {
+        self.accepted.map(|(at, _)| at).filter(|at| *at < event)
+    }
+
+    /// Those of the other visits that may decide what session there is: not those that were over,
+    /// or were there already, when a later one asked that was accepted.
+    fn latest<'o, 'v>(&self, others: &[&'o Visit<'v>]) -> Vec<&'o Visit<'v>> {
+        let accepted = others.iter().filter(|other| other.accepted_before(self.asked_at).is_some());
+        let Some(last) = accepted.map(|other| other.asked_at).max() else { return others.to_vec() };
+        let is_past = |other: &&&Visit<'_>| {
+            other.accepted_before(last).is_some()
+                || other.closed_by_broker.is_some_and(|closed| closed < last)
+        };
+        others.iter().filter(|other| !is_past(other)).copied().collect()
+    }
+
+    /// Whether the session of this visit certainly lasts until then. Its interval begins when the
+    /// broker notices the end of the connection, which cannot be before the CONNECT.
+    fn leaves_session_until(&self, time: Duration) -> bool {
+        match self.expiry {
+            (NEVER, _) => true,
+            (shortest, _) => time + EARLY < self.asked + Duration::from_secs(shortest.into()),
+        }
+    }
+}
+
+fn expiry_of(properties: &Properties) -> Option<u32> {
+    properties.number(PropertyId::SessionExpiryInterval)
+}
+
+/// The shortest and the longest Session Expiry Interval that a connection can have ended with.
+fn expiry(connection: &Connection<'_>) -> (u32, u32) {
+    let (Some((_, connect)), Some((_, connack))) = (connection.connect(), connection.accepted())
+    else {
+        return (0, NEVER);
+    };
+    let asked = expiry_of(&connect.properties).unwrap_or(0);
+    let agreed = expiry_of(&connack.properties).unwrap_or(asked);
+    let is_readable = connection.sent.iter().all(|(_, sent)| matches!(sent, Sent::Packet(_)));
+    if !is_readable {
+        return (0, NEVER);
+    }
+    let mut bounds = (agreed, agreed);
+    for (_, sent) in &connection.sent {
+        let Sent::Packet(packet) = sent else { continue };
+        let Packet::Disconnect(disconnect) = &**packet else { continue };
+        // Without a value that of CONNECT is said to hold, though CONNACK may have replaced it.
+        match expiry_of(&disconnect.properties).unwrap_or(asked) {
+            // Raised from 0: not a valid DISCONNECT (section 3.14.2.2.2).
+            1.. if asked == 0 && agreed == 0 => {}
+            last => bounds = (bounds.0.min(last), bounds.1.max(last)),
+        }
+    }
+    bounds
+}
+
+/// The Session Expiry Interval of the DISCONNECT that ended a connection, if the broker certainly
+/// acted on it: it had answered what was sent before, and closed then, for no reason of its own.
+fn expiry_at_end(connection: &Connection<'_>, trace: &[Event]) -> Option<u32> {
+    let [.., (before_at, Sent::Packet(before)), (at, Sent::Packet(last))] = &connection.sent[..]
+    else {
+        return None;
+    };
+    let Packet::Disconnect(disconnect) = &**last else { return None };
+    let answer = match before.packet_type() {
+        PacketType::Connect => PacketType::ConnAck,
+        PacketType::Subscribe => PacketType::SubAck,
+        PacketType::Unsubscribe => PacketType::UnsubAck,
+        PacketType::PingReq => PacketType::PingResp,
+        _ => return None,
+    };
+    let is_packet = |received: &Received<'_>, of: PacketType| match received {
+        Received::Packet(packet) => packet.packet_type() == of,
+        Received::Broken(..) => false,
+    };
+    let is_answer = |(received_at, received): &&(usize, Received<'_>)| {
+        (*before_at..*at).contains(received_at) && is_packet(received, answer)
+    };
+    let (answered, _) = connection.received.iter().rfind(is_answer)?;
+    // Longer silence may have ended the connection for Keep Alive.
+    let is_prompt = trace.get(*at)?.at < trace.get(*answered)?.at + EARLY;
+    let (_, ending) = connection.closed_by_broker.filter(|(closed, _)| closed > at)?;
+    let says_why = |(_, received): &(usize, Received<'_>)| {
+        matches!(received, Received::Broken(..)) || is_packet(received, PacketType::Disconnect)
+    };
+    let is_plain = ending == Ending::EndOfStream && !connection.received.iter().any(says_why);
+    let (_, connect) = connection.connect()?;
+    let asked = expiry_of(&connect.properties).unwrap_or(0);
+    (is_prompt && is_plain && asked != 0).then(|| expiry_of(&disconnect.properties)).flatten()
+}
