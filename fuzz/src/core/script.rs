@@ -27,7 +27,7 @@ pub(super) const LONG: u8 = 255;
 const ACTS: u8 = 32;
 
 const NAMES: [&str; 5] = ["alice", "bob", "carol", "dave", ""];
-const TOPICS: [&str; 6] = ["a", "a/b", "b", "a/b/c", "", "$a/b"];
+const TOPICS: [&str; 8] = ["a", "a/b", "b", "a/b/c", "", "a", "a/b", "$a/b"];
 const FILTERS: [&str; 16] = [
     "a",
     "#",
@@ -46,20 +46,23 @@ const FILTERS: [&str; 16] = [
     "",
     "$share/g",
 ];
-const SECONDS: [u32; 8] = [0, 1, 2, 10, 60, 3_600, 86_400, u32::MAX];
+const SECONDS: [u32; 8] = [3_600, 0, 1, 10, 60, 86_400, u32::MAX, 7_200];
 
 /// A world, and the choices that move it.
 #[derive(Debug)]
 pub(super) struct Script<'a> {
     choices: Choices<'a>,
     pub(super) world: World,
+    /// Whether clients keep the rules: those who do get further.
+    is_polite: bool,
     messages: u32,
 }
 
 impl<'a> Script<'a> {
     pub(super) fn new(mut choices: Choices<'a>) -> Script<'a> {
         let config = config(&mut choices);
-        Script { choices, world: World::new(config), messages: 0 }
+        let is_polite = choices.below(3) > 0;
+        Script { choices, world: World::new(config), is_polite, messages: 0 }
     }
 
     /// Plays the input.
@@ -84,6 +87,9 @@ impl<'a> Script<'a> {
     fn act_on_wire(&mut self, act: u8) {
         let Some(id) = self.wire() else { return self.connect() };
         match act {
+            RAW | 25 | 28 | 29 if self.is_polite => {
+                self.answer(id);
+            }
             RAW => {
                 let len = match self.choices.byte() {
                     LONG => self.choices.two(),
@@ -109,7 +115,7 @@ impl<'a> Script<'a> {
             }
             29 => self.publish_wildly(id),
             30 => self.world.send(id, Packet::PingReq),
-            _ => self.connect(),
+            _ => self.resume(id),
         }
     }
 
@@ -133,13 +139,37 @@ impl<'a> Script<'a> {
         self.world.send(id, connect);
     }
 
+    /// Cuts a connection, or takes it over, and goes on with its session on a new one.
+    fn resume(&mut self, id: ConnectionId) {
+        let client = self.world.wires.get(&id).map(|wire| &wire.client);
+        let Some((mut connect, name)) =
+            client.and_then(|client| Some((client.connect.clone()?, client.id()?)))
+        else {
+            return;
+        };
+        if !self.choices.rarely(4) {
+            self.world.drop_wire(id);
+        }
+        connect.client_id = name;
+        connect.clean_start = false;
+        if let Some(id) = self.open() {
+            self.world.send(id, connect);
+        }
+    }
+
     fn choose_options(&mut self, connect: &mut Connect) {
         connect.clean_start = self.choices.rarely(4);
-        connect.keep_alive = self.choices.of(&[0, 0, 1, 60]).unwrap_or_default();
-        let lists: [(PropertyId, &[u32]); 5] = [
-            (PropertyId::SessionExpiryInterval, &SECONDS),
+        connect.keep_alive = self.choices.of(&[0, 0, 0, 60, 0, 0, 0, 1]).unwrap_or_default();
+        if self.choices.rarely(8) {
+            let size = self.choices.of(&[1 << 20, 100, 30, 5]).unwrap_or(100);
+            connect.properties.push(PropertyId::MaximumPacketSize, size);
+        }
+        if !self.choices.rarely(4) {
+            let seconds = self.choices.of(&SECONDS).unwrap_or_default();
+            connect.properties.push(PropertyId::SessionExpiryInterval, seconds);
+        }
+        let lists: [(PropertyId, &[u32]); 3] = [
             (PropertyId::ReceiveMaximum, &[1, 2, 10, 65_535]),
-            (PropertyId::MaximumPacketSize, &[1 << 20, 100, 30, 5]),
             (PropertyId::TopicAliasMaximum, &[0, 1, 5]),
             (PropertyId::RequestProblemInformation, &[0, 1]),
         ];
@@ -155,7 +185,9 @@ impl<'a> Script<'a> {
     }
 
     fn will(&mut self) -> Will {
-        let mut will = Will::new(self.topic(), self.payload()).qos(qos(&mut self.choices));
+        let topic = Some(self.topic()).filter(|topic| !topic.is_empty() || !self.is_polite);
+        let topic = topic.unwrap_or_else(|| Text::from("b"));
+        let mut will = Will::new(topic, self.payload()).qos(qos(&mut self.choices));
         will.retain = self.choices.flag();
         for id in [PropertyId::WillDelayInterval, PropertyId::MessageExpiryInterval] {
             if self.choices.flag() {
@@ -165,8 +197,10 @@ impl<'a> Script<'a> {
         will
     }
 
+    /// A topic; now and then none, and from the impolite one that is the broker's own.
     fn topic(&mut self) -> Text {
-        Text::from(self.choices.of(&TOPICS).unwrap_or_default())
+        let topics = if self.is_polite { &TOPICS[..7] } else { &TOPICS };
+        Text::from(self.choices.of(topics).unwrap_or_default())
     }
 
     /// A payload that nobody else has, or none.
@@ -191,10 +225,16 @@ impl<'a> Script<'a> {
         publish = publish.qos(qos, packet_id);
         publish.retain = self.choices.flag();
         if publish.topic.is_empty() {
-            let known = wire.client.aliases.keys().next().copied();
-            publish.properties.push(PropertyId::TopicAlias, u32::from(known.unwrap_or(1)));
+            match wire.client.aliases.keys().next() {
+                None if self.is_polite => publish.topic = Text::from("a"),
+                known => {
+                    let alias = known.copied().unwrap_or(1);
+                    publish.properties.push(PropertyId::TopicAlias, u32::from(alias));
+                }
+            }
         } else if self.choices.rarely(4) {
-            let alias = self.choices.of(&[1, 2, 100, 101]).unwrap_or(1);
+            let known = if self.is_polite { &[1][..] } else { &[1, 2, 100, 101] };
+            let alias = self.choices.of(known).unwrap_or(1);
             publish.properties.push(PropertyId::TopicAlias, alias);
         }
         if self.choices.rarely(4) {
@@ -325,7 +365,7 @@ impl<'a> Script<'a> {
         let now = self.world.now;
         let due = self.world.broker.next_deadline().unwrap_or(now).0;
         let seconds = |seconds| now.after(Duration::from_secs(seconds));
-        match self.choices.below(9) {
+        match self.choices.below(16) {
             0 => now.after(Duration::from_millis(1)),
             1 => Moment(due),
             2 => Moment(due.saturating_sub(1)),

@@ -15,7 +15,7 @@ pub(crate) fn for_core(vector: &Vector) -> Option<Vec<u8>> {
         Some(when) => when == "first",
         None => is_connect,
     };
-    let begin: &[u8] = if comes_first { &[0, OPEN] } else { &[0, CONNECT, 0, 0] };
+    let begin: &[u8] = if comes_first { &[0, 0, OPEN] } else { &[0, 0, CONNECT, 0, 0] };
     let len = u16::try_from(vector.bytes.len()).ok()?;
     Some([begin, &[RAW, 0, LONG], &len.to_be_bytes(), &vector.bytes].concat())
 }
