@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use bytes::Bytes;
 use reference_broker::codec::{
     ConnAck, Connect, Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, Text,
 };
@@ -66,6 +67,11 @@ impl Client {
         };
         let own = self.connect.as_ref().map(|connect| connect.client_id.clone());
         self.connack.as_ref().and_then(assigned).or(own)
+    }
+
+    /// The payload of its Will.
+    pub(super) fn will(&self) -> Option<&Bytes> {
+        self.connect.as_ref()?.will.as_ref().map(|will| &will.payload)
     }
 
     fn asked(&self, id: PropertyId) -> Option<u32> {

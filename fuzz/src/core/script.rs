@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reference_broker::codec::{
     Connect, Disconnect, Packet, Property, PropertyId, Publish, PublishAck, QoS, ReasonCode, Side,
     Subscribe, Text, Unsubscribe, Will,
@@ -62,7 +63,7 @@ impl<'a> Script<'a> {
     pub(super) fn new(mut choices: Choices<'a>) -> Script<'a> {
         let config = config(&mut choices);
         let is_polite = choices.below(3) > 0;
-        Script { choices, world: World::new(config), is_polite, messages: 0 }
+        Script { choices, world: World::new(config, is_polite), is_polite, messages: 0 }
     }
 
     /// Plays the input.
@@ -150,6 +151,9 @@ impl<'a> Script<'a> {
         if !self.choices.rarely(4) {
             self.world.drop_wire(id);
         }
+        if let (Some(will), true) = (&mut connect.will, self.is_polite) {
+            will.payload = self.will_payload();
+        }
         connect.client_id = name;
         connect.clean_start = false;
         if let Some(id) = self.open() {
@@ -187,7 +191,11 @@ impl<'a> Script<'a> {
     fn will(&mut self) -> Will {
         let topic = Some(self.topic()).filter(|topic| !topic.is_empty() || !self.is_polite);
         let topic = topic.unwrap_or_else(|| Text::from("b"));
-        let mut will = Will::new(topic, self.payload()).qos(qos(&mut self.choices));
+        let payload = match self.is_polite {
+            true => self.will_payload(),
+            false => self.payload().into(),
+        };
+        let mut will = Will::new(topic, payload).qos(qos(&mut self.choices));
         will.retain = self.choices.flag();
         for id in [PropertyId::WillDelayInterval, PropertyId::MessageExpiryInterval] {
             if self.choices.flag() {
@@ -212,6 +220,12 @@ impl<'a> Script<'a> {
             200..230 => String::new(),
             _ => format!("m{number:0300}"),
         }
+    }
+
+    /// A payload that no other message has.
+    fn will_payload(&mut self) -> Bytes {
+        self.messages += 1;
+        format!("will {}", self.messages).into()
     }
 
     fn publish(&mut self, id: ConnectionId) {

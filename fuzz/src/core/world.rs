@@ -6,11 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use conformance::trace::{Ending, Event, What};
 use reference_broker::codec::{
-    DecodeError, Framer, Packet, PacketType, PropertyId, QoS, Side, Text,
+    DecodeError, Framer, Packet, PacketType, QoS, ReasonCode, Side, Text,
 };
 use reference_broker::core::{Broker, Config, ConnectionId, Input, Moment, Output};
 
 use super::client::Client;
+use super::rules::{Owed, is_cause, owed_to, packet_id_of};
 use crate::decode::decode_one;
 
 /// A client that takes less than this may find its connection closed for an answer too large.
@@ -26,6 +27,10 @@ pub(super) struct World {
     pub(super) trace: Vec<Event>,
     /// The QoS 2 exchanges that clients left open when their connections ended.
     left: BTreeMap<Text, BTreeMap<u16, QoS>>,
+    /// The payloads of Wills that were deleted.
+    deleted: BTreeSet<Bytes>,
+    /// Whether no other message has the payload of a Will.
+    are_wills_unique: bool,
     census: Census,
     opened: u64,
 }
@@ -50,13 +55,15 @@ pub(super) struct Census {
 }
 
 impl World {
-    pub(super) fn new(config: Config) -> World {
+    pub(super) fn new(config: Config, are_wills_unique: bool) -> World {
         World {
             broker: Broker::new(config),
             now: Moment(0),
             wires: BTreeMap::new(),
             trace: Vec::new(),
             left: BTreeMap::new(),
+            deleted: BTreeSet::new(),
+            are_wills_unique,
             census: Census::default(),
             opened: 0,
         }
@@ -135,6 +142,13 @@ impl World {
         }
         let Some(wire) = self.wires.get_mut(&id) else { return };
         wire.client.sends(&packet);
+        if let (Packet::Disconnect(disconnect), Some(will)) = (&packet, wire.client.will())
+            && disconnect.reason == ReasonCode::Success
+            && wire.client.is_honest
+            && self.are_wills_unique
+        {
+            self.deleted.insert(will.clone());
+        }
         let owed = owed_to(&packet, wire.client.is_connected());
         self.census.note(&packet);
         let outputs = self.input(Input::Received(id, packet.clone()));
@@ -223,6 +237,10 @@ impl World {
             wire.client.connack.is_none(),
             "one CONNACK comes first: {packet:?}"
         );
+        if let Packet::Publish(publish) = packet {
+            let is_deleted = self.deleted.contains(&publish.payload);
+            assert!(!is_deleted, "a Will that was deleted is published: {publish:?}");
+        }
         wire.client.receives(packet);
         if let (Packet::ConnAck(connack), Some(client)) = (packet, wire.client.id()) {
             let left = self.left.remove(&client).unwrap_or_default();
@@ -294,86 +312,6 @@ impl Census {
             }
             _ => {}
         }
-    }
-}
-
-/// Whether there is a reason to close the connection of a client that did nothing wrong.
-fn is_cause(
-    id: ConnectionId,
-    client: &Client,
-    cause: &Input,
-    silence: u64,
-    config: &Config,
-) -> bool {
-    let is_late = u128::from(silence) >= config.connect_timeout.as_millis();
-    if is_late && client.connack.is_none() {
-        return true;
-    }
-    let Some(connect) = &client.connect else { return false };
-    let keep_alive = client.granted(PropertyId::ServerKeepAlive, u32::from(connect.keep_alive));
-    if keep_alive > 0 && silence >= u64::from(keep_alive) * 1500 {
-        return true;
-    }
-    let will = connect.will.as_ref();
-    match cause {
-        Input::Received(from, Packet::Disconnect(_)) => *from == id,
-        Input::Received(from, Packet::Connect(_)) if *from == id => {
-            connect.properties.contains(PropertyId::AuthenticationMethod)
-                || will.is_some_and(|will| will.topic.starts_with('$'))
-        }
-        Input::Received(_, Packet::Connect(other)) => {
-            client.id().as_ref() == Some(&other.client_id)
-        }
-        _ => false,
-    }
-}
-
-/// What a packet is owed if the connection stays open.
-enum Owed {
-    Nothing,
-    /// A packet of this type with this Packet Identifier.
-    Answer(PacketType, u16),
-    /// It may not stay open.
-    Close,
-}
-
-fn owed_to(packet: &Packet, is_connected: bool) -> Owed {
-    let packet_type = packet.packet_type();
-    if !is_connected {
-        return match packet_type {
-            PacketType::Connect => Owed::Answer(PacketType::ConnAck, 0),
-            _ => Owed::Close,
-        };
-    }
-    let answer = match packet {
-        Packet::Publish(publish) => match publish.qos {
-            QoS::AtMostOnce => return Owed::Nothing,
-            QoS::AtLeastOnce => PacketType::PubAck,
-            QoS::ExactlyOnce => PacketType::PubRec,
-        },
-        Packet::PubRec(ack) if ack.reason.is_error() => return Owed::Nothing,
-        Packet::PubRec(_) => PacketType::PubRel,
-        Packet::PubRel(_) => PacketType::PubComp,
-        Packet::Subscribe(_) => PacketType::SubAck,
-        Packet::Unsubscribe(_) => PacketType::UnsubAck,
-        Packet::PingReq => PacketType::PingResp,
-        Packet::PubAck(_) | Packet::PubComp(_) => return Owed::Nothing,
-        _ => return Owed::Close,
-    };
-    Owed::Answer(answer, packet_id_of(packet))
-}
-
-/// The Packet Identifier, 0 if there is none.
-fn packet_id_of(packet: &Packet) -> u16 {
-    match packet {
-        Packet::Publish(publish) => publish.packet_id,
-        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {
-            ack.packet_id
-        }
-        Packet::Subscribe(subscribe) => subscribe.packet_id,
-        Packet::Unsubscribe(unsubscribe) => unsubscribe.packet_id,
-        Packet::SubAck(ack) | Packet::UnsubAck(ack) => ack.packet_id,
-        _ => 0,
     }
 }
 
