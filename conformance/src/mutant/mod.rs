@@ -15,8 +15,10 @@ mod s3_01_connect;
 mod s3_01_keep_alive;
 mod s3_01_limits;
 mod s3_01_session;
+mod s3_01_session_expiry;
 mod s3_01_will;
 mod s3_01_will_causes;
+mod s3_01_will_delay;
 mod s3_02_connack;
 mod s3_03_alias;
 mod s3_03_expiry;
@@ -160,8 +162,10 @@ pub fn all() -> &'static [Mutant] {
             s3_01_keep_alive::mutants(),
             s3_01_limits::mutants(),
             s3_01_session::mutants(),
+            s3_01_session_expiry::mutants(),
             s3_01_will::mutants(),
             s3_01_will_causes::mutants(),
+            s3_01_will_delay::mutants(),
             s3_02_connack::mutants(),
             s3_08_subscribe::mutants(),
             s3_08_options::mutants(),
