@@ -141,7 +141,7 @@ pub struct Connector {
 #[derive(Clone, Debug)]
 enum Way {
     /// To a broker in this process.
-    Memory(Arc<Server>),
+    Memory(Arc<Server>, Variant),
     /// To a server in this process that is no broker.
     Null(Null),
     /// To an address; a broker in this process behind it ends with the connector.
@@ -156,7 +156,7 @@ impl Connector {
     /// When no port can be had for a broker of our own, or a container is not started.
     pub async fn new(target: &Target) -> io::Result<Connector> {
         let way = match target {
-            Target::Embedded(variant) => Way::Memory(Arc::new(variant.start())),
+            Target::Embedded(variant) => Way::Memory(Arc::new(variant.start()), variant.clone()),
             Target::EmbeddedTcp(variant) => {
                 let server = variant.start();
                 let address = server.listen(("127.0.0.1", 0)).await?;
@@ -184,7 +184,7 @@ impl Connector {
     /// What the system says, or that it took longer than `patience`.
     pub async fn connect(&self, patience: Duration) -> io::Result<BoxStream> {
         let stream: BoxStream = match &self.way {
-            Way::Memory(server) => Box::new(server.connect().await?),
+            Way::Memory(server, variant) => variant.stream(Box::new(server.connect().await?)),
             Way::Null(null) => {
                 let (ours, theirs) = memory::pair();
                 // Ends with its stream, or with the runtime that is the scenario's own.

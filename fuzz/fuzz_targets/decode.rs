@@ -1,4 +1,4 @@
 //! Feeds a property of the library; see there for what must hold.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::what_decodes_encodes_to_the_same_packet(bytes));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz::what_decodes_encodes_to_the_same_packet(input));

@@ -1,44 +1,112 @@
-//! Replays every property over the packet vectors and over the inputs that once broke it.
+//! Runs every property over the packet vectors, over the inputs that once broke it, and over inputs
+//! of a generator, without a fuzzer.
 
-use std::fs;
-use std::path::Path;
+use std::panic::catch_unwind;
 
-use bytes::Bytes;
-use fuzz::{PROPERTIES, replay};
-use reference_broker::codec::vector;
+use fuzz::{PROPERTIES, Property, seed};
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+/// How many inputs of the generator each property gets.
+const GENERATED: u64 = 4_000;
 
 #[test]
 fn properties_hold_for_every_packet_vector() {
-    for folder in ["valid", "malformed"] {
-        let files = files(&Path::new(ROOT).join("fixtures/packets").join(folder));
-        assert!(!files.is_empty(), "no vectors in {folder}");
-        for (name, text) in files {
-            let text = String::from_utf8(text.to_vec()).unwrap();
-            for vector in vector::parse(&text).unwrap_or_else(|error| panic!("{name}: {error}")) {
-                for (_, property) in PROPERTIES {
-                    replay(property, &vector.name, &vector.bytes);
-                }
+    let vectors = seed::vectors().unwrap();
+    for property in PROPERTIES {
+        let mut count = 0;
+        for vector in &vectors {
+            if let Some(input) = (property.seed)(vector) {
+                run(property, &input, &vector.name);
+                count += 1;
             }
         }
+        assert!(count > 100, "{}: only {count} of {} vectors", property.name, vectors.len());
     }
 }
 
 #[test]
 fn properties_hold_for_what_once_broke_them() {
-    for (target, property) in PROPERTIES {
+    for property in PROPERTIES {
         // A folder that is missing would make this test pass for nothing.
-        let folder = Path::new(ROOT).join("fuzz/regressions").join(target);
-        for (name, input) in files(&folder) {
-            replay(property, &name, &input);
+        for regression in seed::regressions(property.name).unwrap() {
+            run(property, &regression.input, &regression.name);
         }
     }
 }
 
-fn files(folder: &Path) -> Vec<(String, Bytes)> {
-    let entries =
-        fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let paths = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
-    paths.map(|path| (path.display().to_string(), fs::read(&path).unwrap().into())).collect()
+#[test]
+fn decode_holds_for_generated_inputs() {
+    run_generated("decode");
+}
+
+#[test]
+fn stream_holds_for_generated_inputs() {
+    run_generated("stream");
+}
+
+#[test]
+fn round_trip_holds_for_generated_inputs() {
+    run_generated("round_trip");
+}
+
+#[test]
+fn core_holds_for_generated_inputs() {
+    run_generated("core");
+}
+
+#[test]
+fn the_core_says_the_same_each_time() {
+    for number in 0..200 {
+        let mut random = Random(number);
+        let input: Vec<u8> = (0..random.below(2_000)).map(|_| random.byte()).collect();
+        assert!(fuzz::play(&input) == fuzz::play(&input), "generated input {number}");
+    }
+}
+
+/// Runs a property over inputs that are the same each time: half of them random, half of them seeds
+/// with a few bytes changed.
+fn run_generated(name: &str) {
+    let property = *PROPERTIES.iter().find(|property| property.name == name).unwrap();
+    let vectors = seed::vectors().unwrap();
+    let seeds = vectors.iter().filter_map(property.seed);
+    let seeds: Vec<_> = seeds.filter(|seed| seed.len() < 4_096).collect();
+    for number in 0..GENERATED {
+        let mut random = Random(number);
+        let mut input = match number % 2 {
+            0 => (0..random.below(2_000)).map(|_| random.byte()).collect(),
+            _ => seeds[random.below(seeds.len())].clone(),
+        };
+        for _ in 0..random.below(4) {
+            let at = random.below(input.len());
+            if let Some(byte) = input.get_mut(at) {
+                *byte = random.byte();
+            }
+        }
+        run(property, &input, &format!("generated input {number}"));
+    }
+}
+
+/// Runs a property over one input and names the input if it breaks.
+fn run(Property { name, check, .. }: Property, input: &[u8], of: &str) {
+    let broken = catch_unwind(|| check(input));
+    assert!(broken.is_ok(), "{name} is broken by {of}: {input:02x?}");
+}
+
+/// A row of numbers that is always the same (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.next().to_be_bytes()[0]
+    }
+
+    fn below(&mut self, count: usize) -> usize {
+        usize::try_from(self.next() >> 1).unwrap_or(0).checked_rem(count).unwrap_or(0)
+    }
 }

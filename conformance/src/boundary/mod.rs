@@ -5,9 +5,13 @@
 //! or hold back. The core knows nothing of it. [Mutants](crate::mutant) break the broker this way,
 //! [switches](crate::chameleon) make it take other choices that the standard allows.
 
+pub mod resume;
 pub mod rules;
+pub mod segments;
+pub mod subscriptions;
 #[cfg(test)]
 mod tests;
+pub mod window;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -183,16 +187,18 @@ impl Layer {
                     (place - 1, self.ask(place - 1, |rule, at| rule.outward(output, at)))
                 }
             };
+            let place_of = |flow: &Flow| match flow {
+                Flow::In(_) => rule + 1,
+                Flow::Out(_) => rule,
+            };
+            let (now, later): (Vec<_>, Vec<_>) =
+                next.into_iter().partition(|(delay, _)| *delay == Duration::ZERO);
+            for (delay, flow) in later {
+                self.hold(delay, place_of(&flow), flow);
+            }
             // What came of it goes on before what came after it.
-            for (delay, flow) in next.into_iter().rev() {
-                let place = match flow {
-                    Flow::In(_) => rule + 1,
-                    Flow::Out(_) => rule,
-                };
-                match delay {
-                    Duration::ZERO => flows.push_front((place, flow)),
-                    delay => self.hold(delay, place, flow),
-                }
+            for (_, flow) in now.into_iter().rev() {
+                flows.push_front((place_of(&flow), flow));
             }
         }
     }

@@ -3,12 +3,24 @@
 //! A closure is given the packet and [`At`]: where it is. It may keep state of its own; [`after`]
 //! and [`only`] count for it.
 
+mod forged;
+pub mod messages;
+pub mod subscriptions;
+mod typed;
+
 use std::time::Duration;
 
-use reference_broker::codec::{DecodeError, Packet, PacketType};
+use reference_broker::codec::{
+    Connect, DecodeError, Packet, PacketType, Publish, PublishAck, Text,
+};
 use reference_broker::core::{ConnectionId, Input, Moment, Output};
 
 use super::{Boundary, Client, Clients, Rule};
+
+pub use forged::{NOWHERE, published, session_expiry, will_delay};
+pub use typed::{
+    accepts, both, connects, delivers, each_property, inputs, leaves, outputs, publishes, refuses,
+};
 
 /// Where a packet is seen.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +37,24 @@ impl<'a> At<'a> {
     /// The client of the connection; none before its CONNECT.
     pub fn client(&self) -> Option<&'a Client> {
         self.clients.get(self.connection)
+    }
+
+    /// The Client Identifier of the connection; empty before its CONNECT.
+    pub fn id(&self) -> Text {
+        self.client().map(|client| client.id.clone()).unwrap_or_default()
+    }
+
+    /// Whether the client has asked for a clean start.
+    pub fn is_clean_start(&self) -> bool {
+        self.client().is_some_and(|client| client.connect.clean_start)
+    }
+
+    /// Whether the client has another connection, which this one has just taken the place of.
+    pub fn is_takeover(&self) -> bool {
+        let id = self.id();
+        self.clients.iter().any(|(connection, other)| {
+            connection != self.connection && other.id == id && other.accepted
+        })
     }
 }
 
@@ -88,6 +118,106 @@ pub fn outward(
     rule: impl FnMut(Packet, At<'_>, &mut Act<'_, '_>) + Send + 'static,
 ) -> Box<dyn Rule> {
     Box::new(Outward(rule))
+}
+
+/// Goes through packets from clients and to them, with a state that both steps share.
+pub fn through<S: Send + 'static>(
+    state: S,
+    inward: impl FnMut(&mut S, Packet, At<'_>, &mut Act<'_, '_>) + Send + 'static,
+    outward: impl FnMut(&mut S, Packet, At<'_>, &mut Act<'_, '_>) + Send + 'static,
+) -> Box<dyn Rule> {
+    struct Through<S, I, O>(S, I, O);
+    impl<S, I, O> Rule for Through<S, I, O>
+    where
+        S: Send,
+        I: FnMut(&mut S, Packet, At<'_>, &mut Act<'_, '_>) + Send,
+        O: FnMut(&mut S, Packet, At<'_>, &mut Act<'_, '_>) + Send,
+    {
+        fn inward(&mut self, input: Input, boundary: &mut Boundary<'_>) {
+            let Input::Received(connection, packet) = input else { return boundary.pass(input) };
+            let at = At { connection, clients: boundary.clients, now: boundary.now };
+            (self.1)(&mut self.0, packet, at, &mut Act { connection, boundary });
+        }
+
+        fn outward(&mut self, output: Output, boundary: &mut Boundary<'_>) {
+            let Output::Send(connection, packet) = output else { return boundary.emit(output) };
+            let at = At { connection, clients: boundary.clients, now: boundary.now };
+            (self.2)(&mut self.0, packet, at, &mut Act { connection, boundary });
+        }
+    }
+    Box::new(Through(state, inward, outward))
+}
+
+/// Goes through all inputs and outputs, with a state that both steps share.
+pub fn crossing<S: Send + 'static>(
+    state: S,
+    inward: impl FnMut(&mut S, Input, &mut Boundary<'_>) + Send + 'static,
+    outward: impl FnMut(&mut S, Output, &mut Boundary<'_>) + Send + 'static,
+) -> Box<dyn Rule> {
+    struct Crossing<S, I, O>(S, I, O);
+    impl<S, I, O> Rule for Crossing<S, I, O>
+    where
+        S: Send,
+        I: FnMut(&mut S, Input, &mut Boundary<'_>) + Send,
+        O: FnMut(&mut S, Output, &mut Boundary<'_>) + Send,
+    {
+        fn inward(&mut self, input: Input, boundary: &mut Boundary<'_>) {
+            (self.1)(&mut self.0, input, boundary);
+        }
+
+        fn outward(&mut self, output: Output, boundary: &mut Boundary<'_>) {
+            (self.2)(&mut self.0, output, boundary);
+        }
+    }
+    Box::new(Crossing(state, inward, outward))
+}
+
+/// Alters every CONNECT.
+pub fn reads_connect(
+    mut alter: impl FnMut(&mut Connect, At<'_>) + Send + 'static,
+) -> Box<dyn Rule> {
+    reads(move |packet, at| {
+        if let Packet::Connect(connect) = packet {
+            alter(connect, at);
+        }
+    })
+}
+
+/// Alters every PUBLISH from clients.
+pub fn reads_publish(
+    mut alter: impl FnMut(&mut Publish, At<'_>) + Send + 'static,
+) -> Box<dyn Rule> {
+    reads(move |packet, at| {
+        if let Packet::Publish(publish) = packet {
+            alter(publish, at);
+        }
+    })
+}
+
+/// Alters every PUBLISH to clients.
+pub fn writes_publish(
+    mut alter: impl FnMut(&mut Publish, At<'_>) + Send + 'static,
+) -> Box<dyn Rule> {
+    writes(move |packet, at| {
+        if let Packet::Publish(publish) = packet {
+            alter(publish, at);
+        }
+    })
+}
+
+/// Loses messages to clients.
+pub fn loses_publish(
+    mut which: impl FnMut(&Publish, At<'_>) -> bool + Send + 'static,
+) -> Box<dyn Rule> {
+    swallows(move |packet, at| matches!(packet, Packet::Publish(publish) if which(publish, at)))
+}
+
+/// Loses acknowledgements, and steps, of clients of the one kind that `of` knows.
+pub fn ignores_step(
+    of: fn(&Packet) -> Option<&PublishAck>,
+    mut which: impl FnMut(&PublishAck, At<'_>) -> bool + Send + 'static,
+) -> Box<dyn Rule> {
+    ignores(move |packet, at| of(packet).is_some_and(|ack| which(ack, at)))
 }
 
 /// Alters packets from clients.

@@ -7,19 +7,55 @@
 //! scenarios.
 
 mod malformed;
+mod s1_05_data_representation;
+mod s2_02_packet_id;
+mod s2_packet_format;
+mod s3_01_client_id;
+mod s3_01_connect;
+mod s3_01_keep_alive;
+mod s3_01_limits;
+mod s3_01_session;
+mod s3_01_will;
+mod s3_01_will_causes;
+mod s3_02_connack;
+mod s3_03_alias;
+mod s3_03_expiry;
+mod s3_03_overlap;
+mod s3_03_properties;
+mod s3_03_publish;
+mod s3_03_retain;
+mod s3_03_subscribed;
+mod s3_04_acknowledgements;
+mod s3_04_strays;
 mod s3_08_options;
 mod s3_08_subscribe;
 mod s3_09;
 mod s3_10;
 mod s3_12;
 mod s3_14;
+mod s4_01_clean_start;
+mod s4_01_session;
+mod s4_02_transport;
+mod s4_03_received;
+mod s4_03_sent;
+mod s4_04_received;
+mod s4_04_resend;
+mod s4_06_order;
+mod s4_07_topics;
+mod s4_08_delivery;
+mod s4_08_members;
+mod s4_08_shared;
+mod s4_09_flow;
+mod s4_13_errors;
 mod trial;
 
 use std::sync::OnceLock;
 
 use reference_broker::core::Config;
+use reference_broker::transport::BoxStream;
 
 use crate::boundary::Rules;
+use crate::boundary::segments::{Piece, Segments};
 
 pub use trial::{Fate, Holes, Kill, Matrix, Trial, try_mutant};
 
@@ -33,6 +69,7 @@ pub struct Mutant {
     pub requirements: &'static [&'static str],
     configure: fn(&mut Config),
     rules: Box<dyn Fn() -> Rules + Send + Sync>,
+    reads: Option<fn(Piece) -> bool>,
 }
 
 impl Mutant {
@@ -43,14 +80,32 @@ impl Mutant {
         requirements: &'static [&'static str],
         rules: impl Fn() -> Rules + Send + Sync + 'static,
     ) -> Mutant {
-        Mutant { id, breaks, requirements, configure: |_| (), rules: Box::new(rules) }
+        Mutant { id, breaks, requirements, configure: |_| (), rules: Box::new(rules), reads: None }
     }
 
-    #[expect(dead_code, reason = "no mutant so far")]
     /// Also sets the core's own choices.
     fn configured(mut self, configure: fn(&mut Config)) -> Mutant {
         self.configure = configure;
         self
+    }
+
+    /// A mutant that reads only those pieces of packets that `reads` is true of.
+    fn reading(
+        id: &'static str,
+        breaks: &'static str,
+        requirements: &'static [&'static str],
+        reads: fn(Piece) -> bool,
+    ) -> Mutant {
+        Mutant { reads: Some(reads), ..Mutant::new(id, breaks, requirements, Rules::new) }
+    }
+
+    /// The stream over which a client within the process reaches it. Over a socket it reads like
+    /// any other broker.
+    pub fn stream(&self, stream: BoxStream) -> BoxStream {
+        match self.reads {
+            Some(reads) => Box::new(Segments::new(stream, reads)),
+            None => stream,
+        }
     }
 
     /// The section of the standard it belongs to: what stands before the first `/`.
@@ -88,12 +143,46 @@ pub fn all() -> &'static [Mutant] {
     static ALL: OnceLock<Vec<Mutant>> = OnceLock::new();
     ALL.get_or_init(|| {
         let lists = [
+            s3_03_alias::mutants(),
+            s3_03_expiry::mutants(),
+            s3_03_overlap::mutants(),
+            s3_03_properties::mutants(),
+            s3_03_publish::mutants(),
+            s3_03_retain::mutants(),
+            s3_03_subscribed::mutants(),
+            s3_04_acknowledgements::mutants(),
+            s3_04_strays::mutants(),
+            s1_05_data_representation::mutants(),
+            s2_02_packet_id::mutants(),
+            s2_packet_format::mutants(),
+            s3_01_client_id::mutants(),
+            s3_01_connect::mutants(),
+            s3_01_keep_alive::mutants(),
+            s3_01_limits::mutants(),
+            s3_01_session::mutants(),
+            s3_01_will::mutants(),
+            s3_01_will_causes::mutants(),
+            s3_02_connack::mutants(),
             s3_08_subscribe::mutants(),
             s3_08_options::mutants(),
             s3_09::mutants(),
             s3_10::mutants(),
             s3_12::mutants(),
             s3_14::mutants(),
+            s4_01_session::mutants(),
+            s4_01_clean_start::mutants(),
+            s4_02_transport::mutants(),
+            s4_03_received::mutants(),
+            s4_03_sent::mutants(),
+            s4_04_received::mutants(),
+            s4_04_resend::mutants(),
+            s4_06_order::mutants(),
+            s4_07_topics::mutants(),
+            s4_08_delivery::mutants(),
+            s4_08_shared::mutants(),
+            s4_08_members::mutants(),
+            s4_09_flow::mutants(),
+            s4_13_errors::mutants(),
             malformed::mutants(),
         ];
         let mut all: Vec<Mutant> = lists.into_iter().flatten().collect();

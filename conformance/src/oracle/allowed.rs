@@ -77,10 +77,10 @@ impl Against<'_> {
             Packet::Publish(publish) => {
                 judge_alias(self.connect, publish, &mut self.aliases, add);
             }
-            Packet::SubAck(suback) => {
-                if asked.is_some_and(|asked| grants_too_much(asked, at, suback)) {
-                    add("MQTT-3.8.4-7", "no QoS above the one asked for"); // MQTT-3.8.4-7
-                }
+            Packet::SubAck(suback)
+                if asked.is_some_and(|asked| grants_too_much(asked, at, suback)) =>
+            {
+                add("MQTT-3.8.4-7", "no QoS above the one asked for"); // MQTT-3.8.4-7
             }
             _ => {}
         }

@@ -106,7 +106,7 @@ impl Topics {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Published,
     Recorded,
@@ -277,9 +277,7 @@ impl Session {
     fn taken(&mut self, id: u16) {
         match self.open.get_mut(&id) {
             Some(open) if open.qos == QoS::ExactlyOnce => {
-                if open.stage == Stage::Published {
-                    open.stage = Stage::Recorded;
-                }
+                open.stage = open.stage.max(Stage::Recorded);
             }
             Some(_) => {
                 self.open.remove(&id);

@@ -135,6 +135,8 @@ struct Reader<'a> {
     doubtful: Vec<bool>,
     /// Whether a connection may have had any Client Identifier.
     has_stranger: bool,
+    /// How many wait for CONNACK, and maybe for any Client Identifier that it assigns.
+    nameless: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -240,6 +242,7 @@ impl<'a> Reader<'a> {
     fn connect(&mut self, connection: usize, connect: &Connect) {
         let known = &mut self.history.connections[connection];
         known.connect = Some(connect.clone());
+        self.nameless += usize::from(connect.client_id.is_empty());
         if !connect.client_id.is_empty() {
             let client = self.clients.entry(connect.client_id.clone()).or_default();
             client.turns += 1;
@@ -281,8 +284,8 @@ impl<'a> Reader<'a> {
         }
         let is_assigned = connect.client_id.is_empty();
         let client = self.clients.entry(name).or_default();
-        let is_alone = client.waiting == 0
-            && !self.has_stranger
+        let is_alone = !self.has_stranger
+            && self.nameless == 0
             && (is_assigned || (known.is_alone && known.turn == client.turns));
         let last = client.last.replace(connection);
         if let (true, Some(last)) = (connack.session_present && is_alone, last) {
@@ -314,8 +317,9 @@ impl<'a> Reader<'a> {
             return;
         }
         let Some(connect) = &known.connect else { return };
-        if let Some(client) = self.clients.get_mut(&connect.client_id) {
-            client.waiting = client.waiting.saturating_sub(1);
+        match self.clients.get_mut(&connect.client_id) {
+            Some(client) => client.waiting = client.waiting.saturating_sub(1),
+            None => self.nameless = self.nameless.saturating_sub(1),
         }
     }
 }

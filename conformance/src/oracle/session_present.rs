@@ -34,18 +34,68 @@ fn judge(trace: &[Event], findings: &mut Findings) {
         }
     }
     for visits in clients.values_mut() {
+        visits.sort_by_key(|visit| visit.asked_at);
         settle(visits);
+        let mut others = Others::default();
         for (index, visit) in visits.iter().enumerate() {
-            let Some((at, connack)) = visit.accepted else { continue };
-            let others = visits.iter().enumerate().filter(|(other, _)| *other != index);
-            let earlier: Vec<_> =
-                others.map(|(_, other)| other).filter(|other| other.asked_at < at).collect();
-            let is_certain = stranger.is_none_or(|stranger| stranger > at);
-            if let Some((requirement, expected)) = visit.fault(connack, &earlier, is_certain) {
-                let observed = packet_text(&Packet::ConnAck(connack.clone()));
-                findings.add(requirement, at, expected, observed);
+            if let Some((at, connack)) = visit.accepted {
+                let later = visits.iter().skip(index + 1).take_while(|other| other.asked_at < at);
+                let others = others.of(visit, later);
+                let is_certain = stranger.is_none_or(|stranger| stranger > at);
+                if let Some((requirement, expected)) = visit.fault(connack, &others, is_certain) {
+                    let observed = packet_text(&Packet::ConnAck(connack.clone()));
+                    findings.add(requirement, at, expected, observed);
+                }
             }
+            others.add(visit);
         }
+    }
+}
+
+/// With more visits than this that may decide what session there is, nothing is certain.
+const CROWD: usize = 64;
+
+/// The visits of a client before, or beside, another one.
+#[derive(Clone, Default)]
+struct Others<'v, 'a> {
+    has_any: bool,
+    /// Whether one of them was not refused.
+    has_unrefused: bool,
+    /// Those that may decide what session there is.
+    deciding: Vec<&'v Visit<'a>>,
+    is_crowded: bool,
+}
+
+impl<'v, 'a> Others<'v, 'a> {
+    fn add(&mut self, visit: &'v Visit<'a>) {
+        self.has_any = true;
+        if visit.is_refused {
+            return;
+        }
+        self.has_unrefused = true;
+        match self.deciding.len() < CROWD {
+            true => self.deciding.push(visit),
+            false => self.is_crowded = true,
+        }
+    }
+
+    /// All of them for one visit: those before it, less those that were over, or were there
+    /// already, when a later one asked that was accepted; and those that asked `beside` it.
+    fn of(
+        &mut self,
+        visit: &Visit<'_>,
+        beside: impl Iterator<Item = &'v Visit<'a>>,
+    ) -> Others<'v, 'a> {
+        let accepted = self.deciding.iter().filter(|other| other.accepted_before(visit.asked_at));
+        if let Some(last) = accepted.map(|other| other.asked_at).max() {
+            self.deciding.retain(|other| {
+                let is_over = other.closed_by_broker.is_some_and(|closed| closed < last);
+                !is_over && !other.accepted_before(last)
+            });
+        }
+        let mut all = self.clone();
+        beside.take(CROWD + 1).for_each(|other| all.add(other));
+        all
     }
 }
 
@@ -110,11 +160,11 @@ impl<'a> Visit<'a> {
     fn fault(
         &self,
         connack: &ConnAck,
-        others: &[&Visit<'_>],
+        others: &Others<'_, '_>,
         is_certain: bool,
     ) -> Option<(&'static str, &'static str)> {
         let is_assigned = self.connect.client_id.is_empty();
-        let latest = self.latest(others);
+        let is_certain = is_certain && !others.is_crowded;
         match connack.session_present {
             true if self.connect.clean_start => {
                 Some(("MQTT-3.2.2-2", "session_present 0 after Clean Start 1")) // MQTT-3.2.2-2
@@ -124,16 +174,16 @@ impl<'a> Visit<'a> {
             }
             // Who sends bytes may have them from elsewhere, and the client's name with them.
             true if !is_certain || !self.is_own => None,
-            true if others.is_empty() => {
+            true if !others.has_any => {
                 Some(("MQTT-3.2.2-3", "session_present 0 on a client's first connection")) // MQTT-3.2.2-3
             }
-            true if others.iter().all(|other| other.is_refused) => {
+            true if !others.has_unrefused => {
                 Some(("MQTT-3.2.2-3", "session_present 0, as nothing was accepted before")) // MQTT-3.2.2-3
             }
-            true if latest.iter().all(|other| other.has_left_nothing_to(self)) => {
+            true if others.deciding.iter().all(|other| other.has_left_nothing_to(self)) => {
                 Some(("MQTT-4.1.0-2", "session_present 0 after the session has ended")) // MQTT-4.1.0-2
             }
-            false if is_certain && self.has_session(&latest) => match is_assigned {
+            false if is_certain && self.has_session(&others.deciding) => match is_assigned {
                 true => Some(("MQTT-3.2.2-16", "a Client Identifier that is not in use")), // MQTT-3.2.2-16
                 false if self.connect.clean_start => None,
                 false => Some(("MQTT-3.2.2-3", "session_present 1, as the session has not ended")), // MQTT-3.2.2-3
@@ -146,8 +196,7 @@ impl<'a> Visit<'a> {
     fn has_left_nothing_to(&self, next: &Visit<'_>) -> bool {
         let (_, longest) = self.expiry;
         let is_gone = self.closed_by_broker.is_some_and(|closed| closed < next.asked_at);
-        self.is_refused
-            || (longest == 0 && is_gone)
+        (longest == 0 && is_gone)
             || self.closed.is_some_and(|(at, time)| {
                 let expiry = Duration::from_secs(longest.into());
                 longest != NEVER && at < next.asked_at && next.asked > time + expiry + LATE
@@ -155,30 +204,17 @@ impl<'a> Visit<'a> {
     }
 
     /// Whether there is certainly a session when this visit begins.
-    fn has_session(&self, latest: &[&Visit<'_>]) -> bool {
-        let may_decide = || latest.iter().filter(|other| !other.is_refused);
+    fn has_session(&self, deciding: &[&Visit<'_>]) -> bool {
         let is_sure = |other: &&Visit<'_>| {
             other.accepted.is_some() && other.leaves_session_until(self.answered)
         };
-        may_decide().all(is_sure)
-            && may_decide().any(|other| other.accepted_before(self.asked_at).is_some())
+        deciding.iter().all(is_sure)
+            && deciding.iter().any(|other| other.accepted_before(self.asked_at))
     }
 
-    /// The event of the CONNACK that accepts, if that was read by then.
-    fn accepted_before(&self, event: usize) -> Option<usize> {
-        self.accepted.map(|(at, _)| at).filter(|at| *at < event)
-    }
-
-    /// Those of the other visits that may decide what session there is: not those that were over,
-    /// or were there already, when a later one asked that was accepted.
-    fn latest<'o, 'v>(&self, others: &[&'o Visit<'v>]) -> Vec<&'o Visit<'v>> {
-        let accepted = others.iter().filter(|other| other.accepted_before(self.asked_at).is_some());
-        let Some(last) = accepted.map(|other| other.asked_at).max() else { return others.to_vec() };
-        let is_past = |other: &&&Visit<'_>| {
-            other.accepted_before(last).is_some()
-                || other.closed_by_broker.is_some_and(|closed| closed < last)
-        };
-        others.iter().filter(|other| !is_past(other)).copied().collect()
+    /// Whether the CONNACK that accepts was read before this event.
+    fn accepted_before(&self, event: usize) -> bool {
+        self.accepted.is_some_and(|(at, _)| at < event)
     }
 
     /// Whether the session of this visit certainly lasts until then. Its interval begins when the

@@ -157,8 +157,19 @@ impl Context {
 
     /// A failure shown by the last event.
     pub(crate) fn failure_now(&self, expected: &str, observed: String) -> Stop {
+        let requirement = self.lock().requirement;
+        self.failure_now_of(requirement, expected, observed)
+    }
+
+    /// As [`Context::failure_now`], about this requirement.
+    pub(crate) fn failure_now_of(
+        &self,
+        requirement: &'static str,
+        expected: &str,
+        observed: String,
+    ) -> Stop {
         let last = self.lock().events.len().saturating_sub(1);
-        self.failure(expected, observed, last)
+        self.failure_of(requirement, expected, observed, last)
     }
 
     pub(crate) fn trouble(&self, expected: &str, observed: String) -> Stop {

@@ -44,5 +44,7 @@ pub(super) fn is_repeated(stage: &Stage, first: &Publish, again: &Publish) -> Ou
         && again.topic == first.topic
         && again.payload == first.payload;
     let expected = format!("the same PUBLISH again, DUP 1: id={} {}", first.packet_id, text(first));
-    stage.check(same && again.dup, &expected, packet_text(&again.clone().into()))
+    let observed = packet_text(&again.clone().into());
+    stage.check(same, &expected, &*observed)?;
+    stage.check_of("MQTT-3.3.1-1", again.dup, &expected, observed)
 }

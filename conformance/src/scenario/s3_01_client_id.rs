@@ -148,19 +148,29 @@ async fn assigned(
     let id = connack.properties.text(PropertyId::AssignedClientIdentifier).cloned();
     match id.filter(|id| !id.is_empty()) {
         Some(id) => Ok((probe, connack, id)),
-        None => stage.fail("CONNACK with assigned_client_identifier", "CONNACK without one"),
+        None => {
+            stage.proving("MQTT-3.2.2-16");
+            stage.fail("CONNACK with assigned_client_identifier", "CONNACK without one")
+        }
     }
 }
 
 async fn empty_client_id_is_replaced(stage: &mut Stage) -> Outcome {
     let mut control = stage.connected("control").await?;
     stage.serves(&mut control).await?;
+    let mut earlier = Vec::new();
     for clean_start in [true, false] {
         let change = |connect| Connect { clean_start, ..connect };
         let (mut alice, connack, id) = assigned(stage, "alice", change).await?;
         let observed = format!("session_present 1 for {id:?}");
         stage.check(!connack.session_present, "session_present 0", observed)?;
         stage.serves(&mut alice).await?;
+        earlier.push(alice);
+    }
+    // Each has its own, so none has taken another over.
+    stage.proving("MQTT-3.1.3-6");
+    for probe in &mut earlier {
+        probe.ping().await?;
     }
     Ok(())
 }
@@ -197,6 +207,7 @@ async fn assigned_id_resumes(stage: &mut Stage) -> Outcome {
     let mut alice = stage.open("alice").await?;
     let connack = alice.connect(Connect::new(id).resume().session_expiry(60)).await?;
     stage.check(connack.session_present, "session_present 1", "session_present 0")?;
+    stage.proving("MQTT-3.1.2-5");
     alice.receives(&topic, "while away").await?;
     stage.nothing_on(&topic, &mut bob, &mut alice).await
 }

@@ -41,7 +41,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.1/disconnect-behind-connect",
         disconnect_behind_connect,
         "DISCONNECT sent right behind CONNECT deletes the Will",
-        ["U-3.1.4-7", "MQTT-3.14.4-3"]
+        ["MQTT-3.14.4-3", "U-3.1.4-7"]
     )
     .needs(&[Need::QoS(QoS::AtLeastOnce)]),
     scenario!(
@@ -55,14 +55,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.1/refused-connect-has-no-will",
         refused_connect_has_no_will,
         "The Will of a CONNECT that is refused is never published",
-        ["MQTT-3.1.4-1", "U-3.1.2.11.3-2"]
+        ["MQTT-3.1.4-1", "MQTT-3.1.4-2", "U-3.1.2.11.3-2"]
     )
     .needs(&[Need::QoS(QoS::AtLeastOnce)]),
     scenario!(
         "3.1/refused-connect-takes-nothing-over",
         refused_connect_takes_nothing_over,
         "A CONNECT that is refused does no harm to a client connected under the same identifier",
-        ["U-4.13.1-7", "MQTT-3.1.4-1"]
+        ["U-4.13.1-7", "U-4.13.2-2", "MQTT-3.1.4-1"]
     ),
     scenario!(
         "3.1/valid-flags-accepted",
@@ -109,9 +109,12 @@ async fn second_connect_leaves_no_session(stage: &mut Stage) -> Outcome {
     alice.send(second).await?;
     alice.closes().await?;
     stage.proving("MQTT-3.1.2-8");
-    bob.receives(&topic, "first").await?;
+    let published = bob.message("the Will of the first CONNECT").await?;
+    bob.acknowledge(&published).await?;
 
     stage.proving("MQTT-3.1.0-2");
+    let observed = format!("{:?}", published.payload);
+    stage.check(*published.payload == *b"first", "the Will of the first CONNECT", observed)?;
     stage.no_will_on(&topic, &mut bob).await?;
     let mut other = stage.open("other").await?;
     let connack = other.connect(other.connect_packet().resume()).await?;
@@ -157,7 +160,9 @@ async fn packets_behind_connect(stage: &mut Stage) -> Outcome {
     packets.extend((2..7).map(|id| publish(id).into()));
     packets.push(Packet::PingReq);
     alice.send_together(&packets).await?;
+    stage.proving("MQTT-3.2.0-1");
     alice.connack().await?;
+    stage.proving("U-3.1.4-7");
     let suback = alice.suback(1).await?;
     alice.granted(&suback, &[QoS::AtLeastOnce])?;
     for id in 2..7 {
@@ -182,26 +187,42 @@ async fn disconnect_behind_connect(stage: &mut Stage) -> Outcome {
 }
 
 async fn packets_behind_refused_connect_unread(stage: &mut Stage) -> Outcome {
-    let topic = stage.topic("behind");
-    let mut bob = stage.connected("bob").await?;
-    bob.subscribe(&topic, QoS::AtLeastOnce).await?;
-    let mut alice = stage.open("alice").await?;
-    let mut bytes = BytesMut::from(with_reserved_flag(alice.connect_packet()).as_ref());
-    for packet in [
-        Packet::from(Subscribe::new(1, &topic, QoS::AtLeastOnce)),
-        Publish::new(&topic, "behind").retain().into(),
-    ] {
-        bytes.extend_from_slice(&packet.to_bytes().unwrap_or_default());
+    for case in ["malformed", "well formed"] {
+        let topic = stage.topic(case);
+        let mut bob = stage.connected("bob").await?;
+        bob.subscribe(&topic, QoS::AtLeastOnce).await?;
+        let mut alice = stage.open("alice").await?;
+        let connect = match case {
+            "malformed" => with_reserved_flag(alice.connect_packet()),
+            _ => bytes_of(with_unknown_method(alice.connect_packet()).into()),
+        };
+        let mut bytes = BytesMut::from(connect.as_ref());
+        for packet in [
+            Packet::from(Subscribe::new(1, &topic, QoS::AtLeastOnce)),
+            Publish::new(&topic, "behind").retain().into(),
+        ] {
+            bytes.extend_from_slice(&bytes_of(packet));
+        }
+        alice.send_bytes(bytes.freeze()).await?;
+        alice.refused().await?;
+        nothing_seen_or_retained(stage, &topic, &mut bob).await?;
     }
-    alice.send_bytes(bytes.freeze()).await?;
-    alice.refused().await?;
-    nothing_seen_or_retained(stage, &topic, &mut bob).await
+    Ok(())
+}
+
+fn bytes_of(packet: Packet) -> Bytes {
+    packet.to_bytes().unwrap_or_default()
+}
+
+/// A CONNECT that is well formed and that no broker may accept: it names an authentication method
+/// of which no broker knows (section 4.12).
+pub(super) fn with_unknown_method(connect: Connect) -> Connect {
+    connect.with(PropertyId::AuthenticationMethod, "no-such-method")
 }
 
 /// A CONNECT that no broker may accept: bit 0 of its flags is set (section 3.1.2.3).
 pub(super) fn with_reserved_flag(connect: Connect) -> Bytes {
-    let bytes = Packet::from(connect).to_bytes().unwrap_or_default();
-    let mut bytes = BytesMut::from(bytes.as_ref());
+    let mut bytes = BytesMut::from(bytes_of(connect.into()).as_ref());
     // The flags follow the name and the version.
     let name = [0, 4, b'M', b'Q', b'T', b'T', 5];
     let at = bytes.windows(name.len()).position(|window| window == name);
@@ -222,8 +243,14 @@ async fn refused_connect_has_no_will(stage: &mut Stage) -> Outcome {
     alice.send_bytes(with_reserved_flag(alice.connect_packet().will(will.clone()))).await?;
     alice.refused().await?;
     let mut alice = stage.open("alice").await?;
-    let connect = alice.connect_packet().will(will).with(PropertyId::ReceiveMaximum, 0);
+    let connect = alice.connect_packet().will(will.clone()).with(PropertyId::ReceiveMaximum, 0);
     alice.send(connect).await?;
+    alice.refused().await?;
+    stage.no_will_on(&topic, &mut bob).await?;
+
+    stage.proving("MQTT-3.1.4-2");
+    let mut alice = stage.open("alice").await?;
+    alice.send(with_unknown_method(alice.connect_packet().will(will))).await?;
     alice.refused().await?;
     stage.no_will_on(&topic, &mut bob).await
 }
@@ -233,6 +260,12 @@ async fn refused_connect_takes_nothing_over(stage: &mut Stage) -> Outcome {
     alice.ping().await?;
     let mut other = stage.open("other").await?;
     other.send_bytes(with_reserved_flag(alice.connect_packet())).await?;
+    other.refused().await?;
+    stage.serves(&mut alice).await?;
+
+    stage.proving("U-4.13.2-2");
+    let mut other = stage.open("other").await?;
+    other.send(with_unknown_method(alice.connect_packet())).await?;
     other.refused().await?;
     stage.serves(&mut alice).await
 }
@@ -259,13 +292,14 @@ async fn credentials_are_well_formed(stage: &mut Stage) -> Outcome {
     let mut control = stage.connected("control").await?;
     stage.serves(&mut control).await?;
     let bytes = Bytes::from_static(b"\x00\xFF\xC0\x80pass");
-    for (user_name, password) in [
-        (None, Some(Bytes::from_static(b"password"))),
-        (None, Some(bytes.clone())),
-        (Some("user"), None),
-        (Some("user"), Some(bytes)),
-        (Some(""), Some(Bytes::new())),
+    for (requirement, user_name, password) in [
+        ("U-3.1.2.9-1", None, Some(Bytes::from_static(b"password"))),
+        ("U-3.1.3.6-1", None, Some(bytes.clone())),
+        ("U-3.1.3.6-1", Some("user"), None),
+        ("U-3.1.3.6-1", Some("user"), Some(bytes)),
+        ("U-1.5.4-5", Some(""), Some(Bytes::new())),
     ] {
+        stage.proving(requirement);
         let mut alice = stage.open("alice").await?;
         let mut connect = alice.connect_packet();
         (connect.user_name, connect.password) = (user_name.map(Into::into), password);

@@ -159,6 +159,7 @@ async fn keep_alive_publishes_will(stage: &mut Stage) -> Outcome {
     alice.ping().await?;
     stage.nothing_on(&topic, &mut bob, &mut carol).await?;
     times_out(stage, &mut alice, Instant::now()).await?;
+    stage.proving("U-3.1.2.5-1");
     carol.receives(&topic, "will").await?;
     stage.nothing_on(&topic, &mut bob, &mut carol).await
 }
@@ -170,6 +171,7 @@ async fn keep_alive_keeps_session(stage: &mut Stage) -> Outcome {
     let mut alice = with_keep_alive(stage, "alice", kept).await?;
     alice.subscribe(&topic, QoS::AtLeastOnce).await?;
     times_out(stage, &mut alice, Instant::now()).await?;
+    stage.proving("MQTT-3.1.2-23");
     bob.publish(&topic, "while away", QoS::AtLeastOnce).await?;
     let mut alice = stage.resumed("alice", 60).await?;
     alice.receives(&topic, "while away").await.map(drop)
@@ -181,14 +183,15 @@ async fn keep_alive_zero_or_long(stage: &mut Stage) -> Outcome {
     let mut probes = Vec::new();
     for (name, seconds) in [("zero", 0), ("long", 43_691), ("longest", u16::MAX)] {
         match with_any_keep_alive(stage, name, seconds, |connect| connect).await? {
-            (probe, 0 | 5..) => probes.push(probe),
+            (probe, 0 | 5..) => probes.push((probe, seconds)),
             (_, short) => {
                 return stage.not_applicable(format!("the target sets a Keep Alive of {short} s"));
             }
         }
     }
     stage.wait(Duration::from_secs(4)).await;
-    for mut probe in probes {
+    for (mut probe, seconds) in probes {
+        stage.proving(if seconds == 0 { "U-3.1.2.10-5" } else { "MQTT-3.1.2-22" });
         match probe.ended_within(Duration::from_millis(100)).await? {
             None => {
                 probe.subscribe(&topic, QoS::AtMostOnce).await?;
@@ -235,11 +238,17 @@ async fn times_out(stage: &mut Stage, probe: &mut Probe, start: Instant) -> Outc
         let expected = format!("the connection closed after {TIMEOUT:?} of silence");
         return stage.fail(&expected, format!("still open after {LIMIT:?}"));
     };
+    let reason = disconnect.map(|packet| packet.reason);
     // A second is allowed for clocks that count no less.
-    match start.elapsed() < TIMEOUT - Duration::from_secs(1) {
-        true => early(stage, disconnect.map(|packet| packet.reason)),
-        false => Ok(()),
+    if start.elapsed() < TIMEOUT - Duration::from_secs(1) {
+        return early(stage, reason);
     }
+    if let Some(reason) = reason.filter(|reason| *reason != ReasonCode::KeepAliveTimeout) {
+        let expected = "DISCONNECT 0x8D (keep alive timeout), if any";
+        let observed = format!("DISCONNECT 0x{:02X} ({})", reason.value(), reason.row().name);
+        stage.advise("U-3.14.2.1-9", expected, observed);
+    }
+    Ok(())
 }
 
 /// Judges a close that came too early: it may have other reasons, unless it gives this one.

@@ -72,7 +72,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.1/problem-information-off-keeps-messages-whole",
         problem_information_off_keeps_messages_whole,
         "Messages keep their user properties for a client that wants no problem information",
-        ["MQTT-3.3.2-17", "MQTT-3.1.2-29"]
+        ["MQTT-3.3.2-17"]
     ),
 ];
 
@@ -123,8 +123,10 @@ async fn receive_maximum_of_each_connection(stage: &mut Stage) -> Outcome {
     for number in 0..MESSAGES {
         bob.publish(&topic, &format!("message {number}"), QoS::AtLeastOnce).await?;
     }
+    stage.proving("MQTT-3.3.4-9");
     hold_at_most(stage, 3, &mut alice).await?;
     alice.vanish().await?;
+    stage.proving("U-3.1.2.11.3-3");
     let mut alice = stage.resumed_with("alice", limited(1)).await?;
     hold_at_most(stage, 1, &mut alice).await?;
     alice.vanish().await?;
@@ -218,8 +220,10 @@ async fn oversized_message_is_gone(stage: &mut Stage) -> Outcome {
 
     let limit =
         |connect: Connect| connect.session_expiry(60).with(PropertyId::MaximumPacketSize, size);
+    stage.proving("MQTT-3.1.2-24");
     let mut alice = stage.resumed_with("alice", limit).await?;
     alice.receives(&topic, "small enough").await?;
+    stage.proving("MQTT-3.1.2-25");
     stage.nothing_on(&topic, &mut bob, &mut alice).await?;
     alice.leave().await?;
     let mut alice = stage.resumed("alice", 60).await?;
@@ -240,9 +244,11 @@ async fn oversized_for_one_only(stage: &mut Stage) -> Outcome {
         probe.subscribe(&topic, QoS::AtLeastOnce).await?;
     }
     for more in [100, 20_000] {
+        stage.proving("U-3.1.2.11.4-3");
         bob.publish(&topic, &longer(&sample, more), QoS::AtLeastOnce).await?;
         carol.receives(&topic, &longer(&sample, more)).await?;
         bob.publish(&topic, "for both", QoS::AtLeastOnce).await?;
+        stage.proving("MQTT-3.1.2-24");
         alice.receives(&topic, "for both").await?;
         carol.receives(&topic, "for both").await?;
     }

@@ -7,7 +7,7 @@ use reference_broker::codec::{
     Connect, Properties, PropertyId, Publish, QoS, SubscriptionOptions, Will,
 };
 
-use super::s1_05_data_representation::same_properties;
+use super::s1_05_data_representation::same_will_properties;
 use super::{Scenario, Stage, scenario};
 use crate::target::Need;
 use crate::verdict::Outcome;
@@ -101,7 +101,8 @@ async fn will_has_its_qos(stage: &mut Stage) -> Outcome {
             let received = bob.receives(&topic, &text).await?;
             let expected = format!("QoS {}", qos.min(granted).value());
             let observed = format!("QoS {}", received.qos.value());
-            stage.check(expected == observed, &expected, observed)?;
+            let requirement = if received.qos > granted { "MQTT-3.8.4-8" } else { "MQTT-3.1.2-8" };
+            stage.check_of(requirement, expected == observed, &expected, observed)?;
         }
     }
     Ok(())
@@ -200,10 +201,10 @@ async fn will_properties_kept(stage: &mut Stage) -> Outcome {
     properties.push(PropertyId::MessageExpiryInterval, 600);
     properties.push(PropertyId::UserProperty, ("b", "1"));
     let will = Will { properties, ..Will::new(&topic, "will").qos(QoS::AtLeastOnce) };
-    let sent = Publish { properties: will.properties.clone(), ..Publish::default() };
+    let sent = will.clone();
     stage.connected_with("alice", |connect| connect.will(will)).await?.vanish().await?;
     let received = bob.receives(&topic, "will").await?;
-    same_properties(stage, &sent, &received)
+    same_will_properties(stage, &sent, &received)
 }
 
 async fn will_expiry_from_publication(stage: &mut Stage) -> Outcome {
@@ -250,11 +251,13 @@ async fn will_reaches_all(stage: &mut Stage) -> Outcome {
     for watcher in &mut watchers {
         watcher.receives(&topic, "will").await?;
     }
+    stage.proving("MQTT-4.5.0-1");
     watchers.push({
         let mut away = stage.resumed("away", 60).await?;
         away.receives(&topic, "will").await?;
         away
     });
+    stage.proving("MQTT-3.1.2-8"); // Each of them once.
     let mut publisher = stage.connected("publisher").await?;
     publisher.publish(&topic, "the end", QoS::AtLeastOnce).await?;
     for watcher in &mut watchers {
@@ -273,6 +276,7 @@ async fn will_queued_for_own_session(stage: &mut Stage) -> Outcome {
     alice.subscribe(&topic, QoS::AtLeastOnce).await?;
     alice.vanish().await?;
     bob.receives(&topic, "will").await?;
+    stage.proving("U-4.1-6");
     let mut alice = stage.resumed("alice", 60).await?;
     alice.receives(&topic, "will").await?;
     stage.nothing_on(&topic, &mut bob, &mut alice).await
@@ -287,8 +291,10 @@ async fn will_of_each_connection(stage: &mut Stage) -> Outcome {
     stage.connected_with("alice", first).await?.vanish().await?;
     bob.receives(&topic, "first").await?;
     // Without a Will; what was published is gone.
+    stage.proving("MQTT-3.1.2-10");
     stage.resumed("alice", 60).await?.vanish().await?;
     stage.no_will_on(&topic, &mut bob).await?;
+    stage.proving("MQTT-3.1.2-7");
     let second = |connect: Connect| connect.session_expiry(60).will(will("second"));
     stage.resumed_with("alice", second).await?.vanish().await?;
     bob.receives(&topic, "second").await?;

@@ -4,8 +4,9 @@ use reference_broker::codec::{
     Connect, Packet, PacketType, PropertyId, Publish, PublishAck, QoS, ReasonCode, Text,
 };
 
-use super::s3_01_connect::with_reserved_flag;
+use super::s3_01_connect::{with_reserved_flag, with_unknown_method};
 use super::{Scenario, Stage, scenario};
+use crate::probe::Probe;
 use crate::target::Need;
 use crate::trace::packet_text;
 use crate::verdict::{Outcome, Stop};
@@ -107,21 +108,32 @@ async fn connack_comes_first(stage: &mut Stage) -> Outcome {
 async fn one_connack(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("hello");
     let mut alice = stage.connected("alice").await?;
-    alice.subscribe(&topic, QoS::AtLeastOnce).await?;
-    alice.publish(&topic, "hello", QoS::AtLeastOnce).await?;
-    alice.receives(&topic, "hello").await?;
-    alice.unsubscribe(&topic).await?;
-    alice.ping().await?;
-    let strays: Vec<_> = alice.unread().map(packet_text).collect();
-    stage.check(strays.is_empty(), "nothing but what was asked for", format!("{strays:?}"))?;
+    nothing_unasked(stage, &topic, &mut alice).await?;
+    if stage.capabilities().meet(Need::SessionExpiry(60)) {
+        stage.with_session("bob", 60).await?.leave().await?;
+        let mut bob = stage.resumed("bob", 60).await?;
+        nothing_unasked(stage, &topic, &mut bob).await?;
+    }
 
+    stage.proving("MQTT-3.1.0-2");
     alice.send(alice.connect_packet()).await?;
     let kind = |packet: &Packet| Some(packet.packet_type());
     match alice.next("the connection closed", kind).await {
         Ok(PacketType::Disconnect) | Err(Stop::Fail(_)) => alice.closes().await,
-        Ok(other) => stage.fail("no second CONNACK", other.name()),
+        Ok(other) => stage.check_of("MQTT-3.2.0-2", false, "no second CONNACK", other.name()),
         Err(stop) => Err(stop),
     }
+}
+
+/// Goes through an exchange of each kind and checks that nothing comes but that.
+async fn nothing_unasked(stage: &Stage, topic: &str, probe: &mut Probe) -> Outcome {
+    probe.subscribe(topic, QoS::AtLeastOnce).await?;
+    probe.publish(topic, "hello", QoS::AtLeastOnce).await?;
+    probe.receives(topic, "hello").await?;
+    probe.unsubscribe(topic).await?;
+    probe.ping().await?;
+    let strays: Vec<_> = probe.unread().map(packet_text).collect();
+    stage.check(strays.is_empty(), "nothing but what was asked for", format!("{strays:?}"))
 }
 
 async fn accepted_means_usable(stage: &mut Stage) -> Outcome {
@@ -129,7 +141,9 @@ async fn accepted_means_usable(stage: &mut Stage) -> Outcome {
     for keep_alive in [0, 60] {
         for clean_start in [true, false] {
             let change = |connect| Connect { clean_start, keep_alive, ..connect };
+            stage.proving("MQTT-3.1.4-5");
             let mut alice = stage.connected_with("alice", change).await?;
+            stage.proving("U-3.2.2.2-2");
             alice.ping().await?;
             alice.subscribe(&topic, QoS::AtLeastOnce).await?;
             alice.publish(&topic, "to myself", QoS::AtLeastOnce).await?;
@@ -196,7 +210,10 @@ async fn refused_connect_keeps_session(stage: &mut Stage) -> Outcome {
         alice.send_bytes(with_reserved_flag(connect.clone())).await?;
         alice.refused().await?;
         let mut alice = stage.open("alice").await?;
-        alice.send(connect.with(PropertyId::ReceiveMaximum, 0)).await?;
+        alice.send(connect.clone().with(PropertyId::ReceiveMaximum, 0)).await?;
+        alice.refused().await?;
+        let mut alice = stage.open("alice").await?;
+        alice.send(with_unknown_method(connect)).await?;
         alice.refused().await?;
     }
     let mut alice = stage.resumed("alice", 60).await?;
@@ -209,8 +226,7 @@ async fn refusal_closes(stage: &mut Stage) -> Outcome {
     stage.serves(&mut bob).await?;
     for data in [None, Some(b"data".as_slice())] {
         let mut alice = stage.open("alice").await?;
-        let mut connect =
-            alice.connect_packet().with(PropertyId::AuthenticationMethod, "no-such-method");
+        let mut connect = with_unknown_method(alice.connect_packet());
         if let Some(data) = data {
             connect.properties.push(PropertyId::AuthenticationData, data);
         }
@@ -234,10 +250,15 @@ async fn connack_within_size_limit(stage: &mut Stage) -> Outcome {
         alice.send(connect).await?;
         let Some(connack) = alice.answer().await? else { continue };
         let accepted = !connack.reason.is_error();
+        let requirement = match &connack.properties {
+            it if it.contains(PropertyId::ReasonString) => "MQTT-3.2.2-19",
+            it if it.contains(PropertyId::UserProperty) => "MQTT-3.2.2-20",
+            _ => "MQTT-3.1.2-24",
+        };
         let size = Packet::from(connack).encoded_len().unwrap_or(usize::MAX);
         let expected = format!("CONNACK of at most {limit} bytes");
         let fits = u32::try_from(size).is_ok_and(|size| size <= limit);
-        stage.check(fits, &expected, format!("{size} bytes"))?;
+        stage.check_of(requirement, fits, &expected, format!("{size} bytes"))?;
         if accepted {
             alice.ping().await?;
         }

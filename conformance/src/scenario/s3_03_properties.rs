@@ -76,7 +76,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.3/no-properties-added",
         no_properties_added,
         "A message that was published without properties arrives without them",
-        ["U-3.3.2.3.3-1", "MQTT-3.3.2-15", "MQTT-3.3.2-16", "MQTT-3.3.2-20", "U-3.3.4-4"]
+        [
+            "U-3.3.2.3.3-1",
+            "MQTT-3.3.2-4",
+            "MQTT-3.3.2-15",
+            "MQTT-3.3.2-16",
+            "MQTT-3.3.2-20",
+            "U-3.3.4-4"
+        ]
     )
     .needs(UP_TO_1),
 ];
@@ -252,5 +259,9 @@ async fn no_properties_added(stage: &mut Stage) -> Outcome {
         let observed = packet_text(&received.clone().into());
         stage.check(!received.properties.contains(id), &expected, observed)?;
     }
-    Ok(())
+    // 0 says what its absence says.
+    stage.proving("MQTT-3.3.2-4");
+    let indicator = received.properties.number(PropertyId::PayloadFormatIndicator);
+    let expected = "a message without payload_format_indicator 1";
+    stage.check(indicator != Some(1), expected, packet_text(&received.into()))
 }

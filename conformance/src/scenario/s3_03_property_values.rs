@@ -22,7 +22,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.3/payload-format-mismatch",
         payload_format_mismatch,
         "A payload that is not the text it says it is is refused, or passed on as it is",
-        ["MQTT-3.3.2-4", "U-3.3.2.3.2-2"]
+        ["MQTT-3.3.2-4", "U-3.3.3-1", "U-3.3.2.3.2-2"]
     )
     .needs(UP_TO_2),
     scenario!(
@@ -121,10 +121,14 @@ async fn payload_format_mismatch(stage: &mut Stage) -> Outcome {
         };
         after.publish(&topic, "after", qos).await?;
         for received in bob.receives_until(&topic, "after").await? {
+            let expected = "the message unaltered, or not at all";
             let indicator = received.properties.number(PropertyId::PayloadFormatIndicator);
-            let unaltered = received.payload == ill_formed && indicator == Some(1);
+            let same_payload = received.payload == ill_formed;
             let observed = packet_text(&received.into());
-            stage.check(unaltered, "the message unaltered, or not at all", observed)?;
+            stage.proving("U-3.3.3-1");
+            stage.check(same_payload, expected, observed.clone())?;
+            stage.proving("MQTT-3.3.2-4");
+            stage.check(indicator == Some(1), expected, observed)?;
         }
     }
     Ok(())

@@ -18,7 +18,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario!(
         "3.3/retain-as-published-queued",
         retain_as_published_queued,
-        "Messages that waited have RETAIN as their subscription asks for",
+        "Messages that waited have RETAIN as their subscription asks for, also when sent again",
         ["MQTT-3.3.1-13", "MQTT-3.3.1-12"]
     )
     .needs(UP_TO_1),
@@ -76,6 +76,9 @@ async fn retain_as_published_queued(stage: &mut Stage) -> Outcome {
     has_retain(stage, &bob.receives(&topic, "with").await?, false)?;
     has_retain(stage, &bob.receives(&topic, "without").await?, false)?;
     stage.proving("MQTT-3.3.1-13");
+    let mut carol = stage.resumed("carol", 60).await?;
+    has_retain(stage, &carol.holds(&topic, "with").await?, true)?;
+    carol.leave().await?;
     let mut carol = stage.resumed("carol", 60).await?;
     has_retain(stage, &carol.receives(&topic, "with").await?, true)?;
     has_retain(stage, &carol.receives(&topic, "without").await?, false)

@@ -13,7 +13,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.4/every-form-is-taken",
         puback_forms,
         "PUBACK ends a delivery in each of its forms: two, three or more bytes, with properties",
-        ["U-3.4.2.1-1", "U-3.4.2.2.1-1", "U-3.4.2.2.3-1"]
+        ["U-3.4.2.1-1", "U-3.4.2.2.1-1", "U-3.4.2.2.3-1", "U-4.9-2"]
     )
     .needs(UP_TO_1),
     scenario!(
@@ -97,6 +97,12 @@ fn forms(first: u8, id: u16) -> [Vec<u8>; FORMS] {
     ]
 }
 
+/// What each of those forms proves, of the requirements on short ones, on ones without a Property
+/// Length, and on User Properties; the others are right for what they bring about.
+fn proves([short, unlengthy, pairs, effect]: [&'static str; 4]) -> [&'static str; FORMS] {
+    [short, unlengthy, effect, effect, pairs, pairs]
+}
+
 /// A subscriber with a session, that takes one message at a time.
 pub(super) async fn one_by_one(
     stage: &mut Stage,
@@ -144,9 +150,11 @@ async fn puback_forms(stage: &mut Stage) -> Outcome {
     let mut bob = one_by_one(stage, "bob", &topic, QoS::AtLeastOnce).await?;
     let mut alice = stage.connected("alice").await?;
     let payloads = publish_numbered(&mut alice, &topic, FORMS, QoS::AtLeastOnce).await?;
+    let proven = proves(["U-3.4.2.1-1", "U-3.4.2.2.1-1", "U-3.4.2.2.3-1", "U-4.9-2"]);
     // Each message comes because the one before it has been acknowledged.
-    for (number, payload) in payloads.iter().enumerate() {
+    for (number, (payload, requirement)) in payloads.iter().zip(proven).enumerate() {
         let publish = bob.holds(&topic, payload).await?;
+        stage.proving(requirement);
         if let Some(form) = forms(PUBACK, publish.packet_id).into_iter().nth(number) {
             bob.send_bytes(form).await?;
         }
@@ -227,8 +235,10 @@ async fn pubrec_forms(stage: &mut Stage) -> Outcome {
     let mut bob = one_by_one(stage, "bob", &topic, QoS::ExactlyOnce).await?;
     let mut alice = stage.connected("alice").await?;
     let payloads = publish_numbered(&mut alice, &topic, FORMS, QoS::ExactlyOnce).await?;
-    for (number, payload) in payloads.iter().enumerate() {
+    let proven = proves(["U-3.5.2.1-1", "U-3.5.2.2.1-1", "U-3.5.2.2.3-1", "MQTT-4.3.3-4"]);
+    for (number, (payload, requirement)) in payloads.iter().zip(proven).enumerate() {
         let id = bob.holds(&topic, payload).await?.packet_id;
+        stage.proving(requirement);
         if let Some(form) = forms(PUBREC, id).into_iter().nth(number) {
             bob.send_bytes(form).await?;
         }
@@ -248,7 +258,9 @@ async fn pubrel_forms(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
     let id = alice.packet_id();
     // Always under one identifier: each release makes it free for the next message.
-    for (number, form) in forms(PUBREL, id).into_iter().enumerate() {
+    let proven = proves(["U-3.6.2.1-1", "U-3.6.2.2.1-1", "U-3.6.2.2.3-1", "MQTT-4.3.3-11"]);
+    for (number, (form, requirement)) in forms(PUBREL, id).into_iter().zip(proven).enumerate() {
+        stage.proving(requirement);
         let payload = format!("message {number}");
         let publish = Publish::new(topic.as_str(), payload.clone());
         alice.send(publish.qos(QoS::ExactlyOnce, id)).await?;
@@ -267,11 +279,13 @@ async fn pubcomp_forms(stage: &mut Stage) -> Outcome {
     let mut bob = one_by_one(stage, "bob", &topic, QoS::ExactlyOnce).await?;
     let mut alice = stage.connected("alice").await?;
     let payloads = publish_numbered(&mut alice, &topic, FORMS + 1, QoS::ExactlyOnce).await?;
+    let proven = proves(["U-3.7.2.1-1", "U-3.7.2.2.1-1", "U-3.7.2.2.3-1", "U-4.9-2"]);
     // Each message comes because the one before it has been completed.
     for (number, payload) in payloads.iter().enumerate() {
         let id = bob.holds(&topic, payload).await?.packet_id;
         bob.send(Packet::PubRec(PublishAck::new(id))).await?;
         bob.pubrel(id).await?;
+        stage.proving(proven.get(number).copied().unwrap_or("U-4.9-2"));
         match forms(PUBCOMP, id).into_iter().nth(number) {
             Some(form) => bob.send_bytes(form).await?,
             None => {

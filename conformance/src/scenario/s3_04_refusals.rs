@@ -50,7 +50,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.5/twice-sends-no-message-twice",
         pubrec_twice,
         "After a second PUBREC no message comes again, and the delivery can be completed",
-        ["MQTT-4.3.3-6", "MQTT-4.3.3-4"]
+        ["MQTT-4.3.3-6", "MQTT-4.3.3-4", "U-4.9-2"]
     )
     .needs(UP_TO_2),
     scenario!(
@@ -250,8 +250,10 @@ async fn pubrec_twice(stage: &mut Stage) -> Outcome {
     if has_pubrel(&bob) {
         bob.pubrel(id).await?;
     }
+    stage.proving("U-4.9-2");
     bob.send(Packet::PubComp(PublishAck::new(id))).await?;
     bob.receives(&topic, "message 2").await?;
+    stage.proving("MQTT-4.3.3-6");
     stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut alice, &mut bob).await
 }
 

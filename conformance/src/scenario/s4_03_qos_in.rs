@@ -135,7 +135,8 @@ async fn qos1_identifier_free_after_puback(stage: &mut Stage) -> Outcome {
         let publish = Publish::new(topic.as_str(), payload).qos(QoS::AtLeastOnce, 77);
         alice.publish_with(Publish { dup, ..publish }).await?;
         let publish = bob.receives(&topic, payload).await?;
-        stage.check(!publish.dup, "DUP 0: the subscriber's first copy", "DUP 1")?;
+        let expected = "DUP 0: the subscriber's first copy";
+        stage.check_of("MQTT-3.3.1-3", !publish.dup, expected, "DUP 1")?;
     }
     stage.nothing_on(&topic, &mut alice, &mut bob).await
 }
@@ -215,7 +216,8 @@ async fn qos2_identifier_free_after_pubcomp(stage: &mut Stage) -> Outcome {
         let publish = Publish::new(topic.as_str(), payload).qos(QoS::ExactlyOnce, 88);
         alice.publish_with(Publish { dup, ..publish }).await?;
         let publish = bob.receives(&topic, payload).await?;
-        stage.check(!publish.dup, "DUP 0: the subscriber's first copy", "DUP 1")?;
+        let expected = "DUP 0: the subscriber's first copy";
+        stage.check_of("MQTT-3.3.1-3", !publish.dup, expected, "DUP 1")?;
     }
     stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut alice, &mut bob).await
 }
@@ -249,6 +251,7 @@ async fn qos2_exchanges_interleaved(stage: &mut Stage) -> Outcome {
         alice.publish(&stage.topic("aside"), "between", QoS::AtLeastOnce).await?;
     }
     // PUBREL in the order of PUBREC, as section 4.6 asks of clients.
+    stage.proving("MQTT-4.3.3-11");
     for id in ids {
         alice.release(*id).await?;
     }

@@ -46,7 +46,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "4.3/pubcomp-in-any-order",
         pubcomp_in_any_order,
         "Exchanges with a subscriber complete in whatever order it sends PUBCOMP",
-        ["MQTT-4.3.3-5", "MQTT-4.4.0-1"]
+        ["MQTT-4.3.3-5", "MQTT-4.4.0-1", "MQTT-4.3.3-4"]
     )
     .needs(QOS2),
     scenario!(
@@ -183,9 +183,11 @@ async fn pubcomp_in_any_order(stage: &mut Stage) -> Outcome {
     }
     let mut open = vec![alice.holds(&topic, "1").await?];
     open.append(&mut alice.messages_now().await?);
+    stage.proving("MQTT-4.3.3-4");
     for publish in &open {
         alice.takes_up_to_pubrel(publish).await?;
     }
+    stage.proving("MQTT-4.3.3-5");
     for publish in open.iter().rev() {
         alice.complete(publish.packet_id).await?;
     }

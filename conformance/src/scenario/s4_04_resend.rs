@@ -334,6 +334,6 @@ async fn stages_side_by_side(stage: &mut Stage) -> Outcome {
         None => alice.ping().await?,
     }
     let queued = alice.receives(&topic, "queued").await?;
-    stage.check(!queued.dup, "DUP 0 on a first copy", "DUP 1")?;
+    stage.check_of("MQTT-3.3.1-1", !queued.dup, "DUP 0 on a first copy", "DUP 1")?;
     stage.nothing_on_at(&topic, qos, &mut bob, &mut alice).await
 }

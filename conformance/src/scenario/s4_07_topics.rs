@@ -54,8 +54,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario!(
         "4.7/long-level",
         long_level,
-        "Topics and filters may be as long as a string can be",
-        ["MQTT-4.7.3-3"]
+        "Topics and filters may be as long as a string can be, and count to their last character",
+        ["MQTT-4.7.3-4", "U-4.7.3-5", "MQTT-4.7.3-3"]
     )
     .needs(UP_TO_1),
 ];
@@ -160,7 +160,7 @@ async fn many_levels(stage: &mut Stage) -> Outcome {
         let deep = stage.topic(&vec!["a"; levels].join("/"));
         let wild = stage.topic(&vec!["+"; levels].join("/"));
         for filter in [&deep, &wild] {
-            let Err(why) = carries(stage, filter, &deep).await? else { continue };
+            let Err(why) = carries(stage, filter, &deep, None).await? else { continue };
             let expected = format!("{levels} levels more than the first ones in a topic");
             match levels {
                 2 | 20 => return stage.fail(&expected, why),
@@ -180,7 +180,8 @@ async fn long_level(stage: &mut Stage) -> Outcome {
         let mut topic = stage.topic("");
         let missing = usize::from(length).saturating_sub(topic.len());
         topic.push_str(&"a".repeat(missing));
-        let Err(why) = carries(stage, &topic, &topic).await? else { continue };
+        let other = format!("{}b", topic.strip_suffix('a').unwrap_or(&topic));
+        let Err(why) = carries(stage, &topic, &topic, Some(&other)).await? else { continue };
         let expected = format!("a topic of {length} bytes");
         match length {
             100 => return stage.fail(&expected, why),
@@ -236,8 +237,14 @@ async fn try_dollar(stage: &mut Stage, topic: &str) -> Outcome {
     }
 }
 
-/// Brings a message from one client to another; tells how the target says no, if it does.
-async fn carries(stage: &mut Stage, filter: &str, topic: &str) -> Outcome<Result<(), String>> {
+/// Brings a message from one client to another, and none on the `other` topic; tells how the target
+/// says no, if it does.
+async fn carries(
+    stage: &mut Stage,
+    filter: &str,
+    topic: &str,
+    other: Option<&str>,
+) -> Outcome<Result<(), String>> {
     let mut alice = stage.connected("alice").await?;
     let mut bob = stage.connected("bob").await?;
     let request = Subscribe::new(alice.packet_id(), filter, QoS::AtLeastOnce);
@@ -250,7 +257,13 @@ async fn carries(stage: &mut Stage, filter: &str, topic: &str) -> Outcome<Result
         }
         Some(_) => {}
     }
-    match bob.publish(topic, "carried", QoS::AtLeastOnce).await {
+    let mut published = Ok(());
+    for (topic, payload) in other.map(|it| (it, "other")).into_iter().chain([(topic, "carried")]) {
+        if published.is_ok() {
+            published = bob.publish(topic, payload, QoS::AtLeastOnce).await;
+        }
+    }
+    match published {
         Ok(()) => alice.receives(topic, "carried").await.map(|_| Ok(())),
         Err(Stop::Fail(finding)) => Ok(Err(finding.observed)),
         Err(stop) => Err(stop),

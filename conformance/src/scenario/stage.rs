@@ -83,6 +83,24 @@ impl Stage {
         }
     }
 
+    /// As [`Stage::check`], for a requirement that this one check is about.
+    ///
+    /// # Errors
+    ///
+    /// When it does not hold.
+    pub fn check_of(
+        &self,
+        requirement: &'static str,
+        holds: bool,
+        expected: &str,
+        observed: impl Into<String>,
+    ) -> Outcome {
+        match holds {
+            true => Ok(()),
+            false => Err(self.context.failure_now_of(requirement, expected, observed.into())),
+        }
+    }
+
     /// Ends the scenario because the target cannot be brought to where it could be judged.
     ///
     /// # Errors

@@ -3,6 +3,7 @@ use std::str::FromStr;
 
 use reference_broker::actor::Server;
 use reference_broker::core::Config;
+use reference_broker::transport::BoxStream;
 
 use crate::boundary::{Layer, Rules};
 use crate::chameleon::{self, Switch};
@@ -80,6 +81,14 @@ impl Variant {
         }
         let limit = config.maximum_packet_size;
         Server::start_engine(Box::new(Layer::new(config, rules)), limit)
+    }
+
+    /// The stream over which clients reach it.
+    pub fn stream(&self, stream: BoxStream) -> BoxStream {
+        match self.mutant {
+            Some(mutant) => mutant.stream(stream),
+            None => stream,
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! Every way a connection ends: by the client, by the network, by an error, by time.
 
 use crate::codec::{
-    ConnAck, DecodeError, Disconnect, Packet, PacketType, PropertyId, ReasonCode, Side,
+    ConnAck, DecodeError, Disconnect, Fault, Packet, PacketType, PropertyId, ReasonCode, Side,
 };
 
 use super::connection::State;
 use super::{Broker, ConnectionId, Moment, Output, Timer};
+
+/// The size of a CONNACK without properties, in bytes.
+const SHORTEST_CONNACK: u32 = 5;
 
 impl Broker {
     pub(super) fn receive_disconnect(&mut self, id: ConnectionId, disconnect: &Disconnect) {
@@ -66,6 +69,12 @@ impl Broker {
             }
             Some(State::Connected(_)) => self.refuse(id, reason, &error.to_string()), // MQTT-4.13.1-1
             Some(State::Opened) if packet_type == Some(PacketType::Connect) => {
+                if let (Fault::PacketTooLarge { .. }, Some(connection)) =
+                    (error.fault, self.connections.get_mut(&id))
+                {
+                    // Nobody has read what its client takes: as little as can be.
+                    connection.packet_limit = SHORTEST_CONNACK; // MQTT-3.1.2-24
+                }
                 self.refuse_connect(id, reason, &error.to_string()); // MQTT-3.1.4-1
             }
             Some(State::Opened) => self.close(id), // MQTT-3.14.0-1

@@ -1,0 +1,86 @@
+//! What a broker owes a packet, and what is a reason to close a connection.
+
+use reference_broker::codec::{Packet, PacketType, PropertyId, QoS};
+use reference_broker::core::{Config, ConnectionId, Input};
+
+use super::client::Client;
+
+/// Whether there is a reason to close the connection of a client that did nothing wrong.
+pub(super) fn is_cause(
+    id: ConnectionId,
+    client: &Client,
+    cause: &Input,
+    silence: u64,
+    config: &Config,
+) -> bool {
+    let is_late = u128::from(silence) >= config.connect_timeout.as_millis();
+    if is_late && client.connack.is_none() {
+        return true;
+    }
+    let Some(connect) = &client.connect else { return false };
+    let keep_alive = client.granted(PropertyId::ServerKeepAlive, u32::from(connect.keep_alive));
+    if keep_alive > 0 && silence >= u64::from(keep_alive) * 1500 {
+        return true;
+    }
+    let will = connect.will.as_ref();
+    match cause {
+        Input::Received(from, Packet::Disconnect(_)) => *from == id,
+        Input::Received(from, Packet::Connect(_)) if *from == id => {
+            connect.properties.contains(PropertyId::AuthenticationMethod)
+                || will.is_some_and(|will| will.topic.starts_with('$'))
+        }
+        Input::Received(_, Packet::Connect(other)) => {
+            client.id().as_ref() == Some(&other.client_id)
+        }
+        _ => false,
+    }
+}
+
+/// What a packet is owed if the connection stays open.
+pub(super) enum Owed {
+    Nothing,
+    /// A packet of this type with this Packet Identifier.
+    Answer(PacketType, u16),
+    /// It may not stay open.
+    Close,
+}
+
+pub(super) fn owed_to(packet: &Packet, is_connected: bool) -> Owed {
+    let packet_type = packet.packet_type();
+    if !is_connected {
+        return match packet_type {
+            PacketType::Connect => Owed::Answer(PacketType::ConnAck, 0),
+            _ => Owed::Close,
+        };
+    }
+    let answer = match packet {
+        Packet::Publish(publish) => match publish.qos {
+            QoS::AtMostOnce => return Owed::Nothing,
+            QoS::AtLeastOnce => PacketType::PubAck,
+            QoS::ExactlyOnce => PacketType::PubRec,
+        },
+        Packet::PubRec(ack) if ack.reason.is_error() => return Owed::Nothing,
+        Packet::PubRec(_) => PacketType::PubRel,
+        Packet::PubRel(_) => PacketType::PubComp,
+        Packet::Subscribe(_) => PacketType::SubAck,
+        Packet::Unsubscribe(_) => PacketType::UnsubAck,
+        Packet::PingReq => PacketType::PingResp,
+        Packet::PubAck(_) | Packet::PubComp(_) => return Owed::Nothing,
+        _ => return Owed::Close,
+    };
+    Owed::Answer(answer, packet_id_of(packet))
+}
+
+/// The Packet Identifier, 0 if there is none.
+pub(super) fn packet_id_of(packet: &Packet) -> u16 {
+    match packet {
+        Packet::Publish(publish) => publish.packet_id,
+        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {
+            ack.packet_id
+        }
+        Packet::Subscribe(subscribe) => subscribe.packet_id,
+        Packet::Unsubscribe(unsubscribe) => unsubscribe.packet_id,
+        Packet::SubAck(ack) | Packet::UnsubAck(ack) => ack.packet_id,
+        _ => 0,
+    }
+}
