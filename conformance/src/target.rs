@@ -241,7 +241,7 @@ mod tests {
             ("embedded:?zzz", "no switch 'zzz': `mqttspec list --switches` lists them"),
             (
                 "embedded:?keep-alive-off&keep-alive-of-a-minute",
-                "'keep-alive-off' and 'keep-alive-of-a-minute' exclude each other",
+                "'keep-alive-of-a-minute' and 'keep-alive-off' exclude each other",
             ),
             ("mqtt://", "'' is not a host and port"),
             ("mqtt://a:b", "'b' is not a port"),

@@ -134,6 +134,9 @@ fn arguments_that_cannot_be_used() {
         (&["run", "--timeout-scale", "nan"], 2, "not a number from 0.01"),
         (&["explain", "MQTT-9.9.9-9"], 4, "nothing is called 'MQTT-9.9.9-9'"),
         (&["list", "nothing-like-that"], 4, "matches no scenario"),
+        (&["chameleon", "--switch", "closes-lat"], 2, "did you mean 'closes-late'"),
+        (&["chameleon", "nothing-like-that"], 4, "matches no scenario"),
+        (&["list", "--switches", "3.1"], 2, "cannot be used with"),
         (&["fly"], 2, "unrecognized subcommand"),
     ] {
         let (exit, _, stderr) = mqttspec(arguments);
@@ -338,4 +341,17 @@ fn oracles_are_listed() {
     assert!(rows.iter().all(|row| !row["requirements"].as_array().unwrap().is_empty()), "{list}");
     let names: Vec<_> = rows.iter().map(|row| row["name"].as_str().unwrap()).collect();
     assert!(names.contains(&"session-present"), "{names:?}");
+}
+
+#[test]
+fn the_chameleon_lists_its_switches_and_tries_them() {
+    let (code, listed, _) = mqttspec(&["list", "--switches"]);
+    assert_eq!(code, Some(0));
+    let switch = "closes-without-disconnect";
+    assert!(listed.lines().any(|line| line.starts_with(switch)), "{listed}");
+    let arguments = ["chameleon", "3.12", "--switch", switch, "--mixtures", "2", "--seed", "5"];
+    let (code, tried, stderr) = mqttspec(&arguments);
+    assert_eq!(code, Some(0), "{tried}{stderr}");
+    assert_eq!(tried.lines().filter(|line| line.starts_with("right ")).count(), 3, "{tried}");
+    assert!(tried.contains(switch) && tried.contains("no wrong verdict; seed 5"), "{tried}");
 }

@@ -363,3 +363,90 @@ fn a_packet_identifier_may_be_used_again_at_once() {
         assert_eq!(ids, expected);
     }
 }
+
+#[test]
+fn a_retained_message_may_come_once_for_all_filters_of_a_subscribe() {
+    for (once, expected) in [(false, vec![vec![7], vec![7]]), (true, vec![vec![7, 7]])] {
+        let mut bench = handling(|it| it.retained_once_for_subscribe = once);
+        bench.join("p");
+        bench.publish_to_nobody("p", message("a/b").retain());
+        let subscribe = Subscribe::new(9, "a/+", Q0).and("a/#", options(Q1, |_| ()));
+        let subscribe = subscribe.with(PropertyId::SubscriptionIdentifier, 7);
+        bench.subscribe_with("p", subscribe.clone());
+        let copies: Vec<_> = expected.iter().map(|_| bench.expect_publish("p")).collect();
+        assert_eq!(copies.iter().map(identifiers).collect::<Vec<_>>(), expected);
+        assert!(copies.iter().all(|copy| copy.retain) && copies.iter().any(|copy| copy.qos == Q1));
+        bench.expect_nothing("p");
+    }
+}
+
+#[test]
+fn one_copy_may_have_retain_only_if_all_its_subscriptions_ask_for_it() {
+    for (all, expected) in [(false, true), (true, false)] {
+        let mut bench = handling(|it| it.retain_if_all = all);
+        bench.join("p");
+        bench.subscribe("p", "a/+", Q0);
+        let mut subscribe = Subscribe::new(9, "a/#", Q0);
+        subscribe.subscriptions[0].options = options(Q0, |it| it.retain_as_published = true);
+        bench.subscribe_with("p", subscribe);
+        bench.send("p", message("a/b").retain());
+        assert_eq!(bench.expect_publish("p").retain, expected);
+    }
+}
+
+#[test]
+fn a_message_without_a_lifetime_may_be_dropped() {
+    for (drops, expected) in [(false, &["a"][..]), (true, &[])] {
+        let mut bench = handling(|it| it.drops_lifetime_0 = drops);
+        bench.join("p");
+        bench.subscribe("p", "a", Q0);
+        bench.send("p", message("a").with(PropertyId::MessageExpiryInterval, 0));
+        assert_eq!(bench.payloads("p"), expected);
+    }
+}
+
+#[test]
+fn publish_may_be_repeated_before_pubrel() {
+    for publish_first in [false, true] {
+        let mut bench = handling(|it| it.repeats_publish_first = publish_first);
+        bench.resume("s");
+        bench.subscribe("s", "a", Q2);
+        bench.join("p");
+        for id in [1, 2] {
+            bench.send("p", message("a").qos(Q2, id));
+        }
+        let [first, second] = [0; 2].map(|_| bench.expect_publish("s"));
+        bench.send("s", pubrec(first.packet_id));
+        assert_eq!(bench.expect("s"), pubrel(first.packet_id));
+        bench.cut("s");
+        bench.resume("s");
+        let mut expected = [pubrel(first.packet_id), Packet::Publish(second.dup())];
+        if publish_first {
+            expected.reverse();
+        }
+        assert_eq!([bench.expect("s"), bench.expect("s")], expected);
+        bench.expect_nothing("s");
+    }
+}
+
+#[test]
+fn what_is_shared_may_go_to_another_member_as_soon_as_one_is_lost() {
+    for (at_loss, expected) in [(false, [&[][..], &["t", "t"]]), (true, [&["t"], &["t"]])] {
+        let mut bench = handling(|it| it.shares_again_at_loss = at_loss);
+        for name in ["a", "b"] {
+            bench.resume(name);
+            bench.subscribe(name, "$share/g/t", Q2);
+        }
+        bench.cut("b");
+        bench.join("p");
+        bench.send("p", message("t").qos(Q1, 1));
+        bench.send("p", message("t").qos(Q2, 2));
+        bench.resume("b");
+        let held = [bench.expect_publish("a"), bench.expect_publish("a")].map(|it| it.qos);
+        assert_eq!(held, [Q1, Q2]);
+        bench.cut("a");
+        assert_eq!(bench.payloads("b"), expected[0]);
+        bench.resume("a");
+        assert_eq!(bench.payloads("a"), expected[1]);
+    }
+}

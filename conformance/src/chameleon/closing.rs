@@ -10,7 +10,7 @@ use super::Switch;
 use crate::boundary::{Boundary, Rule, rules};
 
 /// Well within the time that testers give a close, for which the standard has no figure.
-const LATE: Duration = Duration::from_millis(1500);
+const LATE: Duration = Duration::from_secs(1);
 
 /// How long what comes is gathered before a reset can destroy it.
 const UNREAD: Duration = Duration::from_millis(20);
@@ -18,7 +18,7 @@ const UNREAD: Duration = Duration::from_millis(20);
 pub(super) const SWITCHES: &[Switch] = &[
     Switch::new(
         "closes-late",
-        "closes a second and a half after it has decided to, and does nothing on that connection until then",
+        "closes a second after it has decided to, and does nothing on that connection until then",
         &["4.13.1", "MQTT-3.14.4-2", "MQTT-3.2.2-7"],
     )
     .ruled(|| vec![Box::new(ClosesLate::default())]),
@@ -36,9 +36,9 @@ pub(super) const SWITCHES: &[Switch] = &[
     )
     .forgoes(&["U-3.2.2.2-17", "U-3.2.2.2-18"])
     .ruled(|| {
-        vec![rules::swallows(|packet, _| {
-            matches!(packet, Packet::ConnAck(connack) if connack.reason.is_error())
-        })]
+        vec![rules::swallows(
+            |packet, _| matches!(packet, Packet::ConnAck(connack) if connack.reason.is_error()),
+        )]
     }),
     Switch::new(
         "leaves-closing-to-the-client",
@@ -63,13 +63,9 @@ pub(super) const SWITCHES: &[Switch] = &[
     .one_of(&["codes"])
     .forgoes(&["U-4.13.1-6", "U-3.2.2.2-17", "U-3.2.2.2-18"])
     .ruled(|| vec![codes(general)]),
-    Switch::new(
-        "resets",
-        "ends connections with a reset",
-        &["U-4.2-2", "4.13.1"],
-    )
-    .one_of(&["end"])
-    .wired(|wire| wire.resets = true),
+    Switch::new("resets", "ends connections with a reset", &["U-4.2-2", "4.13.1"])
+        .one_of(&["end"])
+        .wired(|wire| wire.resets = true),
     Switch::new(
         "resets-lose-what-is-unread",
         "ends connections with a reset that destroys what the client has not read by then",

@@ -75,6 +75,36 @@ pub(super) const SWITCHES: &[Switch] = &[
     .one_of(&["sharing"])
     .configured(|config| config.handling.sharing = Sharing::InTurnAbsentToo),
     Switch::new(
+        "shares-again-at-a-loss",
+        "gives what a lost member of a Shared Subscription has not acknowledged to another at once",
+        &["U-4.8.2-8"],
+    )
+    .configured(|config| config.handling.shares_again_at_loss = true),
+    Switch::new(
+        "one-retained-copy-for-a-subscribe",
+        "sends a retained message once for all the filters of one SUBSCRIBE that match",
+        &["MQTT-3.3.1-9", "U-3.3.4-1"],
+    )
+    .configured(|config| config.handling.retained_once_for_subscribe = true),
+    Switch::new(
+        "retain-if-all-ask-for-it",
+        "sets RETAIN in one copy for several subscriptions only if each of them asks for it",
+        &["MQTT-3.3.1-12", "MQTT-3.3.1-13"],
+    )
+    .configured(|config| config.handling.retain_if_all = true),
+    Switch::new(
+        "drops-messages-without-lifetime",
+        "hands a message with a Message Expiry Interval of 0 to nobody",
+        &["3.3.2.3.3"],
+    )
+    .configured(|config| config.handling.drops_lifetime_0 = true),
+    Switch::new(
+        "repeats-publish-before-pubrel",
+        "repeats PUBLISH before PUBREL on a new connection",
+        &["MQTT-4.4.0-1", "MQTT-4.6.0-5"],
+    )
+    .configured(|config| config.handling.repeats_publish_first = true),
+    Switch::new(
         "counts-begun-seconds",
         "takes begun seconds off the Message Expiry Interval of what it forwards",
         &["MQTT-3.3.2-6"],

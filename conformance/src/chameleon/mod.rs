@@ -15,6 +15,8 @@ mod mixture;
 mod on_the_wire;
 mod refusing;
 #[cfg(test)]
+mod script;
+#[cfg(test)]
 mod tests;
 mod timing;
 mod trial;

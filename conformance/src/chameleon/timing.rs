@@ -10,6 +10,9 @@ use crate::boundary::{Boundary, Rule};
 /// The delay of slow connections.
 const SLOW: Duration = Duration::from_millis(250);
 
+/// How long what has come stays unread on some connections.
+const UNREAD: Duration = Duration::from_millis(150);
+
 /// How long the loss of a connection stays unnoticed.
 const UNNOTICED: Duration = Duration::from_millis(100);
 
@@ -25,6 +28,12 @@ pub(super) const SWITCHES: &[Switch] = &[
         &["U-4.2-2", "4.6"],
     )
     .ruled(|| vec![Box::new(Slow)]),
+    Switch::new(
+        "reads-every-second-connection-late",
+        "reads everything 150 ms later from every second connection",
+        &["U-4.2-2", "4.6"],
+    )
+    .ruled(|| vec![Box::new(ReadsLate)]),
     Switch::new(
         "notices-losses-late",
         "notices 100 ms later that a connection is lost",
@@ -62,6 +71,23 @@ impl Rule for Slow {
         match id % 2 {
             0 => boundary.emit_after(SLOW, output),
             _ => boundary.emit(output),
+        }
+    }
+}
+
+struct ReadsLate;
+
+impl Rule for ReadsLate {
+    fn inward(&mut self, input: Input, boundary: &mut Boundary<'_>) {
+        match &input {
+            Input::Received(ConnectionId(id), _)
+            | Input::Malformed(ConnectionId(id), ..)
+            | Input::Closed(ConnectionId(id))
+                if id % 2 == 0 =>
+            {
+                boundary.pass_after(UNREAD, input);
+            }
+            _ => boundary.pass(input),
         }
     }
 }

@@ -159,7 +159,7 @@ fn wrong(
         Verdict::NotApplicable => {
             let is_left_out =
                 |switch: &&Switch| switch.limits || switch.leaves_out.contains(&result.id);
-            if switches.iter().any(|switch| is_left_out(&switch)) {
+            if switches.iter().any(is_left_out) {
                 return None;
             }
             None

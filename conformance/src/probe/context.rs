@@ -49,6 +49,8 @@ struct Record {
     retained: BTreeSet<String>,
     /// How many connections were opened under each name.
     connections: BTreeMap<String, u32>,
+    /// Whether the broker was seen not to close after a DISCONNECT.
+    leaves_closing: bool,
 }
 
 impl Context {
@@ -60,6 +62,7 @@ impl Context {
             sessions: BTreeSet::new(),
             retained: BTreeSet::new(),
             connections: BTreeMap::new(),
+            leaves_closing: false,
         };
         let start = Instant::now();
         Context(Arc::new(Shared { start, patience, record: Mutex::new(record) }))
@@ -126,6 +129,16 @@ impl Context {
                 Leftover::Retained(topic) => self.lock().retained.insert(topic.to_owned()),
             };
         }
+    }
+
+    /// Notes that the broker did not close after a DISCONNECT.
+    pub(super) fn note_left_closing(&self) {
+        self.lock().leaves_closing = true;
+    }
+
+    /// Whether the broker was seen not to close after a DISCONNECT.
+    pub(super) fn leaves_closing_to_us(&self) -> bool {
+        self.lock().leaves_closing
     }
 
     /// From here on, findings are about this requirement.

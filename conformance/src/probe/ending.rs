@@ -19,6 +19,10 @@ const GENERAL: [ReasonCode; 3] =
 /// (section 3.14.4), and no scenario but one is about that.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// How long one may take that did not do it in time before: it leaves that to us, and is only given
+/// the time to read the DISCONNECT.
+const SHORT_FAREWELL: Duration = Duration::from_millis(500);
+
 /// What came before the end of a connection.
 struct End {
     disconnect: Option<Disconnect>,
@@ -219,8 +223,7 @@ impl Probe {
     /// As [`Probe::send`].
     pub async fn leave_with(mut self, disconnect: Disconnect) -> Outcome {
         self.send(disconnect).await?;
-        self.wait_for_end(FAREWELL).await;
-        self.give_up();
+        self.bid_farewell().await;
         Ok(())
     }
 
@@ -274,7 +277,17 @@ impl Probe {
     /// Closes the connection as one does who has sent DISCONNECT: the broker is given time to do it
     /// first, and so has noticed.
     pub async fn hang_up(mut self) {
-        self.wait_for_end(FAREWELL).await;
+        self.bid_farewell().await;
+    }
+
+    async fn bid_farewell(&mut self) {
+        let patience = match self.context.leaves_closing_to_us() {
+            true => SHORT_FAREWELL,
+            false => FAREWELL,
+        };
+        if !self.wait_for_end(patience).await {
+            self.context.note_left_closing();
+        }
         self.give_up();
     }
 

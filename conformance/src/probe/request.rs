@@ -86,6 +86,24 @@ impl Probe {
         self.subscribe_with(filter, SubscriptionOptions::at(qos)).await
     }
 
+    /// Subscribes with default options, and gives the QoS granted, which may be less than asked for
+    /// (section 3.8.4).
+    ///
+    /// # Errors
+    ///
+    /// A failure when the subscription is refused, or more is granted.
+    pub async fn subscribe_up_to(&mut self, filter: &str, qos: QoS) -> Outcome<QoS> {
+        let id = self.packet_id();
+        let suback = self.request(Subscribe::new(id, filter, qos)).await?;
+        match self.granted(&suback, &[qos]) {
+            Err(Stop::NotApplicable(_)) => {
+                let granted = suback.reasons.first().map(|code| code.value());
+                Ok(granted.and_then(QoS::from_value).unwrap_or(QoS::AtMostOnce))
+            }
+            granted => granted.map(|()| qos),
+        }
+    }
+
     /// As [`Probe::subscribe`], with options of one's own.
     ///
     /// # Errors

@@ -91,9 +91,9 @@ async fn suback_identifier(stage: &mut Stage) -> Outcome {
 async fn delivered_qos_is_minimum(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
     let mut bob = stage.connected("bob").await?;
-    for granted in QoS::ALL {
-        let topic = stage.topic(&format!("granted-{}", granted.value()));
-        alice.subscribe(&topic, granted).await?;
+    for asked in QoS::ALL {
+        let topic = stage.topic(&format!("granted-{}", asked.value()));
+        let granted = alice.subscribe_up_to(&topic, asked).await?;
         for published in QoS::ALL {
             let payload = format!("published {}", published.value());
             bob.publish(&topic, &payload, published).await?;

@@ -74,9 +74,10 @@ async fn taken(probe: &mut Probe, count: usize) -> Outcome<Vec<Publish>> {
 }
 
 async fn same_topic_and_qos(stage: &mut Stage) -> Outcome {
-    let payloads = numbered(60);
-    // As many at once as the target takes.
+    // As many at once as the target takes, and few where it is few: one after the other takes a slow
+    // target long.
     let burst = usize::from(stage.capabilities().receive_maximum().clamp(1, 25));
+    let payloads = numbered((3 * burst).clamp(15, 60));
     for qos in stage.acknowledged_levels() {
         let topic = stage.topic(&format!("order{}", qos.value()));
         let mut alice = stage.connected("alice").await?;

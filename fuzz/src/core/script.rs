@@ -405,5 +405,6 @@ fn config(choices: &mut Choices<'_>) -> Config {
         send_window: choices.of(&[256, 1, 2]).unwrap_or(256),
         queue_limit: choices.of(&[10_000, 0, 1, 3]).unwrap_or(10_000),
         connect_timeout,
+        ..Config::default()
     }
 }

@@ -72,6 +72,20 @@ pub struct Handling {
     pub queues_qos0: bool,
     /// Whether messages at QoS 0 are retained (section 3.3.1.3).
     pub retains_qos0: bool,
+    /// Whether a retained message comes once for all filters of one SUBSCRIBE, rather than for each
+    /// (sections 3.3.1.3 and 3.8.4).
+    pub retained_once_for_subscribe: bool,
+    /// Whether one copy for several subscriptions has RETAIN only if each of them by itself would,
+    /// rather than if any would: section 3.3.1.3 says nothing of that.
+    pub retain_if_all: bool,
+    /// Whether a message with a Message Expiry Interval of 0 is handed to nobody, rather than to those
+    /// who can have it at once (section 3.3.2.3.3).
+    pub drops_lifetime_0: bool,
+    /// Whether PUBLISH packets are repeated before PUBREL packets on a new connection (section 4.4).
+    pub repeats_publish_first: bool,
+    /// Whether what a member of a Shared Subscription has not acknowledged goes to another one as soon
+    /// as its connection is lost, rather than when its session ends (section 4.8.2).
+    pub shares_again_at_loss: bool,
     /// Whether a client's own retained messages come to its subscriptions with No Local: section
     /// 3.8.3.1 can be read both ways.
     pub retained_despite_no_local: bool,
@@ -156,6 +170,11 @@ impl Default for Handling {
             hands_on_at_release: false,
             queues_qos0: false,
             retains_qos0: true,
+            retained_once_for_subscribe: false,
+            retain_if_all: false,
+            drops_lifetime_0: false,
+            repeats_publish_first: false,
+            shares_again_at_loss: false,
             retained_despite_no_local: false,
             clean_start_deletes_will: false,
             sharing: Sharing::InTurn,

@@ -201,6 +201,13 @@ impl Broker {
                 self.trigger_will(client);
             }
         }
+        if self.config.handling.shares_again_at_loss {
+            let session = self.sessions.get_mut(client);
+            let shared = session.map(|session| session.outbound.give_up_shared());
+            for (share, message) in shared.into_iter().flatten() {
+                self.deliver_shared(&share, message); // U-4.8.2-8
+            }
+        }
     }
 
     pub(super) fn session_due(&mut self, client: &Text, due: super::Moment) {

@@ -46,9 +46,12 @@ impl Delivery {
     }
 
     /// Makes one copy of two for the same client.
-    pub(super) fn merge(&mut self, other: Delivery) {
+    pub(super) fn merge(&mut self, other: Delivery, handling: Handling) {
         self.qos = self.qos.max(other.qos); // MQTT-3.3.4-2
-        self.retain |= other.retain;
+        self.retain = match handling.retain_if_all {
+            true => self.retain && other.retain,
+            false => self.retain || other.retain,
+        };
         self.identifiers.extend(other.identifiers); // MQTT-3.3.4-4, U-3.3.4-3
     }
 
@@ -186,6 +189,31 @@ impl Outbound {
         open.filter_map(|delivery| Some((delivery.share?, delivery.message)))
     }
 
+    /// Gives up what another member of a Shared Subscription is to have at once.
+    pub(super) fn give_up_shared(&mut self) -> Vec<(Text, Arc<Message>)> {
+        let is_open = |(id, exchange): (&u16, &InFlight)| match &exchange.stage {
+            Stage::Published(delivery) if delivery.qos == QoS::AtLeastOnce => {
+                delivery.share.is_some().then_some((exchange.order, *id))
+            }
+            _ => None, // MQTT-4.8.2-4
+        };
+        let mut open: Vec<_> = self.in_flight.iter().filter_map(is_open).collect();
+        open.sort_unstable();
+        let mut given_up = Vec::with_capacity(open.len());
+        for (_, id) in open {
+            if let Some(exchange) = self.in_flight.remove(&id)
+                && let Stage::Published(delivery) = exchange.stage
+            {
+                self.ids.put_back(id);
+                given_up.push(delivery);
+            }
+        }
+        let (shared, own) = self.waiting.drain(..).partition(|waiting| waiting.share.is_some());
+        self.waiting = own;
+        given_up.extend::<VecDeque<_>>(shared);
+        given_up.into_iter().filter_map(|it| Some((it.share?, it.message))).collect()
+    }
+
     /// The QoS of an exchange whose PUBLISH waits for its first acknowledgement.
     fn published_qos(&self, id: u16) -> Option<QoS> {
         match &self.in_flight.get(&id)?.stage {
@@ -248,8 +276,13 @@ impl Broker {
 
     /// Repeats on a new connection what the last one left open (section 4.4).
     pub(super) fn resume_outbound(&mut self, client: &Text) {
+        let publish_first = self.config.handling.repeats_publish_first;
         let Some((id, session, _)) = self.online(client) else { return };
-        for packet_id in session.outbound.resume() {
+        let released = session.outbound.resume();
+        if publish_first {
+            self.send_waiting(client);
+        }
+        for packet_id in released {
             self.send(id, Packet::PubRel(PublishAck::new(packet_id))); // MQTT-4.4.0-1
         }
         self.send_waiting(client);

@@ -1,5 +1,6 @@
 //! Retained messages (section 3.3.1.3).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::codec::{QoS, Text};
@@ -33,25 +34,50 @@ impl Broker {
         }
     }
 
-    /// Sends what a new subscription is to bring.
+    /// Sends what new subscriptions of one SUBSCRIBE are to bring.
     pub(super) fn deliver_retained(
         &mut self,
         client: &Text,
+        subscriptions: &[(SubscriptionFilter, Subscriber)],
+    ) {
+        let handling = self.config.handling;
+        let mut deliveries: Vec<Delivery> = Vec::new();
+        // Where the copy of a message is that further filters go into.
+        let mut merged: BTreeMap<*const Message, usize> = BTreeMap::new();
+        for (filter, subscriber) in subscriptions {
+            for message in self.retained_for(client, filter, *subscriber) {
+                let key = Arc::as_ptr(&message);
+                let delivery = Delivery::retained(message, *subscriber); // MQTT-3.3.1-9
+                match merged.get(&key).and_then(|place| deliveries.get_mut(*place)) {
+                    Some(first) => first.merge(delivery, handling),
+                    None => {
+                        if handling.retained_once_for_subscribe {
+                            merged.insert(key, deliveries.len());
+                        }
+                        deliveries.push(delivery);
+                    }
+                }
+            }
+        }
+        for delivery in deliveries {
+            self.deliver(client, delivery);
+        }
+    }
+
+    /// The retained messages that a new subscription is to bring.
+    fn retained_for(
+        &self,
+        client: &Text,
         filter: &SubscriptionFilter,
         subscriber: Subscriber,
-    ) {
-        let (now, despite) = (self.now, self.config.handling.retained_despite_no_local);
+    ) -> Vec<Arc<Message>> {
+        let despite = self.config.handling.retained_despite_no_local;
         let is_muted = subscriber.options.no_local && !despite;
-        let messages: Vec<_> = self
-            .retained
-            .matching(filter.filter())
-            .map(|(_, message)| message)
+        let messages = self.retained.matching(filter.filter()).map(|(_, message)| message);
+        messages
             .filter(|message| !(is_muted && message.publisher == *client)) // MQTT-3.8.3-3
-            .filter(|message| !message.is_expired(now)) // U-3.3.1.3-4
+            .filter(|message| !message.is_expired(self.now)) // U-3.3.1.3-4
             .map(Arc::clone)
-            .collect();
-        for message in messages {
-            self.deliver(client, Delivery::retained(message, subscriber)); // MQTT-3.3.1-9
-        }
+            .collect()
     }
 }

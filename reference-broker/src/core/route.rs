@@ -72,6 +72,11 @@ impl Message {
         Some(self.received.after(lifetime))
     }
 
+    /// Whether its lifetime is over as soon as it begins.
+    fn has_no_lifetime(&self) -> bool {
+        self.expiry == Some(0)
+    }
+
     /// Whether its lifetime has passed.
     pub(super) fn is_expired(&self, now: Moment) -> bool {
         self.expires_at().is_some_and(|end| end <= now) // MQTT-3.3.2-5
@@ -177,8 +182,9 @@ impl Broker {
         if message.retain {
             self.retain(&message); // MQTT-3.3.1-8
         }
-        if message.is_expired(self.now) {
-            return false; // It has waited for PUBREL for too long: MQTT-3.3.2-5
+        let drops_it = self.config.handling.drops_lifetime_0 && message.has_no_lifetime();
+        if drops_it || message.is_expired(self.now) {
+            return false; // It may have waited for PUBREL for too long: MQTT-3.3.2-5
         }
         let mut matched = false;
         for (client, delivery) in self.individual_deliveries(&message) {
@@ -209,6 +215,7 @@ impl Broker {
     /// those that match and with all their identifiers; or one for each such subscription.
     fn individual_deliveries(&self, message: &Arc<Message>) -> Vec<(Text, Delivery)> {
         let mut deliveries: Vec<(Text, Delivery)> = Vec::new();
+        let handling = self.config.handling;
         // Where the copy is that further subscriptions of a client go into.
         let mut merged: BTreeMap<Text, usize> = BTreeMap::new();
         for (client, subscriber) in self.subscriptions.matches(&message.topic) {
@@ -217,9 +224,9 @@ impl Broker {
             }
             let delivery = Delivery::new(Arc::clone(message), *subscriber);
             match merged.get(client).and_then(|place| deliveries.get_mut(*place)) {
-                Some((_, merged)) => merged.merge(delivery), // MQTT-3.3.4-2, MQTT-3.3.4-4
+                Some((_, merged)) => merged.merge(delivery, handling), // MQTT-3.3.4-2, MQTT-3.3.4-4
                 None => {
-                    if !self.config.handling.copy_for_each_subscription {
+                    if !handling.copy_for_each_subscription {
                         merged.insert(client.clone(), deliveries.len());
                     }
                     deliveries.push((client.clone(), delivery)); // MQTT-3.3.4-5

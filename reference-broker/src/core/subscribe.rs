@@ -50,9 +50,7 @@ impl Broker {
         }
         let suback = SubscribeAck::new(subscribe.packet_id, reasons); // MQTT-3.8.4-6, MQTT-3.9.3-1
         self.send(id, Packet::SubAck(suback)); // MQTT-3.8.4-1
-        for (filter, subscriber) in retained {
-            self.deliver_retained(client, &filter, subscriber);
-        }
+        self.deliver_retained(client, &retained);
     }
 
     /// Why the first of the filters that the broker cannot have ends the connection, if it does not

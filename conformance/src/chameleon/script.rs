@@ -1,0 +1,261 @@
+//! A script of all that switches are about: under each of them, clients see other bytes, or at
+//! other times.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use reference_broker::codec::{
+    Connect, Disconnect, Framer, Packet, PropertyId, Publish, PublishAck, QoS, Side, Subscribe,
+    SubscriptionOptions, Will,
+};
+use reference_broker::transport::BoxStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, WriteHalf};
+use tokio::time::{Instant, sleep};
+
+use crate::runner::paused_runtime;
+use crate::target::{Connector, Target, Variant};
+
+const Q0: QoS = QoS::AtMostOnce;
+const Q1: QoS = QoS::AtLeastOnce;
+const Q2: QoS = QoS::ExactlyOnce;
+
+/// More than any switch holds anything back.
+const PAUSE: Duration = Duration::from_secs(3);
+
+/// What clients saw: when, in milliseconds, who, and which bytes; none at the end.
+type Seen = Vec<(u128, &'static str, Result<Vec<u8>, ()>)>;
+
+/// A broker and its clients by name.
+struct Play {
+    connector: Connector,
+    start: Instant,
+    seen: Arc<Mutex<Seen>>,
+    writers: BTreeMap<&'static str, WriteHalf<BoxStream>>,
+    /// How much of what was seen has been acknowledged.
+    acknowledged: usize,
+}
+
+impl Play {
+    async fn new(variant: &Variant) -> Play {
+        Play {
+            connector: Connector::new(&Target::Embedded(variant.clone())).await.unwrap(),
+            start: Instant::now(),
+            seen: Arc::default(),
+            writers: BTreeMap::new(),
+            acknowledged: 0,
+        }
+    }
+
+    async fn open(&mut self, name: &'static str) {
+        let stream = self.connector.connect(PAUSE).await.unwrap();
+        let (mut reader, writer) = tokio::io::split(stream);
+        self.writers.insert(name, writer);
+        let (seen, start) = (Arc::clone(&self.seen), self.start);
+        tokio::spawn(async move {
+            loop {
+                let mut bytes = [0; 4096];
+                let read = reader.read(&mut bytes).await.map(|count| bytes[..count].to_vec());
+                let is_over = read.as_ref().map_or(true, Vec::is_empty);
+                let entry = (start.elapsed().as_millis(), name, read.map_err(drop));
+                seen.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+                if is_over {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Sends packets together, and lets time pass.
+    async fn send(&mut self, name: &'static str, packets: impl IntoIterator<Item = Packet>) {
+        let mut bytes = BytesMut::new();
+        packets.into_iter().for_each(|packet| packet.encode(&mut bytes).unwrap());
+        if let Some(writer) = self.writers.get_mut(name) {
+            // The broker may have closed: then there is nothing to see any more.
+            let _ = writer.write_all(&bytes).await;
+        }
+        sleep(PAUSE).await;
+    }
+
+    async fn connect(&mut self, name: &'static str, connect: Connect) {
+        self.open(name).await;
+        self.send(name, [connect.into()]).await;
+    }
+
+    /// Loses a connection.
+    async fn lose(&mut self, name: &'static str) {
+        if let Some(mut writer) = self.writers.remove(name) {
+            let _ = writer.shutdown().await;
+        }
+        sleep(PAUSE).await;
+    }
+
+    /// Messages at QoS 1 and 2 that a client has got since so much was seen.
+    fn messages(&self, name: &str, since: usize) -> Vec<Publish> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut framer = Framer::new(1 << 20);
+        for (_, _, bytes) in seen[since..].iter().filter(|(_, who, _)| *who == name) {
+            framer.buffer().extend_from_slice(bytes.as_deref().unwrap_or_default());
+        }
+        let mut messages = Vec::new();
+        while let Ok(Some(frame)) = framer.next_frame() {
+            if let Ok(Packet::Publish(publish)) = Packet::decode(&frame, Side::Server) {
+                messages.extend((publish.qos > Q0).then_some(publish));
+            }
+        }
+        messages
+    }
+
+    /// Sends PUBACK for what a client has got since the last time.
+    async fn acknowledge(&mut self, name: &'static str) {
+        let messages = self.messages(name, self.acknowledged);
+        self.acknowledged = self.seen.lock().unwrap_or_else(PoisonError::into_inner).len();
+        let ack = |publish: Publish| Packet::PubAck(PublishAck::new(publish.packet_id));
+        self.send(name, messages.into_iter().map(ack)).await;
+    }
+}
+
+fn publish(topic: &str, qos: QoS, id: u16) -> Publish {
+    Publish::new(topic, "payload").qos(qos, id)
+}
+
+fn subscribe(filter: &str, qos: QoS) -> Packet {
+    Subscribe::new(9, filter, qos).into()
+}
+
+fn session(name: &str) -> Connect {
+    Connect::new(name).resume().session_expiry(100)
+}
+
+/// What clients see of a broker.
+pub(super) fn seen(variant: &Variant) -> Seen {
+    paused_runtime().unwrap().block_on(async {
+        let mut play = Play::new(variant).await;
+        connecting(&mut play).await;
+        messages(&mut play).await;
+        sessions(&mut play).await;
+        errors(&mut play).await;
+        let seen = play.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.clone()
+    })
+}
+
+async fn connecting(play: &mut Play) {
+    let asking = Connect::new("asking").keep_alive(1).session_expiry(100_000);
+    play.connect("asking", asking.with(PropertyId::RequestResponseInformation, 1)).await;
+    play.connect("nameless", Connect::new("")).await;
+    play.connect("unusual", Connect::new("un-usual")).await;
+    let refused = Connect::new("refused").with(PropertyId::AuthenticationMethod, "none");
+    play.connect("refused", refused).await;
+    play.open("silent").await;
+    sleep(Duration::from_secs(40)).await;
+}
+
+async fn messages(play: &mut Play) {
+    play.connect("alice", Connect::new("alice")).await;
+    let bob = session("bob").with(PropertyId::TopicAliasMaximum, 5);
+    play.connect("bob", bob).await;
+    let overlapping = Subscribe::new(1, "t", Q1).and("t/#", SubscriptionOptions::at(Q1));
+    play.send("bob", [overlapping.into(), subscribe("z", Q1), subscribe("$x", Q1)]).await;
+    let twice = [1, 2].map(|id| publish("t", Q1, id).into());
+    play.send("alice", twice).await;
+    play.acknowledge("bob").await;
+    play.send("alice", [publish("z", Q1, 3).into(), publish("t", Q1, 4).into()]).await;
+    play.acknowledge("bob").await;
+    play.send("alice", [publish("t", Q2, 5).into()]).await;
+    play.send("alice", [Packet::PubRel(PublishAck::new(5))]).await;
+    let unknown = Packet::PubRel(PublishAck::new(999));
+    play.send("alice", [publish("nobody", Q1, 6).into(), unknown]).await;
+    let expiring = publish("z", Q1, 7).with(PropertyId::MessageExpiryInterval, 50);
+    play.send("alice", [expiring.into()]).await;
+    play.send("bob", [subscribe("d", Q0)]).await;
+    play.send("alice", [publish("d", Q1, 8).into()]).await;
+    play.send("alice", [publish("$x", Q1, 9).into()]).await;
+
+    play.connect("carol", Connect::new("carol")).await;
+    let retained = [publish("r0", Q0, 0).retain(), publish("r1", Q1, 1).retain()];
+    play.send("carol", retained.map(Packet::from)).await;
+    let options = SubscriptionOptions { no_local: true, ..SubscriptionOptions::at(Q1) };
+    let mut muted = Subscribe::new(2, "r1", Q1);
+    muted.subscriptions[0].options = options;
+    play.send("carol", [muted.into()]).await;
+    play.send("carol", [subscribe("r0", Q0)]).await;
+
+    let both = Subscribe::new(3, "r1", Q1).and("r1/#", SubscriptionOptions::at(Q1));
+    play.send("alice", [both.into()]).await;
+    let as_published = SubscriptionOptions { retain_as_published: true, ..options };
+    let mut wanted = Subscribe::new(4, "r2", Q1).and("r2/#", SubscriptionOptions::at(Q1));
+    wanted.subscriptions[0].options = SubscriptionOptions { no_local: false, ..as_published };
+    play.send("carol", [wanted.into(), publish("r2", Q1, 2).retain().into()]).await;
+    let short_lived = publish("z", Q1, 14).with(PropertyId::MessageExpiryInterval, 0);
+    play.send("alice", [short_lived.into()]).await;
+
+    for name in ["first", "second", "third"] {
+        play.connect(name, session(name)).await;
+        play.send(name, [subscribe("$share/g/s", Q1)]).await;
+    }
+    play.lose("second").await;
+    play.send("alice", [10, 11, 12].map(|id| publish("s", Q1, id).into())).await;
+    play.lose("first").await;
+}
+
+async fn sessions(play: &mut Play) {
+    play.lose("bob").await;
+    play.send("alice", [publish("t", Q0, 0).into()]).await;
+    play.connect("bob", session("bob")).await;
+
+    // One message recorded, one not; then both go on over another connection.
+    play.connect("dora", session("dora")).await;
+    play.send("dora", [subscribe("o", Q2)]).await;
+    play.send("alice", [15, 16].map(|id| publish("o", Q2, id).into())).await;
+    play.send("alice", [15, 16].map(|id| Packet::PubRel(PublishAck::new(id)))).await;
+    if let Some(first) = play.messages("dora", 0).first() {
+        play.send("dora", [Packet::PubRec(PublishAck::new(first.packet_id))]).await;
+    }
+    play.lose("dora").await;
+    play.connect("dora", session("dora")).await;
+
+    play.send("bob", [subscribe("w", Q0)]).await;
+    let will = |delay: u32| Will::new("w", "gone").with(PropertyId::WillDelayInterval, delay);
+    play.connect("dies", Connect::new("dies").will(will(0))).await;
+    play.lose("dies").await;
+    play.connect("waits", session("waits").will(will(5))).await;
+    play.lose("waits").await;
+    play.connect("waits", Connect::new("waits")).await;
+    play.connect("delayed", session("delayed").will(will(1))).await;
+    play.lose("delayed").await;
+    play.send("carol", [Disconnect::default().into()]).await;
+}
+
+async fn errors(play: &mut Play) {
+    let identified = Subscribe::new(1, "i", Q0).with(PropertyId::SubscriptionIdentifier, 1);
+    let disallowed = publish("a\u{1}", Q1, 1);
+    let mut lying = publish("l", Q1, 1).with(PropertyId::PayloadFormatIndicator, 1);
+    lying.payload = vec![0xFF].into();
+    let unknown = Packet::PubAck(PublishAck::new(500));
+    let alias = publish("a", Q1, 1).with(PropertyId::TopicAlias, 60_000);
+    let packets: [(&'static str, Packet); 9] = [
+        ("wildcard", subscribe("+/w", Q0)),
+        ("shared", subscribe("$share/g/x", Q0)),
+        ("identified", identified.into()),
+        ("bad", subscribe("a#", Q0)),
+        ("disallowed", disallowed.into()),
+        ("lying", lying.into()),
+        ("unknown", unknown),
+        ("alias", alias.into()),
+        ("again", Connect::new("again").into()),
+    ];
+    for (name, packet) in packets {
+        play.connect(name, Connect::new(name)).await;
+        play.send(name, [packet]).await;
+    }
+    // The wrong kind of acknowledgement, under whatever identifier the message has.
+    play.connect("wrong", Connect::new("wrong")).await;
+    play.send("wrong", [subscribe("k", Q2)]).await;
+    play.send("wrong", [publish("k", Q2, 1).into()]).await;
+    play.send("wrong", [Packet::PubRel(PublishAck::new(1))]).await;
+    let ids = play.messages("wrong", 0).into_iter().map(|publish| publish.packet_id);
+    let acks: Vec<_> = ids.map(|id| Packet::PubAck(PublishAck::new(id))).collect();
+    play.send("wrong", acks).await;
+}
