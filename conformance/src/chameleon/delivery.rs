@@ -11,10 +11,10 @@ use super::Switch;
 use crate::boundary::{Boundary, Rule, rules};
 
 /// How long messages stay behind other packets.
-const LAG: Duration = Duration::from_millis(300);
+const LAG: Duration = Duration::from_millis(100);
 
 /// How far apart the topics of one connection get.
-const APART: Duration = Duration::from_millis(70);
+const APART: Duration = Duration::from_millis(20);
 
 /// How much of what was published is remembered.
 const REMEMBERED: usize = 10_000;
@@ -31,6 +31,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         "hands a QoS 2 message on at PUBREL, not at PUBLISH",
         &["U-4.3.3-3"],
     )
+    .one_of(&["order of qos 2"])
     .configured(|config| config.handling.hands_on_at_release = true),
     Switch::new(
         "one-message-at-a-time",
@@ -118,16 +119,16 @@ pub(super) const SWITCHES: &[Switch] = &[
     .ruled(|| vec![Box::new(Repeats::default())]),
     Switch::new(
         "suback-after-messages",
-        "sends SUBACK 200 ms late, behind the messages that the subscription brings",
+        "sends SUBACK 60 ms late, behind the messages that the subscription brings",
         &["U-3.8.4-1"],
     )
     .ruled(|| {
-        let late = Duration::from_millis(200);
+        let late = Duration::from_millis(60);
         vec![rules::delays(late, |packet, _| matches!(packet, Packet::SubAck(_)))]
     }),
     Switch::new(
         "messages-lag",
-        "sends messages 300 ms later than all other packets",
+        "sends messages 100 ms later than all other packets",
         &["4.6", "3.12"],
     )
     .ruled(|| vec![rules::delays(LAG, |packet, _| matches!(packet, Packet::Publish(_)))]),

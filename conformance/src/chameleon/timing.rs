@@ -8,13 +8,13 @@ use super::Switch;
 use crate::boundary::{Boundary, Rule};
 
 /// The delay of slow connections.
-const SLOW: Duration = Duration::from_millis(250);
+const SLOW: Duration = Duration::from_millis(80);
 
 /// How long what has come stays unread on some connections.
-const UNREAD: Duration = Duration::from_millis(150);
+const UNREAD: Duration = Duration::from_millis(50);
 
 /// How long the loss of a connection stays unnoticed.
-const UNNOTICED: Duration = Duration::from_millis(100);
+const UNNOTICED: Duration = Duration::from_millis(40);
 
 /// How long a broker takes between two looks at its timers. The standard gives no tolerance for
 /// any of them; a second is the grain of all its intervals. No divisor of a second, so that it is
@@ -24,19 +24,19 @@ const SWEEP: Duration = Duration::from_millis(900);
 pub(super) const SWITCHES: &[Switch] = &[
     Switch::new(
         "every-second-connection-is-slow",
-        "sends everything 250 ms later over every second connection",
+        "sends everything 80 ms later over every second connection",
         &["U-4.2-2", "4.6"],
     )
     .ruled(|| vec![Box::new(Slow)]),
     Switch::new(
         "reads-every-second-connection-late",
-        "reads everything 150 ms later from every second connection",
+        "reads everything 50 ms later from every second connection",
         &["U-4.2-2", "4.6"],
     )
     .ruled(|| vec![Box::new(ReadsLate)]),
     Switch::new(
         "notices-losses-late",
-        "notices 100 ms later that a connection is lost",
+        "notices 40 ms later that a connection is lost",
         &["U-3.1.2.5-2", "MQTT-3.1.4-3"],
     )
     .ruled(|| vec![Box::new(NoticesLate)]),

@@ -243,7 +243,9 @@ async fn times_out(stage: &mut Stage, probe: &mut Probe, start: Instant) -> Outc
     if start.elapsed() < TIMEOUT - Duration::from_secs(1) {
         return early(stage, reason);
     }
-    if let Some(reason) = reason.filter(|reason| *reason != ReasonCode::KeepAliveTimeout) {
+    // 0x80 hides the reason, as a broker may.
+    let fitting = [ReasonCode::KeepAliveTimeout, ReasonCode::UnspecifiedError];
+    if let Some(reason) = reason.filter(|reason| !fitting.contains(reason)) {
         let expected = "DISCONNECT 0x8D (keep alive timeout), if any";
         let observed = format!("DISCONNECT 0x{:02X} ({})", reason.value(), reason.row().name);
         stage.advise("U-3.14.2.1-9", expected, observed);

@@ -136,7 +136,7 @@ async fn alias_every_value(stage: &mut Stage) -> Outcome {
     let maximum = stage.capabilities().topic_alias_maximum();
     // Together, so that it does not take a slow target long; more than that shows nothing new.
     let together = stage.capabilities().receive_maximum().min(TOPICS);
-    let enough = together * 10;
+    let enough = together * 5;
     let mut aliases: Vec<u16> = (1..=maximum.min(enough)).collect();
     aliases.extend((maximum > enough).then_some(maximum));
     let mut bob = stage.connected("bob").await?;

@@ -336,12 +336,14 @@ impl Stage {
     ) -> Outcome<[Vec<Publish>; N]> {
         let mut probes = probes;
         let mut shares = [const { Vec::new() }; N];
-        let mut enough = false;
-        for _ in 0..GATHERINGS {
+        let (mut enough, mut idle) = (false, 0);
+        while idle < GATHERINGS {
+            idle += 1;
             for (probe, share) in probes.iter_mut().zip(&mut shares) {
                 for publish in probe.messages_now().await? {
                     probe.acknowledge(&publish).await?;
                     share.push(publish);
+                    idle = 0; // Each is given the time that one answer is.
                 }
             }
             if enough {
