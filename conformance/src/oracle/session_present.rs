@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -288,6 +289,15 @@ fn expiry_at_end(connection: &Connection<'_>, trace: &[Event]) -> Option<u32> {
     };
     let is_plain = ending == Ending::EndOfStream && !connection.received.iter().any(says_why);
     let (_, connect) = connection.connect()?;
+    let (_, connack) = connection.accepted()?;
     let asked = expiry_of(&connect.properties).unwrap_or(0);
-    (is_prompt && is_plain && asked != 0).then(|| expiry_of(&disconnect.properties)).flatten()
+    let agreed = expiry_of(&connack.properties).unwrap_or(asked);
+    let last = expiry_of(&disconnect.properties)?;
+    // A bound that CONNACK showed may hold for DISCONNECT as well; nothing could tell the client.
+    let is_in_bounds = match agreed.cmp(&asked) {
+        Ordering::Less => last <= agreed,
+        Ordering::Equal => true,
+        Ordering::Greater => last >= agreed,
+    };
+    (is_prompt && is_plain && is_in_bounds && asked != 0).then_some(last)
 }

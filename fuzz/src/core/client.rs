@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use reference_broker::codec::{
-    ConnAck, Connect, Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, Text,
+    ConnAck, Connect, Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, Subscribe, Text,
 };
 use reference_broker::core::Moment;
 
@@ -120,7 +120,8 @@ impl Client {
                 let had_none = self.asked(PropertyId::SessionExpiryInterval).unwrap_or(0) == 0;
                 self.is_honest &= !(had_none && raised.is_some_and(|expiry| expiry > 0));
             }
-            Packet::Subscribe(_) | Packet::Unsubscribe(_) | Packet::PingReq => {}
+            Packet::Subscribe(subscribe) => self.sends_subscribe(subscribe),
+            Packet::Unsubscribe(_) | Packet::PingReq => {}
             _ => self.is_honest = false,
         }
         self.is_honest &= self.connect.is_some();
@@ -137,12 +138,32 @@ impl Client {
         }
         // A wildcard in it is a fault of the bytes; a `$` may be refused, with a close or without.
         self.is_honest &= !publish.topic.starts_with('$');
+        let highest = self.granted(PropertyId::MaximumQoS, 2);
+        self.is_honest &= u32::from(publish.qos.value()) <= highest;
+        self.is_honest &= !publish.retain || self.has(PropertyId::RetainAvailable);
         let quota = self.granted(PropertyId::ReceiveMaximum, 65_535) as usize;
         if publish.qos > QoS::AtMostOnce {
             self.is_honest &= self.open.len() < quota;
             self.is_honest &= !publish.dup && !self.open.contains_key(&publish.packet_id);
             self.open.insert(publish.packet_id, publish.qos);
         }
+    }
+
+    fn sends_subscribe(&mut self, subscribe: &Subscribe) {
+        let mut filters = subscribe.subscriptions.iter().map(|each| &*each.filter);
+        self.is_honest &= filters.all(|filter| {
+            let is_shared = filter.starts_with("$share/");
+            let has_wildcard = filter.contains(['+', '#']);
+            (!is_shared || self.has(PropertyId::SharedSubscriptionAvailable))
+                && (!has_wildcard || self.has(PropertyId::WildcardSubscriptionAvailable))
+        });
+        self.is_honest &= !subscribe.properties.contains(PropertyId::SubscriptionIdentifier)
+            || self.has(PropertyId::SubscriptionIdentifierAvailable);
+    }
+
+    /// Whether the broker has a feature.
+    fn has(&self, id: PropertyId) -> bool {
+        self.granted(id, 1) == 1
     }
 
     fn answers(&mut self, step: Step, ack: &PublishAck) {

@@ -53,7 +53,8 @@ fn serve_all(script: &mut Script<'_>, ids: &[ConnectionId]) {
         world.send(*id, subscribe);
     }
     let before = world.trace.len();
-    let publish = Publish::new(TOPIC, "end").qos(QoS::AtLeastOnce, 1);
+    let qos = world.broker.config().maximum_qos.min(QoS::AtLeastOnce);
+    let publish = Publish::new(TOPIC, "end").qos(qos, 1);
     world.send(publisher, publish);
     for id in served {
         let Some(wire) = world.wires.get(&id) else { panic!("{id:?} was closed while served") };

@@ -1,10 +1,11 @@
 //! Anything that a few clients may do to a broker, well-behaved or not, while time moves.
 //!
-//! `script` chooses what is done and `client` says it; `world` is the shell around the core: it
+//! `choice` makes the broker, `script` chooses what is done and `client` says it; `world` is the shell around the core: it
 //! turns bytes into the core's inputs, holds every output to what must always hold (some of it is in
 //! `rules`), and writes the trace; `ending` lets all that was begun come to its end. Then every
 //! oracle judges the trace.
 
+mod choice;
 mod client;
 mod ending;
 mod rules;

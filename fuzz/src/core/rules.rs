@@ -27,7 +27,11 @@ pub(super) fn is_cause(
         Input::Received(from, Packet::Disconnect(_)) => *from == id,
         Input::Received(from, Packet::Connect(_)) if *from == id => {
             connect.properties.contains(PropertyId::AuthenticationMethod)
-                || will.is_some_and(|will| will.topic.starts_with('$'))
+                || will.is_some_and(|will| {
+                    will.topic.starts_with('$')
+                        || will.qos > config.maximum_qos
+                        || will.retain && !config.features.retain
+                })
         }
         Input::Received(_, Packet::Connect(other)) => {
             client.id().as_ref() == Some(&other.client_id)

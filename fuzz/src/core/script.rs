@@ -7,8 +7,9 @@ use reference_broker::codec::{
     Connect, Disconnect, Packet, Property, PropertyId, Publish, PublishAck, QoS, ReasonCode, Side,
     Subscribe, Text, Unsubscribe, Will,
 };
-use reference_broker::core::{Config, ConnectionId, Moment};
+use reference_broker::core::{ConnectionId, Moment};
 
+use super::choice::config;
 use super::client::Step;
 use super::world::World;
 use crate::choices::Choices;
@@ -390,21 +391,5 @@ impl<'a> Script<'a> {
             7 => seconds(5 * 3_600),
             _ => now.after(Duration::from_millis(u64::from(self.choices.two()))),
         }
-    }
-}
-
-fn config(choices: &mut Choices<'_>) -> Config {
-    if !choices.flag() {
-        return Config::default();
-    }
-    let connect_timeout = Duration::from_secs(choices.of(&[30, 1]).unwrap_or(30));
-    Config {
-        receive_maximum: choices.of(&[100, 1, 2, 65_535]).unwrap_or(100),
-        maximum_packet_size: choices.of(&[1 << 24, 400, 100]).unwrap_or(1 << 24),
-        topic_alias_maximum: choices.of(&[100, 0, 1]).unwrap_or(100),
-        send_window: choices.of(&[256, 1, 2]).unwrap_or(256),
-        queue_limit: choices.of(&[10_000, 0, 1, 3]).unwrap_or(10_000),
-        connect_timeout,
-        ..Config::default()
     }
 }

@@ -50,7 +50,7 @@ pub(super) struct Census {
     pub(super) clients: BTreeSet<Text>,
     /// Topics of messages and Wills.
     pub(super) topics: BTreeSet<Text>,
-    shared_filters: BTreeSet<Text>,
+    filters: BTreeSet<Text>,
     messages: usize,
 }
 
@@ -208,18 +208,18 @@ impl World {
 
     /// How many outputs one input may have at the most.
     fn bound(&self, input: &Input) -> usize {
-        let Census { clients, shared_filters, messages, .. } = &self.census;
-        let filters = match input {
+        let Census { clients, filters, messages, .. } = &self.census;
+        let asked = match input {
             Input::Received(_, Packet::Subscribe(subscribe)) => subscribe.subscriptions.len(),
             _ => 0,
         };
-        let copies = 1 + shared_filters.len();
+        let copies = 1 + filters.len();
         let wires = 1 + self.wires.len();
         let window = usize::from(self.broker.config().send_window);
-        // A word and a close for each, a message or a Will of each client to each, what retained
-        // messages bring, what waits, and what the sessions that end have to hand on.
-        wires * (4 + window + (2 + clients.len()) * copies)
-            + (filters + clients.len() * copies) * messages
+        // A word and a close for each, a message or a Will of each client to each, what waits,
+        // what retained messages bring, and what the sessions that end have to hand on.
+        wires * (4 + window + (2 + clients.len() + messages) * copies)
+            + (asked + clients.len() * copies) * messages
     }
 
     fn receive(&mut self, id: ConnectionId, packet: &Packet) {
@@ -307,8 +307,7 @@ impl Census {
             }
             Packet::Subscribe(subscribe) => {
                 let filters = subscribe.subscriptions.iter().map(|each| &each.filter);
-                let shared = filters.filter(|filter| filter.starts_with("$share/"));
-                self.shared_filters.extend(shared.cloned());
+                self.filters.extend(filters.cloned());
             }
             _ => {}
         }
