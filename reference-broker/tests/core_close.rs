@@ -211,3 +211,18 @@ fn a_session_outlives_the_error_of_its_connection() {
     assert!(bench.resume("c"));
     assert_eq!(bench.payloads("c"), ["t"]);
 }
+
+#[test]
+fn a_broker_that_ends_takes_leave_of_its_clients() {
+    let mut bench = Bench::new();
+    bench.open("unknown");
+    bench.connect("client", Connect::new("client"));
+    bench.connect("watcher", Connect::new("watcher"));
+    bench.subscribe("watcher", "gone", Q1);
+    bench.stop();
+    bench.expect_close("unknown");
+    bench.expect_disconnect("client", ReasonCode::ServerShuttingDown);
+    bench.expect_disconnect("watcher", ReasonCode::ServerShuttingDown);
+    bench.send("client", Packet::PingReq);
+    bench.expect_nothing("client");
+}

@@ -181,6 +181,7 @@ fn config() -> impl Strategy<Value = Config> {
                 connect_timeout: Duration::from_secs(3),
                 timer_grain: Duration::from_millis(grain),
                 handling,
+                ..Config::default()
             }
         },
     )

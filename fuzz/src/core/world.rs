@@ -196,6 +196,9 @@ impl World {
                 Output::Send(id, _) | Output::Close(id) if is_gone(*id) => {}
                 Output::Send(id, packet) => self.receive(*id, packet),
                 Output::Close(id) => self.close(*id, &input),
+                Output::Ask(..) | Output::Published(_) => {
+                    panic!("{output:?}, which the configuration does not ask for");
+                }
             }
         }
         for output in &outputs {

@@ -127,6 +127,8 @@ impl BrokerActor {
                 }
                 None
             }
+            // Nothing in the configuration brings these yet.
+            Output::Ask(..) | Output::Published(_) => None,
         }
     }
 

@@ -30,6 +30,20 @@ impl Broker {
         self.close(id); // U-3.14.4-1
     }
 
+    /// Takes leave of all clients. Their sessions and Wills end as with any other close.
+    pub(super) fn stop(&mut self) {
+        let ids: Vec<_> = self.connections.keys().copied().collect();
+        for id in ids {
+            match self.connections.get(&id).map(|connection| &connection.state) {
+                Some(State::Connected(_)) => {
+                    self.refuse(id, ReasonCode::ServerShuttingDown, "server is shutting down");
+                }
+                Some(State::Opened) => self.close(id), // MQTT-3.14.0-1
+                None => {}
+            }
+        }
+    }
+
     pub(super) fn network_closed(&mut self, id: ConnectionId) {
         self.leave(id); // U-3.1.2.5-1
     }

@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use crate::codec::QoS;
 
+use super::{Access, Bounds};
+
 /// What the standard leaves to a server, and the bounds of what it keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -40,6 +42,12 @@ pub struct Config {
     pub timer_grain: Duration,
     /// Ways to handle messages.
     pub handling: Handling,
+    /// Who may connect, publish and subscribe.
+    pub access: Access,
+    /// Bounds of what is kept.
+    pub bounds: Bounds,
+    /// Whether each message that is published is an [`Output`](super::Output) as well.
+    pub reports_published: bool,
 }
 
 /// Features that a server may be without (section 3.2.2.3). It announces what it has not.
@@ -147,6 +155,9 @@ impl Default for Config {
             connect_timeout: Duration::from_secs(30),
             timer_grain: Duration::from_millis(1),
             handling: Handling::default(),
+            access: Access::default(),
+            bounds: Bounds::default(),
+            reports_published: false,
         }
     }
 }

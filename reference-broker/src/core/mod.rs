@@ -9,6 +9,8 @@
 //! `subscribe`, `retained`, `will`, `timer`. What a session remembers is in `session`, what a connection knows
 //! in `connection`.
 
+mod access;
+mod bounds;
 mod close;
 mod config;
 mod connect;
@@ -30,9 +32,12 @@ use std::time::Duration;
 use crate::codec::{DecodeError, Packet, PacketType, Property, PropertyId, ReasonCode, Text};
 use crate::topic::{FilterTree, NameTree};
 
+pub use access::{Access, Answer, Question};
+pub use bounds::Bounds;
 pub use config::{Config, DollarTopics, Features, Handling, Sharing};
 
 use connection::{Connection, State};
+pub use route::Published;
 use route::{Groups, Message, Subscriber};
 use session::Session;
 use timer::{Timer, Timers};
@@ -69,6 +74,10 @@ pub enum Input {
     Malformed(ConnectionId, Option<PacketType>, DecodeError),
     /// The network connection ended without the broker's doing.
     Closed(ConnectionId),
+    /// What was asked with [`Output::Ask`] of this connection is decided.
+    Answered(ConnectionId, Answer),
+    /// The broker is to end: it takes leave of all clients (section 3.14.2.1), and opens nothing more.
+    Stop,
     /// Time passed.
     Tick,
 }
@@ -80,6 +89,11 @@ pub enum Output {
     Send(ConnectionId, Packet),
     /// Close the network connection after all that was sent before.
     Close(ConnectionId),
+    /// Find out who a client is, and say so with [`Input::Answered`]. What else comes from the
+    /// connection waits until then.
+    Ask(ConnectionId, Question),
+    /// A message has been published; told only if [`Config::reports_published`] says so.
+    Published(Published),
 }
 
 /// The whole state of a broker.
@@ -131,6 +145,8 @@ impl Broker {
             Input::Received(id, packet) => self.receive(id, packet),
             Input::Malformed(id, packet_type, error) => self.malformed(id, packet_type, error),
             Input::Closed(id) => self.network_closed(id),
+            Input::Answered(id, answer) => self.answered(id, answer),
+            Input::Stop => self.stop(),
             Input::Tick => {}
         }
     }

@@ -9,7 +9,7 @@ use crate::codec::{Properties, Property, PropertyId, QoS, SubscriptionOptions, T
 use crate::topic::{FilterTree, SubscriptionFilter, TopicName};
 
 use super::outbound::Delivery;
-use super::{Broker, Moment, Sharing};
+use super::{Broker, Moment, Output, Sharing};
 
 /// An application message as the broker holds it: shared by all who are to get it.
 #[derive(Debug)]
@@ -65,6 +65,17 @@ impl Message {
         self
     }
 
+    fn report(&self) -> Published {
+        Published {
+            topic: self.topic.clone(),
+            qos: self.qos,
+            retain: self.retain,
+            payload: self.payload.clone(),
+            properties: self.properties.clone(),
+            publisher: self.publisher.clone(),
+        }
+    }
+
     /// When its lifetime ends.
     pub(super) fn expires_at(&self) -> Option<Moment> {
         // Whoever is there at once gets the message, however short its lifetime.
@@ -87,6 +98,23 @@ impl Message {
         let waited = u32::try_from(now.seconds_since(self.received)).unwrap_or(u32::MAX);
         self.expiry.map(|expiry| expiry.saturating_sub(waited)) // MQTT-3.3.2-6
     }
+}
+
+/// A message that was published, as those in the process are told of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Published {
+    /// Its Topic Name.
+    pub topic: TopicName,
+    /// The QoS it was published at.
+    pub qos: QoS,
+    /// Whether it is to be retained.
+    pub retain: bool,
+    /// Its payload.
+    pub payload: Bytes,
+    /// The properties that go with it to subscribers, but its lifetime.
+    pub properties: Properties,
+    /// The client that published it.
+    pub publisher: Text,
 }
 
 /// The bytes in memory of their own. As they come they are part of the buffer they were read into,
@@ -179,6 +207,9 @@ impl Broker {
     /// Retains the message if it asks for that, and hands it to all subscriptions it matches.
     /// Says whether there was one.
     pub(super) fn publish_message(&mut self, message: Arc<Message>) -> bool {
+        if self.config.reports_published {
+            self.outputs.push_back(Output::Published(message.report()));
+        }
         if message.retain {
             self.retain(&message); // MQTT-3.3.1-8
         }

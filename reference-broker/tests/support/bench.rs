@@ -11,7 +11,9 @@ use reference_broker::codec::{
     ConnAck, Connect, DecodeError, Disconnect, Frame, Framer, Packet, PacketType, Properties,
     PropertyId, Publish, PublishAck, QoS, ReasonCode, Side, Subscribe, SubscriptionOptions, Will,
 };
-use reference_broker::core::{Broker, Config, ConnectionId, Input, Moment, Output};
+use reference_broker::core::{
+    Answer, Broker, Config, ConnectionId, Input, Moment, Output, Published,
+};
 
 pub(crate) use rules::{Rules, step};
 
@@ -29,6 +31,8 @@ pub(crate) struct Bench {
     connections: BTreeMap<String, ConnectionId>,
     last_id: u64,
     seen: BTreeMap<ConnectionId, VecDeque<Output>>,
+    /// Messages that the broker reported.
+    pub(crate) published: Vec<Published>,
     rules: Rules,
 }
 
@@ -44,6 +48,7 @@ impl Bench {
             connections: BTreeMap::new(),
             last_id: 0,
             seen: BTreeMap::new(),
+            published: Vec::new(),
             rules: Rules::default(),
         }
     }
@@ -125,6 +130,16 @@ impl Bench {
     }
 
     /// Subscribes at this QoS; what the subscription brings is still to be seen.
+    /// Answers what the broker has asked about the client.
+    pub(crate) fn answer(&mut self, name: &str, answer: Answer) {
+        self.input(Input::Answered(self.connections[name], answer));
+    }
+
+    /// The broker is told to end.
+    pub(crate) fn stop(&mut self) {
+        self.input(Input::Stop);
+    }
+
     pub(crate) fn subscribe(&mut self, name: &str, filter: &str, qos: QoS) {
         self.subscribe_with(name, Subscribe::new(9, filter, qos));
     }
@@ -174,6 +189,7 @@ impl Bench {
         match self.next(name) {
             Some(Output::Send(_, packet)) => packet,
             Some(Output::Close(_)) => panic!("{name} expected a packet, not the end"),
+            Some(other) => panic!("{name} expected a packet, not {other:?}"),
             None => panic!("{name} expected a packet, not silence"),
         }
     }
@@ -246,8 +262,12 @@ impl Bench {
 
     fn input(&mut self, input: Input) {
         for output in step(&mut self.broker, &mut self.rules, Moment(self.now), input) {
-            let (Output::Send(id, _) | Output::Close(id)) = &output;
-            self.seen.entry(*id).or_default().push_back(output);
+            match &output {
+                Output::Send(id, _) | Output::Close(id) | Output::Ask(id, _) => {
+                    self.seen.entry(*id).or_default().push_back(output);
+                }
+                Output::Published(published) => self.published.push(published.clone()),
+            }
         }
     }
 }

@@ -57,7 +57,7 @@ impl Rules {
             Input::Closed(id) => {
                 self.open.remove(id);
             }
-            Input::Malformed(..) | Input::Tick => {}
+            Input::Malformed(..) | Input::Answered(..) | Input::Stop | Input::Tick => {}
         }
     }
 
@@ -70,6 +70,8 @@ impl Rules {
             Output::Close(id) => {
                 assert!(self.open.remove(id).is_some(), "{id:?} is closed once");
             }
+            Output::Ask(id, _) => assert!(self.open.contains_key(id), "{id:?} is open"),
+            Output::Published(_) => {}
         }
     }
 }
