@@ -11,10 +11,9 @@ use super::{Broker, ConnectionId, Timer};
 impl Broker {
     /// Accepts a CONNECT, or refuses it (section 3.1.4).
     pub(super) fn connect(&mut self, id: ConnectionId, connect: Connect) {
-        if let Some(connection) = self.connections.get_mut(&id)
-            && let Some(limit) = connect.properties.number(PropertyId::MaximumPacketSize)
-        {
-            connection.packet_limit = limit; // A refusal is held to it too: MQTT-3.1.2-24
+        self.note_limits(id, &connect);
+        if let Some(redirection) = self.redirection.clone() {
+            return self.refuse_elsewhere(id, redirection);
         }
         let will = match self.check_connect(&connect) {
             Ok(will) => will,
@@ -25,7 +24,11 @@ impl Broker {
             true => self.assign_id(), // MQTT-3.1.3-6
             false => connect.client_id.clone(),
         };
-        let mut connack = self.connack(&connect, assigned.then_some(&client));
+        if let Err((reason, why)) = self.check_room(&client) {
+            return self.refuse_connect(id, reason, why);
+        }
+        let connack = self.connack(&connect, assigned.then_some(&client));
+        let mut connack = self.add_response_information(id, &connect, &client, connack);
         if !self.can_send(id, &connack.clone().into()) {
             return self.close(id); // Before it could disturb a session or leave a Will.
         }
@@ -44,6 +47,7 @@ impl Broker {
             let reason = ReasonCode::BadAuthenticationMethod;
             return Err((reason, "no authentication method is supported")); // MQTT-4.12.0-1
         }
+        self.check_client_id(&connect.client_id)?;
         let Some(will) = &connect.will else { return Ok(None) };
         if will.qos > self.config.maximum_qos {
             return Err((ReasonCode::QoSNotSupported, "will qos not supported")); // MQTT-3.2.2-12
@@ -56,7 +60,8 @@ impl Broker {
             Ok(topic) if topic.starts_with_dollar() && !self.hands_on_dollar_topics() => {
                 Err(refused)
             }
-            Ok(topic) => Ok(Some(StoredWill::new(topic, will))),
+            Ok(topic) if !self.has_levels_for(&topic) => Err(refused),
+            Ok(topic) => self.check_will_size(StoredWill::new(topic, will)).map(Some),
             Err(_) => Err(refused),
         }
     }
@@ -103,6 +108,8 @@ impl Broker {
         self.take_will(client); // MQTT-3.1.3-9
         let session = self.sessions.entry(client.clone()).or_default();
         session.connection = Some(id);
+        self.connected += 1;
+        self.totals.accepted += 1;
         session.expiry = self.config.expiry(requested); // U-3.2.2.3.2-2
         if let Some(due) = session.expires_at.take() {
             self.timers.remove(due, Timer::Session(client.clone())); // MQTT-4.1.0-1
@@ -166,6 +173,8 @@ impl Broker {
     pub(super) fn end_session(&mut self, client: &Text) {
         let will = self.take_will(client);
         let Some(mut session) = self.sessions.remove(client) else { return };
+        self.unreleased -= session.inbound.len();
+        session.outbound.settle_end(&mut self.held);
         for message in std::mem::take(&mut session.inbound).into_values().flatten() {
             self.publish_message(message); // PUBREC has made the broker its owner: U-4.3.3-3
         }
@@ -175,9 +184,11 @@ impl Broker {
         if let Some(due) = session.expires_at {
             self.timers.remove(due, Timer::Session(client.clone()));
         }
+        let mut dropped = session.outbound.message_count();
         for (share, message) in session.outbound.into_shared() {
-            self.deliver_shared(&share, message); // U-4.8.2-9
+            dropped -= usize::from(self.deliver_shared(&share, message)); // U-4.8.2-9
         }
+        self.totals.dropped.session_ended += dropped as u64;
         if let Some(will) = will {
             self.publish_will(client, will); // U-3.1.3.2.2-3
         }
@@ -202,11 +213,7 @@ impl Broker {
             }
         }
         if self.config.handling.shares_again_at_loss {
-            let session = self.sessions.get_mut(client);
-            let shared = session.map(|session| session.outbound.give_up_shared());
-            for (share, message) in shared.into_iter().flatten() {
-                self.deliver_shared(&share, message); // U-4.8.2-8
-            }
+            self.share_again(client);
         }
     }
 

@@ -5,22 +5,29 @@
 //! [`Broker::next_deadline`] with [`Input::Tick`]. Equal inputs give equal outputs, byte for byte.
 //!
 //! A file a concern: `connect` (CONNECT, takeover), `close` (every way a connection ends),
-//! `publish` (from clients), `route` (to subscribers), `outbound` (delivery to one client),
-//! `subscribe`, `retained`, `will`, `timer`. What a session remembers is in `session`, what a connection knows
-//! in `connection`.
+//! `admission` (room for a client, redirection), `publish` (from clients), `route` (to subscribers),
+//! `delivery` (a message for one client), `outbound` (all of them), `send` (their way), `alias`, `subscribe`, `retained`,
+//! `will`, `timer`. What a session remembers is in `session`, what a connection knows in `connection`.
+//! What is kept has [`Bounds`], and is told in [`Counts`] and by name in [`State`].
 
 mod access;
+mod admission;
+mod alias;
 mod bounds;
 mod close;
 mod config;
 mod connect;
 mod connection;
+mod counts;
+mod delivery;
 mod outbound;
 mod packet_id;
 mod publish;
 mod retained;
 mod route;
+mod send;
 mod session;
+mod state;
 mod subscribe;
 mod timer;
 mod will;
@@ -29,14 +36,20 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::codec::{DecodeError, Packet, PacketType, Property, PropertyId, ReasonCode, Text};
+use crate::codec::{DecodeError, Packet, PacketType, Properties, PropertyId, ReasonCode, Text};
 use crate::topic::{FilterTree, NameTree};
 
 pub use access::{Access, Answer, Question};
 pub use bounds::Bounds;
-pub use config::{Config, DollarTopics, Features, Handling, Sharing};
+pub use config::{
+    Config, DollarTopics, Features, Handling, Redirection, ResponseInformation, Sharing,
+};
+pub use counts::{Counts, Dropped, Totals};
+pub use state::{RetainedState, SessionState, SharedState, State, SubscriptionState};
 
-use connection::{Connection, State};
+use connection::Connection;
+use connection::State as ConnectionState;
+use counts::Held;
 pub use route::Published;
 use route::{Groups, Message, Subscriber};
 use session::Session;
@@ -78,6 +91,8 @@ pub enum Input {
     Answered(ConnectionId, Answer),
     /// The broker is to end: it takes leave of all clients (section 3.14.2.1), and opens nothing more.
     Stop,
+    /// All clients are to go elsewhere from now on (section 4.11), or none any more.
+    Redirect(Option<Redirection>),
     /// Time passed.
     Tick,
 }
@@ -109,13 +124,27 @@ pub struct Broker {
     timers: Timers,
     outputs: VecDeque<Output>,
     assigned_ids: u64,
+    /// Where clients are sent instead.
+    redirection: Option<Redirection>,
+    is_stopped: bool,
+    /// How many connections have a client.
+    connected: usize,
+    /// Bytes of all retained messages.
+    retained_bytes: usize,
+    /// Messages for all clients.
+    held: Held,
+    /// Messages from all clients that wait for PUBREL.
+    unreleased: usize,
+    totals: Totals,
 }
 
 impl Broker {
     /// A broker without sessions or messages.
     pub fn new(config: Config) -> Broker {
+        let config = config.made_valid();
         let timers = Timers::new(config.timer_grain);
         Broker {
+            redirection: config.redirection.clone(),
             config,
             now: Moment::default(),
             connections: BTreeMap::new(),
@@ -126,6 +155,12 @@ impl Broker {
             timers,
             outputs: VecDeque::new(),
             assigned_ids: 0,
+            is_stopped: false,
+            connected: 0,
+            retained_bytes: 0,
+            held: Held::default(),
+            unreleased: 0,
+            totals: Totals::default(),
         }
     }
 
@@ -147,6 +182,7 @@ impl Broker {
             Input::Closed(id) => self.network_closed(id),
             Input::Answered(id, answer) => self.answered(id, answer),
             Input::Stop => self.stop(),
+            Input::Redirect(redirection) => self.redirect(redirection),
             Input::Tick => {}
         }
     }
@@ -162,6 +198,11 @@ impl Broker {
     }
 
     fn open(&mut self, id: ConnectionId) {
+        self.totals.opened += 1;
+        if self.is_full_of_strangers() {
+            self.outputs.push_back(Output::Close(id)); // MQTT-3.14.0-1
+            return;
+        }
         let deadline = self.now.after(self.config.connect_timeout);
         self.connections.insert(id, Connection::new(self.now));
         self.set_timer(id, Some((deadline, Timer::Connect(id)))); // U-3.1.4-2
@@ -173,9 +214,9 @@ impl Broker {
         };
         connection.last_received = self.now; // U-3.1.2.10-3
         match (&connection.state, packet) {
-            (State::Opened, Packet::Connect(connect)) => self.connect(id, *connect),
-            (State::Opened, _) => self.close(id), // MQTT-3.1.0-1, MQTT-3.14.0-1
-            (State::Connected(client), packet) => {
+            (ConnectionState::Opened, Packet::Connect(connect)) => self.connect(id, *connect),
+            (ConnectionState::Opened, _) => self.close(id), // MQTT-3.1.0-1, MQTT-3.14.0-1
+            (ConnectionState::Connected(client), packet) => {
                 let client = client.clone();
                 self.receive_connected(id, &client, packet);
             }
@@ -211,16 +252,31 @@ impl Broker {
         }
     }
 
-    /// Queues a packet, unless the client could not take it: then optional properties are left out,
-    /// and if that is not enough the connection is closed instead.
+    /// Queues a packet other than PUBLISH, unless the client could not take it: then optional properties
+    /// are left out, and if that is not enough the connection is closed instead.
     fn send(&mut self, id: ConnectionId, mut packet: Packet) {
         let Some(connection) = self.connections.get(&id) else { return };
-        if !connection.takes(&packet) {
-            packet = without_problem_information(packet); // MQTT-3.2.2-19, MQTT-3.14.2-3
+        self.totals.note_end(&packet);
+        for optional in [
+            // MQTT-3.2.2-19, MQTT-3.2.2-20, MQTT-3.4.2-2, MQTT-3.4.2-3, MQTT-3.5.2-2, MQTT-3.5.2-3,
+            // MQTT-3.9.2-1, MQTT-3.9.2-2, MQTT-3.11.2-1, MQTT-3.11.2-2, MQTT-3.14.2-3, MQTT-3.14.2-4
+            &[PropertyId::ReasonString, PropertyId::UserProperty][..],
+            &[PropertyId::ServerReference],
+        ] {
+            if !connection.may_explain(&packet) || !connection.takes(&packet) {
+                leave_out(&mut packet, optional);
+            }
         }
         match connection.takes(&packet) {
             true => self.outputs.push_back(Output::Send(id, packet)),
             false => self.close(id), // MQTT-3.1.2-24
+        }
+    }
+
+    /// Adds a Reason String, if the broker gives any.
+    fn explain(&self, properties: &mut Properties, why: &str) {
+        if self.config.reason_strings {
+            properties.push(PropertyId::ReasonString, why);
         }
     }
 
@@ -230,19 +286,8 @@ impl Broker {
     }
 }
 
-fn without_problem_information(packet: Packet) -> Packet {
-    let is_needed = |property: &Property| {
-        ![PropertyId::ReasonString, PropertyId::UserProperty].contains(&property.id)
-    };
-    match packet {
-        Packet::ConnAck(mut packet) => {
-            packet.properties.retain(is_needed);
-            packet.into()
-        }
-        Packet::Disconnect(mut packet) => {
-            packet.properties.retain(is_needed);
-            packet.into()
-        }
-        packet => packet,
+fn leave_out(packet: &mut Packet, ids: &[PropertyId]) {
+    if let Some(properties) = packet.properties_mut() {
+        properties.retain(|property| !ids.contains(&property.id));
     }
 }

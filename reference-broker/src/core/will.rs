@@ -24,6 +24,11 @@ impl StoredWill {
         StoredWill { message, delay, due: None }
     }
 
+    /// Its message.
+    pub(super) fn message(&self) -> &Message {
+        &self.message
+    }
+
     /// Whether its publication waits when the connection has ended.
     pub(super) fn is_delayed(&self) -> bool {
         self.delay > 0

@@ -12,7 +12,7 @@ use reference_broker::codec::{
     PropertyId, Publish, PublishAck, QoS, ReasonCode, Side, Subscribe, SubscriptionOptions, Will,
 };
 use reference_broker::core::{
-    Answer, Broker, Config, ConnectionId, Input, Moment, Output, Published,
+    Answer, Broker, Config, ConnectionId, Counts, Input, Moment, Output, Published, Redirection,
 };
 
 pub(crate) use rules::{Rules, step};
@@ -129,7 +129,6 @@ impl Bench {
         self.input(Input::Closed(id));
     }
 
-    /// Subscribes at this QoS; what the subscription brings is still to be seen.
     /// Answers what the broker has asked about the client.
     pub(crate) fn answer(&mut self, name: &str, answer: Answer) {
         self.input(Input::Answered(self.connections[name], answer));
@@ -140,6 +139,22 @@ impl Bench {
         self.input(Input::Stop);
     }
 
+    /// All clients are to go elsewhere, or none any more.
+    pub(crate) fn redirect(&mut self, redirection: Option<Redirection>) {
+        self.input(Input::Redirect(redirection));
+    }
+
+    /// How much there is, and how much has happened.
+    pub(crate) fn counts(&self) -> Counts {
+        self.broker.counts()
+    }
+
+    /// The broker, to be asked.
+    pub(crate) fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// Subscribes at this QoS; what the subscription brings is still to be seen.
     pub(crate) fn subscribe(&mut self, name: &str, filter: &str, qos: QoS) {
         self.subscribe_with(name, Subscribe::new(9, filter, qos));
     }
