@@ -9,6 +9,8 @@
 pub mod actor;
 pub mod codec;
 pub mod core;
+#[cfg(feature = "server")]
+pub mod settings;
 pub mod topic;
 #[cfg(feature = "server")]
 pub mod transport;
