@@ -1,8 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::*;
 use crate::codec::QoS;
-use crate::core::{DollarTopics, Sharing};
+use crate::core::{DollarTopics, Handling, Sharing};
 
 /// For every key something that it can be and is not by default.
 const CANDIDATES: [&str; 8] =
@@ -29,13 +30,17 @@ fn a_file_sets_what_it_names_and_nothing_else() {
          server_reference = 'other:1883'\n",
     )
     .unwrap();
-    let mut expected = Config::default();
-    expected.maximum_qos = QoS::AtLeastOnce;
-    expected.handling.dollar_topics = DollarTopics::HandedOn;
-    expected.queue_limit = 1000;
-    expected.connect_timeout = std::time::Duration::from_millis(500);
-    expected.redirection =
-        Some(Redirection { is_permanent: false, reference: Some("other:1883".into()) });
+    let expected = Config {
+        maximum_qos: QoS::AtLeastOnce,
+        handling: Handling { dollar_topics: DollarTopics::HandedOn, ..Handling::default() },
+        queue_limit: 1000,
+        connect_timeout: Duration::from_millis(500),
+        redirection: Some(Redirection {
+            is_permanent: false,
+            reference: Some("other:1883".into()),
+        }),
+        ..Config::default()
+    };
     assert_eq!(settings.config(), expected);
     assert_eq!(settings.listen, ["mqtt://[::1]:0", "ws://127.0.0.1:0"]);
 }
