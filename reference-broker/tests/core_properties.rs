@@ -226,7 +226,7 @@ fn redirection() -> impl Strategy<Value = Redirection> {
 
 /// Bounds that are met, a few at a time.
 fn bounds() -> impl Strategy<Value = Bounds> {
-    (vec(option::weighted(0.2, 1..6_usize), 19), 0..8_usize).prop_map(|(few, scale)| {
+    (vec(option::weighted(0.2, 1..6_usize), 20), 0..8_usize).prop_map(|(few, scale)| {
         let most = Bounds::default();
         let bytes = |few: Option<usize>, most: usize| few.map_or(most, |few| few * 4 + scale);
         Bounds {
@@ -244,6 +244,7 @@ fn bounds() -> impl Strategy<Value = Bounds> {
             retained_messages: few[11].unwrap_or(most.retained_messages),
             retained_bytes: bytes(few[12], most.retained_bytes),
             retained_per_subscribe: few[13].unwrap_or(most.retained_per_subscribe),
+            retained_search_per_subscribe: bytes(few[19], most.retained_search_per_subscribe),
             queued_bytes_per_session: bytes(few[14], most.queued_bytes_per_session),
             queued_bytes: bytes(few[15], most.queued_bytes),
             unreleased_per_session: few[16].unwrap_or(most.unreleased_per_session),
