@@ -318,6 +318,35 @@ fn retained_messages_of_one_subscribe() {
     assert_eq!(bench.payloads("p"), ["a", "b", "a"], "each SUBSCRIBE has the same");
 }
 
+#[test]
+fn search_of_one_subscribe_for_retained_messages() {
+    // Two messages; the root of their tree and a place for each are looked at for each filter.
+    let mut bench = bounded(|bounds| bounds.retained_search_per_subscribe = 7);
+    bench.join("p");
+    bench.publish_to_nobody("p", message("a").retain());
+    bench.publish_to_nobody("p", message("b").retain());
+    bench.send("p", filters(&["+", "#"]));
+    bench.expect("p");
+    assert_eq!(bench.payloads("p"), ["a", "b", "a", "b"]);
+    assert_eq!(bench.counts().totals.retained_searches_cut_short, 0);
+    bench.send("p", filters(&["+/x", "+", "#"]));
+    bench.expect("p");
+    assert_eq!(bench.payloads("p"), ["a", "b"]);
+    assert_eq!(bench.counts().totals.retained_searches_cut_short, 1);
+}
+
+#[test]
+fn many_filters_that_find_nothing_cost_no_more_than_allowed() {
+    let mut bench = Bench::new();
+    bench.join("p");
+    (0..20_000).for_each(|n| bench.publish_to_nobody("p", message(&format!("{n}/x")).retain()));
+    let all: Vec<_> = (0..10_000).map(|n| format!("+/y{n}")).collect();
+    let all: Vec<_> = all.iter().map(|filter| &**filter).collect();
+    bench.send("p", filters(&all));
+    bench.expect("p");
+    assert_eq!(bench.counts().totals.retained_searches_cut_short, 1);
+}
+
 /// A publisher `p`, and a session `s` that waits.
 fn waiting(change: impl Fn(&mut Bounds)) -> Bench {
     let mut bench = bounded(change);

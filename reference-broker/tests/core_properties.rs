@@ -18,7 +18,8 @@ use reference_broker::codec::{
     QoS, ReasonCode, RetainHandling, Side, Subscribe, SubscriptionOptions, Unsubscribe, Will,
 };
 use reference_broker::core::{
-    Broker, Config, ConnectionId, DollarTopics, Features, Handling, Input, Moment, Output, Sharing,
+    Bounds, Broker, Config, ConnectionId, DollarTopics, Features, Handling, Input, Moment, Output,
+    Redirection, ResponseInformation, SessionState, Sharing, State,
 };
 
 const CLIENTS: usize = 3;
@@ -34,6 +35,8 @@ enum Event {
     Malformed(usize, Option<PacketType>, Fault),
     Close(usize),
     Pass(u64),
+    /// The broker sends its clients elsewhere, or takes them again.
+    Redirect(Option<Redirection>),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -52,21 +55,32 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(client, packet, fault)| Event::Malformed(client, packet, fault)),
         2 => client.prop_map(Event::Close),
         3 => prop_oneof![0..3_u64, 900..2_100_u64, 0..20_000_u64].prop_map(Event::Pass),
+        1 => prop_oneof![1 => redirection().prop_map(Some), 4 => Just(None)].prop_map(Event::Redirect),
     ]
 }
 
 fn connect(client: usize) -> impl Strategy<Value = Connect> {
     let session = (any::<bool>(), select(vec![0, 1, 5, u32::MAX]), select(vec![0_u16, 0, 1, 5]));
     let limits = (option::of(1..4_u32), option::of(select(vec![5_u32, 20, 40, 100])));
+    let wants = (option::of(0..4_u32), option::of(0..2_u32), option::of(0..2_u32));
+    let limits = (limits, wants).prop_map(|(limits, wants)| {
+        [
+            (PropertyId::ReceiveMaximum, limits.0),
+            (PropertyId::MaximumPacketSize, limits.1),
+            (PropertyId::TopicAliasMaximum, wants.0),
+            (PropertyId::RequestProblemInformation, wants.1),
+            (PropertyId::RequestResponseInformation, wants.2),
+        ]
+    });
+    let client = prop_oneof![12 => Just(format!("c{client}")), 1 => Just(String::new())];
     let will = option::of((topic(), qos(), any::<bool>(), option::of(0..7_u32), "x?"));
-    (session, limits, will).prop_map(move |((clean_start, expiry, keep_alive), limits, will)| {
-        let mut connect = Connect::new(format!("c{client}")).keep_alive(keep_alive);
+    (client, session, limits, will).prop_map(|(client, session, limits, will)| {
+        let (clean_start, expiry, keep_alive) = session;
+        let mut connect = Connect::new(client).keep_alive(keep_alive);
         connect.clean_start = clean_start;
         let properties = &mut connect.properties;
         properties.push(PropertyId::SessionExpiryInterval, expiry);
-        for (id, number) in
-            [(PropertyId::ReceiveMaximum, limits.0), (PropertyId::MaximumPacketSize, limits.1)]
-        {
+        for (id, number) in limits {
             number.into_iter().for_each(|number| properties.push(id, number));
         }
         connect.will = will.map(|(topic, qos, retain, delay, payload)| {
@@ -104,7 +118,7 @@ fn likely_packet() -> impl Strategy<Value = Packet> {
 fn publish() -> impl Strategy<Value = Publish> {
     let flags = (qos(), 1..5_u16, any::<bool>(), any::<bool>());
     let properties = (option::of(0..4_u32), option::weighted(0.2, 1..4_u32));
-    (flags, topic(), "x{0,60}", properties).prop_map(
+    (flags, topic(), "([a-z]{2}x{0,58})?", properties).prop_map(
         |((qos, id, retain, dup), topic, payload, (expiry, alias))| {
             let mut publish = Publish::new(topic, payload).qos(qos, id);
             (publish.retain, publish.dup) = (retain, dup && qos != QoS::AtMostOnce);
@@ -145,7 +159,7 @@ fn subscribe() -> impl Strategy<Value = Subscribe> {
 }
 
 fn topic() -> impl Strategy<Value = &'static str> {
-    select(vec!["a", "a/b", "b", "$x"])
+    select(vec!["a", "a/b", "b", "$x", "long/b", "long/b/c"])
 }
 
 fn filter() -> impl Strategy<Value = &'static str> {
@@ -165,8 +179,9 @@ fn fault() -> impl Strategy<Value = Fault> {
 fn config() -> impl Strategy<Value = Config> {
     let limits = (select(vec![Q1, QoS::ExactlyOnce]), qos(), 0..3_u32, 0..3_u32);
     let times = (option::of(0..3_u16), select(vec![1_u64, 7, 1_000]));
-    (limits, times, features(), handling()).prop_map(
-        |((maximum_qos, granted_qos, least, more), (keep_alive, grain), features, handling)| {
+    (limits, times, features(), handling(), bounds(), offers()).prop_map(
+        |(limits, (keep_alive, grain), features, handling, bounds, offers)| {
+            let (maximum_qos, granted_qos, least, more) = limits;
             Config {
                 receive_maximum: 3,
                 maximum_packet_size: 1_000,
@@ -181,10 +196,62 @@ fn config() -> impl Strategy<Value = Config> {
                 connect_timeout: Duration::from_secs(3),
                 timer_grain: Duration::from_millis(grain),
                 handling,
+                bounds,
+                outbound_alias_maximum: offers.0,
+                assigns_client_ids: offers.1,
+                tells_no_subscribers: offers.2,
+                reason_strings: offers.3,
+                response_information: offers.4,
+                reports_published: true,
                 ..Config::default()
             }
         },
     )
+}
+
+type Offers = (u16, bool, bool, bool, Option<ResponseInformation>);
+
+fn offers() -> impl Strategy<Value = Offers> {
+    let information = any::<bool>().prop_map(|for_each_client| ResponseInformation {
+        prefix: "answers".into(),
+        for_each_client,
+    });
+    (0..4_u16, any::<bool>(), any::<bool>(), any::<bool>(), option::of(information))
+}
+
+fn redirection() -> impl Strategy<Value = Redirection> {
+    (any::<bool>(), option::of(Just("elsewhere".into())))
+        .prop_map(|(is_permanent, reference)| Redirection { is_permanent, reference })
+}
+
+/// Bounds that are met, a few at a time.
+fn bounds() -> impl Strategy<Value = Bounds> {
+    (vec(option::weighted(0.2, 1..6_usize), 20), 0..8_usize).prop_map(|(few, scale)| {
+        let most = Bounds::default();
+        let bytes = |few: Option<usize>, most: usize| few.map_or(most, |few| few * 4 + scale);
+        Bounds {
+            unaccepted_connections: few[0].unwrap_or(most.unaccepted_connections),
+            connections: few[1].unwrap_or(most.connections),
+            sessions: few[2].unwrap_or(most.sessions),
+            client_id_bytes: few[3].map_or(most.client_id_bytes, |few| few + 1),
+            will_bytes: bytes(few[4], most.will_bytes),
+            filters: few[5].unwrap_or(most.filters),
+            subscriptions_per_session: few[6].unwrap_or(most.subscriptions_per_session),
+            filter_bytes_per_session: bytes(few[7], most.filter_bytes_per_session),
+            subscriptions: few[8].unwrap_or(most.subscriptions),
+            topic_levels: few[9].unwrap_or(most.topic_levels),
+            properties: few[10].unwrap_or(most.properties),
+            retained_messages: few[11].unwrap_or(most.retained_messages),
+            retained_bytes: bytes(few[12], most.retained_bytes),
+            retained_per_subscribe: few[13].unwrap_or(most.retained_per_subscribe),
+            retained_search_per_subscribe: bytes(few[19], most.retained_search_per_subscribe),
+            queued_bytes_per_session: bytes(few[14], most.queued_bytes_per_session),
+            queued_bytes: bytes(few[15], most.queued_bytes),
+            unreleased_per_session: few[16].unwrap_or(most.unreleased_per_session),
+            unreleased_bytes_per_session: bytes(few[17], most.unreleased_bytes_per_session),
+            alias_bytes: bytes(few[18], most.alias_bytes),
+        }
+    })
 }
 
 fn features() -> impl Strategy<Value = Features> {
@@ -269,6 +336,7 @@ impl Run {
                 let error = DecodeError { fault, offset: 1 };
                 self.input(Input::Malformed(self.connections[client], packet_type, error));
             }
+            Event::Redirect(redirection) => self.input(Input::Redirect(redirection)),
             Event::Close(client) => self.input(Input::Closed(self.connections[client])),
             Event::Pass(milliseconds) => {
                 self.now = Moment(self.now.0 + milliseconds);
@@ -293,6 +361,44 @@ impl Run {
                 self.unanswered[client].extend(answer(packet, true).map(|_| packet.clone()));
             }
             self.outputs.push(output);
+        }
+        check_counts(&self.broker);
+    }
+}
+
+/// What is counted is what is there, and no session has more than it may.
+fn check_counts(broker: &Broker) {
+    let (counts, bounds) = (broker.counts(), &broker.config().bounds);
+    let State { sessions, retained, shared } = broker.state(usize::MAX);
+    let sum = |of: fn(&SessionState) -> usize| sessions.iter().map(of).sum::<usize>();
+    let connected = sum(|session| usize::from(session.is_connected));
+    let subscribed = sum(|session| session.subscriptions.len());
+    let members: usize = shared.iter().map(|shared| shared.members.len()).sum();
+    for (what, counted, there) in [
+        ("connected", counts.sessions_connected, connected),
+        ("waiting", counts.sessions_waiting, sessions.len() - connected),
+        ("subscriptions", counts.subscriptions + counts.shared_members, subscribed),
+        ("shared", counts.shared_subscriptions, shared.len()),
+        ("members", counts.shared_members, members),
+        ("retained", counts.retained, retained.len()),
+        ("retained bytes", counts.retained_bytes, retained.iter().map(|it| it.bytes).sum()),
+        ("queued", counts.queued, sum(|session| session.queued)),
+        ("in flight", counts.in_flight, sum(|session| session.in_flight)),
+        ("queued bytes", counts.queued_bytes, sum(|session| session.queued_bytes)),
+        ("unreleased", counts.unreleased, sum(|session| session.unreleased)),
+    ] {
+        assert_eq!(counted, there, "{what}");
+    }
+    for session in &sessions {
+        let filters = session.subscriptions.iter().map(|it| it.filter.len()).sum();
+        for (what, count, most) in [
+            ("filters", session.subscription_count, bounds.subscriptions_per_session),
+            ("bytes of filters", filters, bounds.filter_bytes_per_session),
+            ("messages", session.queued, broker.config().queue_limit),
+            ("bytes of messages", session.queued_bytes, bounds.queued_bytes_per_session),
+            ("unreleased", session.unreleased, bounds.unreleased_per_session),
+        ] {
+            assert!(count <= most, "{count} {what} of {} where {most} may be", session.client_id);
         }
     }
 }
@@ -334,6 +440,7 @@ proptest! {
         config in prop_oneof![Just(Config::default()), config()],
         events in vec(event(), 1..120),
     ) {
+        let is_bounded = config.bounds != Bounds::default();
         let mut run = Run::new(config.clone());
         events.into_iter().for_each(|event| run.event(event));
         prop_assert_eq!(&replay(config, run.inputs.clone()), &run.outputs);
@@ -350,11 +457,22 @@ proptest! {
         }
 
         // And it still serves.
+        run.event(Event::Redirect(None));
         run.event(Event::Connect(0, Box::new(Connect::new("fresh"))));
+        let answer = run.outputs.iter().rev().find_map(|output| match output {
+            Output::Send(_, Packet::ConnAck(connack)) => Some(connack.reason),
+            _ => None,
+        });
+        if answer != Some(ReasonCode::Success) {
+            prop_assert!(is_bounded, "{:?}", answer);
+            return Ok(());
+        }
         let sent = run.outputs.len();
         run.event(Event::Send(0, Box::new(Subscribe::new(1, "fresh", Q1).into())));
         run.event(Event::Send(0, Box::new(Publish::new("fresh", "x").qos(Q1, 2).into())));
-        let seen: Vec<_> = run.outputs.drain(sent..).collect();
-        prop_assert_eq!(seen.len(), 3, "{:?}", seen);
+        let is_sent = |output: &Output| matches!(output, Output::Send(..));
+        let seen: Vec<_> = run.outputs.drain(sent..).filter(is_sent).collect();
+        let few = if is_bounded { 2 } else { 3 };
+        prop_assert!((few..4).contains(&seen.len()), "{:?}", seen);
     }
 }

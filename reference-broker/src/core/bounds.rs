@@ -53,6 +53,10 @@ pub struct Bounds {
     /// Retained messages that one SUBSCRIBE brings; more are dropped. Default 1,000,000: one filter may
     /// bring all there are, but ten thousand filters not ten thousand times as many.
     pub retained_per_subscribe: usize,
+    /// Places in the tree of their topics that the broker looks at for one SUBSCRIBE; what would be found
+    /// later is not sent. Default 10,000,000, about a second: a filter with wildcards may lead through
+    /// all of the tree and find nothing, and there may be ten thousand of those.
+    pub retained_search_per_subscribe: usize,
     /// Bytes of the messages for one session, on their way or waiting. A message beyond is dropped.
     /// Default 128 MiB, some of the largest packets; how many may wait is
     /// [`queue_limit`](super::Config::queue_limit).
@@ -96,6 +100,7 @@ impl Default for Bounds {
             retained_messages: 1_000_000,
             retained_bytes: 1_024 * MIB,
             retained_per_subscribe: 1_000_000,
+            retained_search_per_subscribe: 10_000_000,
             queued_bytes_per_session: 128 * MIB,
             queued_bytes: MIB.saturating_mul(4_096), // All there is, where addresses have 32 bits.
             unreleased_per_session: 65_535,

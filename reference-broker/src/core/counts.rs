@@ -55,6 +55,8 @@ pub struct Totals {
     pub sent_bytes: u64,
     /// Messages that somebody did not get, or nobody.
     pub dropped: Dropped,
+    /// SUBSCRIBE packets for which the search for retained messages ended early.
+    pub retained_searches_cut_short: u64,
     /// Connections refused at CONNECT, by the code of the CONNACK, whether or not it could be sent.
     pub refused: BTreeMap<ReasonCode, u64>,
     /// Connections ended with a DISCONNECT of the broker, by its code, whether or not it could be sent.

@@ -62,9 +62,10 @@ impl Broker {
         // Where the copy of a message is that further filters go into.
         let mut merged: BTreeMap<*const Message, usize> = BTreeMap::new();
         let limit = self.config.bounds.retained_per_subscribe;
+        let mut steps = self.config.bounds.retained_search_per_subscribe;
         let mut found = 0;
         for (filter, subscriber) in subscriptions {
-            for message in self.retained_for(client, filter, *subscriber) {
+            for message in self.retained_for(client, filter, *subscriber, &mut steps) {
                 found += 1;
                 if found > limit {
                     self.totals.dropped.retained_per_subscribe += 1;
@@ -83,6 +84,7 @@ impl Broker {
                 }
             }
         }
+        self.totals.retained_searches_cut_short += u64::from(steps == 0);
         for delivery in deliveries {
             self.deliver(client, delivery);
         }
@@ -94,10 +96,12 @@ impl Broker {
         client: &Text,
         filter: &SubscriptionFilter,
         subscriber: Subscriber,
+        steps: &mut usize,
     ) -> Vec<Arc<Message>> {
         let despite = self.config.handling.retained_despite_no_local;
         let is_muted = subscriber.options.no_local && !despite;
-        let messages = self.retained.matching(filter.filter()).map(|(_, message)| message);
+        let found = self.retained.matching_within(filter.filter(), steps);
+        let messages = found.into_iter().map(|(_, message)| message);
         messages
             .filter(|message| !(is_muted && message.publisher == *client)) // MQTT-3.8.3-3
             .filter(|message| !message.is_expired(self.now)) // U-3.3.1.3-4
