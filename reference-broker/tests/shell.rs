@@ -392,6 +392,7 @@ async fn stopping_the_server_closes_its_connections_too() {
     let mut client = Client::tcp(address).await;
     client.connect(Connect::new("c")).await;
     server.stop().await;
+    client.expect_disconnect(ReasonCode::ServerShuttingDown).await;
     client.expect_end().await;
     assert!(server.connect().await.is_err());
     assert!(server.listen(("127.0.0.1", 0)).await.is_err());
