@@ -11,6 +11,8 @@ pub mod codec;
 pub mod core;
 #[cfg(feature = "server")]
 pub mod settings;
+#[cfg(feature = "server")]
+pub mod status;
 pub mod topic;
 #[cfg(feature = "server")]
 pub mod transport;

@@ -74,10 +74,8 @@ impl Collector for Snapshot {
 }
 
 fn gauges(core: &Counts, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let sessions = [
-        ("connected", core.sessions_connected as u64),
-        ("waiting", core.sessions_waiting as u64),
-    ];
+    let sessions =
+        [("connected", core.sessions_connected as u64), ("waiting", core.sessions_waiting as u64)];
     for (name, values) in [
         (("connections", "Network connections, accepted or not"), one(core.connections)),
         (("sessions", "Sessions, by whether their client is there"), by("state", &sessions)),
@@ -99,13 +97,15 @@ fn gauges(core: &Counts, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
 fn totals(core: &Counts, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
     let totals = &core.totals;
     let messages = |direction: &str, counts: &[u64; 3]| -> Values<'static> {
-        let labels = |qos: usize| vec![("direction", direction.to_owned()), ("qos", qos.to_string())];
+        let labels =
+            |qos: usize| vec![("direction", direction.to_owned()), ("qos", qos.to_string())];
         counts.iter().enumerate().map(|(qos, count)| (labels(qos), *count)).collect()
     };
     let bytes = [("received", totals.received_bytes), ("sent", totals.sent_bytes)];
-    let refused = totals.refused.iter().map(|(reason, count)| {
-        (vec![("reason", format!("{:#04x}", *reason as u8))], *count)
-    });
+    let refused = totals
+        .refused
+        .iter()
+        .map(|(reason, count)| (vec![("reason", format!("{:#04x}", *reason as u8))], *count));
     let disconnected =
         [by_reason("broker", &totals.disconnected), by_reason("client", &totals.left)].concat();
     for (name, values) in [
@@ -159,7 +159,10 @@ fn shell(shell: &ShellCounts, encoder: &mut DescriptorEncoder<'_>) -> fmt::Resul
     for (name, values) in [
         (("shell_accepted", "Connections accepted"), one(shell.accepted)),
         (("shell_ended", "Connections the shell ended, by cause"), by("cause", &ended)),
-        (("outbox_dropped", "QoS 0 messages dropped for clients that do not read"), one(shell.dropped)),
+        (
+            ("outbox_dropped", "QoS 0 messages dropped for clients that do not read"),
+            one(shell.dropped),
+        ),
         (("restarts", "How often the broker died and another took over"), one(shell.restarts)),
         (("tap_dropped", "Messages that taps did not get"), one(shell.tap_dropped)),
         (("tap_panicked", "How often a tap panicked"), one(shell.tap_panicked)),

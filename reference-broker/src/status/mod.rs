@@ -72,7 +72,10 @@ async fn connection(stream: TcpStream, server: Arc<Server>) {
         async move { Ok::<_, Infallible>(answer(&request, &server).await) }
     });
     let mut http = http1::Builder::new();
-    http.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(16 * 1024);
+    http.keep_alive(false)
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(16 * 1024);
     // Errors are the other side's: it sent no request, or did not take the answer.
     let _ = timeout(2 * PATIENCE, http.serve_connection(TokioIo::new(stream), service)).await;
 }

@@ -130,10 +130,12 @@ mod tests {
 
     #[test]
     fn a_query_is_read_or_refused() {
-        let asked = |limit, after: Option<&str>| Ok(Asked { limit, after: after.map(str::to_owned) });
+        let asked =
+            |limit, after: Option<&str>| Ok(Asked { limit, after: after.map(str::to_owned) });
         assert_eq!(Asked::parse(""), asked(100, None));
         assert_eq!(Asked::parse("limit=7&after=a%2Fb+%C3%A9"), asked(7, Some("a/b+é")));
-        for wrong in ["limit=0", "limit=10001", "limit=x", "limits=1", "after=%f", "after=%ff", "x"] {
+        for wrong in ["limit=0", "limit=10001", "limit=x", "limits=1", "after=%f", "after=%ff", "x"]
+        {
             assert!(Asked::parse(wrong).is_err(), "{wrong}");
         }
     }
