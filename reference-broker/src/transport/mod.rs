@@ -2,6 +2,7 @@
 
 pub mod memory;
 pub mod tcp;
+pub mod url;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
