@@ -130,7 +130,11 @@ async fn write(
             next = if close || batch.len() >= BATCH { None } else { outbox.try_recv().ok() };
         }
         let patience = WRITE_TIMEOUT + Duration::from_secs(batch.len() as u64 / SLOWEST);
-        timeout(patience, sink.write_all(&batch)).await??;
+        let written = async {
+            sink.write_all(&batch).await?;
+            sink.flush().await // Streams over TLS or WebSocket may hold some of it back.
+        };
+        timeout(patience, written).await??;
         batch.clear();
         if batch.capacity() > 2 * BATCH {
             batch = BytesMut::new(); // One large packet is no reason to keep the room for it.

@@ -63,6 +63,15 @@ impl Server {
         Ok(ours)
     }
 
+    /// Serves a connection that was accepted elsewhere, over any transport.
+    ///
+    /// # Errors
+    ///
+    /// When the broker has stopped.
+    pub async fn serve(&self, stream: BoxStream) -> io::Result<()> {
+        self.order(Order::Serve(stream)).await
+    }
+
     /// Listens for MQTT over TCP and gives the address, whose port may have been left to the system.
     ///
     /// # Errors
