@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use crate::transport::{BoxStream, tcp};
+use crate::transport::listener::Listener;
 
 use super::connection::Arrival;
 
@@ -14,12 +13,20 @@ use super::connection::Arrival;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Hands what is accepted to the supervisor, and waits while that takes nothing: then clients wait
-/// in the system's own queue.
-pub(super) async fn accept(listener: TcpListener, arrivals: mpsc::Sender<Arrival>) {
+/// in the system's own queue. Handshakes are made later, by each connection's own task.
+pub(super) async fn accept(
+    listener: Listener,
+    patience: Duration,
+    arrivals: mpsc::Sender<Arrival>,
+) {
     loop {
-        match tcp::accept(&listener).await {
-            Ok(stream) => {
-                let arrival: Arrival = Box::pin(async { Ok(Box::new(stream) as BoxStream) });
+        match listener.accept().await {
+            Ok(raw) => {
+                let handshake = listener.handshake();
+                let arrival: Arrival = Box::pin(async move {
+                    let accepted = handshake.run(raw, patience).await?;
+                    Ok(accepted.stream)
+                });
                 if arrivals.send(arrival).await.is_err() {
                     return;
                 }

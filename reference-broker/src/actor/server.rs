@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::core::{Broker, Config};
 use crate::topic::TopicPattern;
+use crate::transport::listener::Listener;
 use crate::transport::{BoxStream, memory};
 
 use super::broker::{Look, Message};
@@ -122,10 +123,19 @@ impl Server {
     ///
     /// What the system says, or that the broker has stopped.
     pub async fn listen(&self, address: impl ToSocketAddrs) -> io::Result<SocketAddr> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        self.order(Order::Listen(listener)).await?;
+        let listener = Listener::over(TcpListener::bind(address).await?)?;
+        let address = listener.local_addr();
+        self.listen_on(listener).await?;
         Ok(address)
+    }
+
+    /// Serves who comes to a socket, over any transport, for as long as the server lives.
+    ///
+    /// # Errors
+    ///
+    /// When the broker has stopped.
+    pub async fn listen_on(&self, listener: Listener) -> io::Result<()> {
+        self.order(Order::Listen(listener)).await
     }
 
     /// Calls a function in this process with every message that is published to a topic that the

@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::core::ConnectionId;
+use crate::transport::listener::Listener;
 
 use super::broker::{self, Message};
 use super::connection::{self, Arrival, Counted};
@@ -54,7 +54,7 @@ pub(super) type Current = watch::Sender<Option<Sender<Message>>>;
 
 /// What the supervisor is told.
 pub(super) enum Order {
-    Listen(TcpListener),
+    Listen(Listener),
     Tap(Tap, Receiver<TapMessage>, oneshot::Sender<Option<TapHandle>>),
     Untap(TapHandle, oneshot::Sender<()>),
     /// Stop, and be done by then.
@@ -168,7 +168,8 @@ impl Supervisor {
         match order {
             Order::Listen(listener) => {
                 if let Some(arrivals) = self.arrivals.upgrade() {
-                    self.listeners.spawn(listener::accept(listener, arrivals));
+                    let patience = self.shared.settings.handshake_timeout;
+                    self.listeners.spawn(listener::accept(listener, patience, arrivals));
                 }
             }
             Order::Tap(tap, messages, reply) => {
