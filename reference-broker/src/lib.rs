@@ -8,6 +8,8 @@
 #[cfg(feature = "server")]
 pub mod actor;
 pub mod codec;
+#[cfg(feature = "server")]
+pub mod command;
 pub mod core;
 #[cfg(feature = "server")]
 pub mod settings;

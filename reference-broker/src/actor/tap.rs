@@ -73,6 +73,11 @@ impl TapMessage {
         self.pattern.capture(capture, &self.message.topic)
     }
 
+    /// All captures of the tap's pattern, with what each is in this topic.
+    pub fn captures(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pattern.captures(&self.message.topic)
+    }
+
     /// The Topic Name.
     pub fn topic(&self) -> &TopicName {
         &self.message.topic

@@ -162,6 +162,9 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
         "Bytes of all retained messages, with the same effect.";
     "bounds.retained_per_subscribe" => core.bounds.retained_per_subscribe,
         "Retained messages that one SUBSCRIBE brings. More are dropped.";
+    "bounds.retained_search_per_subscribe" => core.bounds.retained_search_per_subscribe,
+        "Steps in the tree of retained topics that one SUBSCRIBE may cost; what is not found by then \
+         does not come.";
     "bounds.queued_bytes_per_session" => core.bounds.queued_bytes_per_session,
         "Bytes of the messages that wait for, or are on their way to, one client. A message beyond \
          is dropped.";
@@ -174,4 +177,32 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
     "bounds.alias_bytes" => core.bounds.alias_bytes,
         "Bytes of the topics that a client has Topic Aliases for. More close the connection with \
          0x97.";
+
+    "shell.maximum_connections" => shell.maximum_connections,
+        "Connections, those included that are being opened or closed. One more is closed at once: a \
+         client that waits for room could not tell that from a broker that hangs. What a usual limit \
+         of file descriptors lets a process have.";
+    "shell.inbox_messages" => shell.inbox.items,
+        "Packets that wait for the broker before readers wait for it, and so, by TCP, their clients.";
+    "shell.inbox_bytes" => shell.inbox.bytes,
+        "Their bytes, with the same effect.";
+    "shell.outbox_packets" => shell.outbox.items,
+        "Packets that wait to be written to one client. Beyond it a QoS 0 message is dropped, and \
+         anything else ends the connection: who does not read cannot be told anything.";
+    "shell.outbox_bytes" => shell.outbox.bytes,
+        "Their bytes, with the same effect; the payloads of QoS 1 and 2 are counted elsewhere.";
+    "shell.partial_bytes" => shell.partial_bytes,
+        "Bytes kept of packets that are not whole yet, over all connections. One that needs more is \
+         closed.";
+    "shell.packet_timeout" => shell.packet_timeout,
+        "Seconds from the first byte of a packet to its last, and one more for each KiB. The only \
+         bound for a client without a Keep Alive.";
+    "shell.handshake_timeout" => shell.handshake_timeout,
+        "Seconds that a TLS or WebSocket handshake may take.";
+    "shell.stop_patience" => shell.stop_patience,
+        "Seconds that clients have to take what was sent when the broker ends.";
+    "shell.tap_messages" => shell.tap_inbox.items,
+        "Messages that wait for the taps. The newest is dropped beyond it.";
+    "shell.tap_bytes" => shell.tap_inbox.bytes,
+        "Their bytes, with the same effect.";
 ];

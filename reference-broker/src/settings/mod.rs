@@ -13,8 +13,10 @@ use std::path::PathBuf;
 
 use toml::de::DeTable;
 
+use crate::actor::ServerSettings;
 use crate::codec::Text;
 use crate::core::{Config, Redirection, ResponseInformation};
+use crate::transport::tls::{ClientCertificates, TlsFiles};
 
 use key::Place;
 use keys::KEYS;
@@ -36,6 +38,8 @@ pub struct Settings {
     pub tls_client_authority: Option<PathBuf>,
     /// Whether clients need a certificate.
     pub tls_client_certificate_required: bool,
+    /// The shell's part.
+    pub shell: ServerSettings,
     /// The core's part, but for what [`Settings::config`] adds.
     pub core: Config,
     response_information: Option<Text>,
@@ -55,6 +59,7 @@ impl Default for Settings {
             tls_key: None,
             tls_client_authority: None,
             tls_client_certificate_required: false,
+            shell: ServerSettings::default(),
             core: Config::default(),
             response_information: None,
             response_information_for_each_client: false,
@@ -134,5 +139,25 @@ impl Settings {
         });
         config.reports_published |= !self.taps.is_empty();
         config
+    }
+
+    /// The files for TLS, if there are any.
+    ///
+    /// # Errors
+    ///
+    /// Which one is missing.
+    pub fn tls(&self) -> Result<Option<TlsFiles>, String> {
+        let clients = match (&self.tls_client_authority, self.tls_client_certificate_required) {
+            (None, false) => ClientCertificates::NotAsked,
+            (None, true) => return Err("client certificates need tls.client_authority".into()),
+            (Some(authority), false) => ClientCertificates::Optional(authority.clone()),
+            (Some(authority), true) => ClientCertificates::Required(authority.clone()),
+        };
+        match (self.tls_certificate.clone(), self.tls_key.clone()) {
+            (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key, clients })),
+            (None, None) if clients == ClientCertificates::NotAsked => Ok(None),
+            (None, _) => Err("tls.certificate is missing".into()),
+            (_, None) => Err("tls.key is missing".into()),
+        }
     }
 }

@@ -5,6 +5,8 @@
 
 mod metrics;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
 use std::io;
@@ -18,12 +20,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::actor::Server;
+use crate::transport::Stream;
 
 /// How many connections are served at once; others wait to be accepted.
 const CONNECTIONS: usize = 32;
@@ -66,7 +69,7 @@ pub async fn serve(listener: TcpListener, server: Arc<Server>) {
 }
 
 /// Answers one request; who has more to ask comes again, so that nobody keeps a place.
-async fn connection(stream: TcpStream, server: Arc<Server>) {
+async fn connection(stream: impl Stream, server: Arc<Server>) {
     let service = service_fn(move |request: Request<_>| {
         let server = Arc::clone(&server);
         async move { Ok::<_, Infallible>(answer(&request, &server).await) }

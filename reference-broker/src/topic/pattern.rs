@@ -139,10 +139,23 @@ impl TopicPattern {
     /// the last one of `a/{rest...}` in `a`, where nothing follows (in `a/` an empty level does).
     #[must_use]
     pub fn capture<'a>(&self, name: &str, topic: &'a TopicName) -> Option<&'a str> {
-        let capture = self.captures.iter().find(|capture| *capture.name == *name)?;
-        match capture.rest {
-            true => topic.as_str().splitn(capture.level + 1, '/').nth(capture.level),
-            false => topic.levels().nth(capture.level),
+        self.captures.iter().find(|capture| *capture.name == *name)?.of(topic)
+    }
+
+    /// All captures with what each is in a topic that the pattern matches.
+    pub fn captures<'a>(
+        &'a self,
+        topic: &'a TopicName,
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.captures.iter().filter_map(|capture| Some((&*capture.name, capture.of(topic)?)))
+    }
+}
+
+impl Capture {
+    fn of<'a>(&self, topic: &'a TopicName) -> Option<&'a str> {
+        match self.rest {
+            true => topic.as_str().splitn(self.level + 1, '/').nth(self.level),
+            false => topic.levels().nth(self.level),
         }
     }
 }
