@@ -130,10 +130,13 @@ fn wills() {
     bench.connect("a", Connect::new("a").will(with(large("1234"))));
     bench.start("b", Connect::new("b").will(with(large("12345"))));
     bench.expect_refusal("b", FULL);
-    let two = with(large("")).with(PropertyId::ContentType, "");
-    bench.start("b", Connect::new("b").will(two));
-    bench.expect_refusal("b", FULL);
     bench.connect("b", Connect::new("b").will(will(7)));
+
+    let mut bench = bounded(|bounds| bounds.properties = 1);
+    let two = with(large("")).with(PropertyId::ContentType, "");
+    bench.start("a", Connect::new("a").will(two));
+    bench.expect_refusal("a", FULL);
+    bench.connect("a", Connect::new("a").will(with(large(""))));
 }
 
 #[test]
@@ -185,6 +188,15 @@ fn bytes_of_filters_of_one_session() {
     bench.expect("s");
     bench.send("s", filters(&["bbbb", "ddd"]));
     assert_eq!(bench.expect("s"), suback(&[FULL, ok]));
+
+    let mut bench = bounded(|bounds| bounds.filter_bytes_per_session = 10 + Bounds::LEVEL);
+    bench.join("s");
+    bench.send("s", filters(&["a/b/c", "$share/g/a", "$share/g/a/b"]));
+    assert_eq!(bench.expect("s"), suback(&[FULL, ok, FULL]), "levels count too");
+    bench.send("s", Unsubscribe::new(9, "$share/g/a"));
+    bench.expect("s");
+    bench.send("s", filters(&["sevenof/10"]));
+    assert_eq!(bench.expect("s"), suback(&[ok]));
 }
 
 #[test]
@@ -266,6 +278,7 @@ fn retained_messages() {
     assert_eq!(retained(&mut bench), ["a", "new"]);
     assert_eq!(bench.counts().totals.dropped.not_retained, 1);
 
+    assert_eq!(publish(&mut bench, "p", Publish::new("d", "").retain(), Q1), none, "clears none");
     assert_eq!(publish(&mut bench, "p", Publish::new("a", "").retain(), Q1), none);
     assert_eq!(publish(&mut bench, "p", message("c").retain(), Q1), none);
     assert_eq!(retained(&mut bench), ["new", "c"]);
@@ -289,6 +302,12 @@ fn bytes_of_retained_messages() {
     bench.send("p", sized("b", 3));
     assert_eq!(retained(&mut bench), ["xxxxxxx"]);
     assert_eq!(bench.counts().retained_bytes, 8);
+
+    for (bound, reason) in [(Bounds::LEVEL + 3, none), (Bounds::LEVEL + 2, FULL)] {
+        let mut bench = bounded(|bounds| bounds.retained_bytes = bound);
+        bench.join("p");
+        assert_eq!(publish(&mut bench, "p", sized("c/", 3), Q1), reason, "levels count too");
+    }
 }
 
 #[test]
