@@ -11,7 +11,8 @@ use reference_broker::codec::{
     Will,
 };
 use reference_broker::core::{
-    Config, Counts, Dropped, Moment, RetainedState, SessionState, SharedState, SubscriptionState,
+    Bounds, Config, Counts, Dropped, Moment, RetainedState, SessionState, SharedState,
+    SubscriptionState,
 };
 
 fn names(sessions: &[SessionState]) -> Vec<&str> {
@@ -77,6 +78,16 @@ fn what_there_is_is_counted() {
     bench.cut("s");
     bench.cut("stranger");
     assert_eq!(is(&bench), Counts::default());
+}
+
+#[test]
+fn what_waits_for_release_goes_with_its_session() {
+    let mut bench = Bench::new();
+    bench.join("p");
+    bench.send("p", message("a").qos(Q2, 1));
+    assert_eq!(bench.counts().unreleased, 1);
+    bench.cut("p");
+    assert_eq!(bench.counts(), Counts { totals: bench.counts().totals, ..Counts::default() });
 }
 
 #[test]
@@ -217,7 +228,7 @@ fn what_there_is_is_told_by_name() {
         has_will: false,
     };
     assert_eq!(state.sessions[1], expected);
-    assert_eq!(state.retained, [RetainedState { topic: text("a/b"), bytes: 9 }]);
+    assert_eq!(state.retained, [RetainedState { topic: text("a/b"), bytes: 9 + Bounds::LEVEL }]);
     let group = SharedState {
         filter: text("$share/g/#"),
         members: vec![text("p"), text("s")],

@@ -1,10 +1,13 @@
 //! Bounds of what a client can make the broker keep, or do, beyond those that it is told of in CONNACK.
 
+use crate::topic::SubscriptionFilter;
+
 /// Bounds of what is kept, and of what one packet can bring about. What there is one too many of is
 /// refused, or dropped and [counted](super::Counts); what is there already stays.
 ///
 /// Bytes of a message are those of its Topic Name, its payload and its properties, each property with
-/// [`PROPERTY`](Bounds::PROPERTY) more, as it takes that in memory. A message that waits for several
+/// [`PROPERTY`](Bounds::PROPERTY) more, as it takes that in memory. Retained messages, and filters, count
+/// [`LEVEL`](Bounds::LEVEL) more for each level beyond the first: they stand in trees. A message that waits for several
 /// clients counts for each of them, although it is kept once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -31,14 +34,14 @@ pub struct Bounds {
     /// Subscriptions of one session, shared ones too. One more gets 0x97 in SUBACK. Default 10,000: so
     /// many copies a message may have for one client.
     pub subscriptions_per_session: usize,
-    /// Bytes of all filters of one session. A filter beyond gets 0x97 in SUBACK. Default 1 MiB, a
-    /// hundred for each of 10,000.
+    /// Bytes of all filters of one session. A filter beyond gets 0x97 in SUBACK. Default 16 MiB, far
+    /// more than 10,000 usual ones have.
     pub filter_bytes_per_session: usize,
     /// Subscriptions of all sessions together. One more gets 0x97 in SUBACK. Default 1,000,000.
     pub subscriptions: usize,
     /// Levels of a Topic Name or a Topic Filter. One with more gets 0x90 in PUBACK, PUBREC or CONNACK,
-    /// or 0x8F in SUBACK; at QoS 0 the message is dropped. Default 1,024: in the trees a level costs
-    /// about sixty times the byte it takes on the wire.
+    /// or 0x8F in SUBACK; at QoS 0 the message is dropped. Default 65,536, all that can be written:
+    /// section 4.7.3 knows no other limit, and what levels cost is counted in bytes.
     pub topic_levels: usize,
     /// User Properties, and other properties, of one message. One with more gets 0x97 in PUBACK, PUBREC
     /// or CONNACK; at QoS 0 it is dropped. Default 10,000: in memory one costs about thirty times the
@@ -48,7 +51,7 @@ pub struct Bounds {
     /// cannot be stored as section 3.3.1.3 demands. One at QoS 0, and a Will, is handed on but not
     /// retained, and its topic has no retained message then. Default 1,000,000.
     pub retained_messages: usize,
-    /// Bytes of all retained messages, with the same effects. Default 1 GiB.
+    /// Bytes of all retained messages, with the same effects. Default 2 GiB.
     pub retained_bytes: usize,
     /// Retained messages that one SUBSCRIBE brings; more are dropped. Default 1,000,000: one filter may
     /// bring all there are, but ten thousand filters not ten thousand times as many.
@@ -80,6 +83,13 @@ pub struct Bounds {
 impl Bounds {
     /// Bytes that a property of a message counts beyond those of its value.
     pub const PROPERTY: usize = 128;
+    /// Bytes that a level beyond the first counts for what stands in a tree.
+    pub const LEVEL: usize = 64;
+
+    /// What a filter counts.
+    pub(super) fn size_of(filter: &SubscriptionFilter) -> usize {
+        filter.as_str().len() + (filter.filter().levels().count() - 1) * Bounds::LEVEL
+    }
 }
 
 impl Default for Bounds {
@@ -93,12 +103,12 @@ impl Default for Bounds {
             will_bytes: MIB,
             filters: 10_000,
             subscriptions_per_session: 10_000,
-            filter_bytes_per_session: MIB,
+            filter_bytes_per_session: 16 * MIB,
             subscriptions: 1_000_000,
-            topic_levels: 1_024,
+            topic_levels: 65_536, // U-4.7.3-4
             properties: 10_000,
             retained_messages: 1_000_000,
-            retained_bytes: 1_024 * MIB,
+            retained_bytes: MIB.saturating_mul(2_048),
             retained_per_subscribe: 1_000_000,
             retained_search_per_subscribe: 10_000_000,
             queued_bytes_per_session: 128 * MIB,

@@ -104,7 +104,7 @@ impl Broker {
         let mut connack = ConnAck::new(false, reason); // MQTT-3.2.2-6
         self.explain(&mut connack.properties, why);
         self.send(id, Packet::ConnAck(connack)); // U-3.1.4-3
-        self.close(id); // MQTT-3.2.2-7
+        self.close(id); // MQTT-3.2.2-7, MQTT-3.1.4-2
     }
 
     /// Ends a connection for what its client did: with a DISCONNECT, and a close.
@@ -120,7 +120,7 @@ impl Broker {
     pub(super) fn close(&mut self, id: ConnectionId) {
         if self.connections.contains_key(&id) {
             self.outputs.push_back(Output::Close(id)); // MQTT-3.14.4-2
-            self.leave(id);
+            self.leave(id); // MQTT-3.14.4-1
         }
     }
 
@@ -129,7 +129,7 @@ impl Broker {
         let state = self.connections.remove(&id).map(|connection| connection.state);
         if let Some(State::Connected(client)) = state {
             self.connected -= 1;
-            self.park_session(&client);
+            self.park_session(&client); // U-3.14-2
         }
     }
 

@@ -32,8 +32,8 @@ impl Broker {
         if !self.can_send(id, &connack.clone().into()) {
             return self.close(id); // Before it could disturb a session or leave a Will.
         }
-        self.take_over(&client, connect.clean_start);
-        connack.session_present = self.open_session(id, &client, &connect, will);
+        self.take_over(&client, connect.clean_start); // MQTT-3.1.4-4
+        connack.session_present = self.open_session(id, &client, &connect, will); // MQTT-3.2.2-2, MQTT-3.2.2-3
         self.send(id, connack.into()); // MQTT-3.2.0-1
         self.resume_outbound(&client);
     }
@@ -87,7 +87,7 @@ impl Broker {
         if let Some(old) = self.sessions.get(client).and_then(|session| session.connection) {
             let reason = ReasonCode::SessionTakenOver;
             self.send(old, Disconnect::because(reason).into()); // MQTT-3.1.4-3
-            self.close(old);
+            self.close(old); // U-3.1.4-5
         }
         if clean_start {
             self.end_session(client); // MQTT-3.1.2-4
@@ -119,10 +119,10 @@ impl Broker {
         if let Some(connection) = self.connections.get_mut(&id) {
             let window = number(PropertyId::ReceiveMaximum).unwrap_or(u32::from(u16::MAX));
             let window = u16::try_from(window).unwrap_or(u16::MAX); // U-3.1.2.11.3-4
-            connection.state = State::Connected(client.clone());
+            connection.state = State::Connected(client.clone()); // MQTT-3.2.0-2
             connection.keep_alive = self.config.server_keep_alive.unwrap_or(connect.keep_alive); // MQTT-3.2.2-22
             connection.requested_expiry = requested;
-            connection.quota = window.min(self.config.send_window); // MQTT-4.9.0-1
+            connection.quota = window.min(self.config.send_window); // MQTT-4.9.0-1, U-3.1.2.11.3-3
             let deadline = connection.keep_alive_deadline();
             self.set_timer(id, deadline.map(|deadline| (deadline, Timer::KeepAlive(id)))); // U-3.1.4-6
         }
@@ -169,7 +169,8 @@ impl Broker {
     }
 
     /// Ends a session for good: its subscriptions, its messages. Its Will is published now at the
-    /// latest, and what it had of a Shared Subscription goes to the other members.
+    /// latest, and what it had of a Shared Subscription goes to the other members. What it has had
+    /// retained stays (U-4.1-10).
     pub(super) fn end_session(&mut self, client: &Text) {
         let will = self.take_will(client);
         let Some(mut session) = self.sessions.remove(client) else { return };

@@ -25,9 +25,9 @@ pub(super) struct Connection {
     /// Whether the client wants to read why something failed (section 3.1.2.11.7).
     pub(super) wants_problems: bool,
     /// Topic Aliases that the client has set.
-    pub(super) aliases: InboundAliases,
+    pub(super) aliases: InboundAliases, // MQTT-3.3.2-7
     /// Topic Aliases that the broker has set.
-    pub(super) outbound_aliases: OutboundAliases,
+    pub(super) outbound_aliases: OutboundAliases, // MQTT-3.3.2-7, U-3.3.2.3.4-4
     /// Packet Identifiers of QoS 2 messages that came over this connection and wait for PUBREL:
     /// what the client's own quota counts.
     pub(super) open_inbound: BTreeSet<u16>,
@@ -79,7 +79,7 @@ impl Connection {
     /// When the client has been silent for one and a half times its Keep Alive.
     pub(super) fn keep_alive_deadline(&self) -> Option<Moment> {
         let allowed = Duration::from_millis(u64::from(self.keep_alive) * 1500); // MQTT-3.1.2-22
-        (self.keep_alive > 0).then(|| self.last_received.after(allowed))
+        (self.keep_alive > 0).then(|| self.last_received.after(allowed)) // U-3.1.2.10-5
     }
 }
 

@@ -59,7 +59,7 @@ impl Delivery {
         let message = &self.message;
         let mut publish =
             Publish::new(message.topic.as_str(), message.payload.clone()).qos(self.qos, packet_id);
-        publish.dup = dup;
+        publish.dup = dup; // MQTT-3.3.1-3
         publish.retain = self.retain;
         publish.properties = message.properties.clone();
         if let Some(seconds) = message.remaining_expiry(now) {

@@ -117,7 +117,7 @@ pub struct Broker {
     config: Config,
     now: Moment,
     connections: BTreeMap<ConnectionId, Connection>,
-    sessions: BTreeMap<Text, Session>,
+    sessions: BTreeMap<Text, Session>, // MQTT-3.1.3-2
     subscriptions: FilterTree<Text, Subscriber>,
     groups: Groups,
     retained: NameTree<Arc<Message>>,
@@ -210,7 +210,8 @@ impl Broker {
 
     fn receive(&mut self, id: ConnectionId, packet: Packet) {
         let Some(connection) = self.connections.get_mut(&id) else {
-            return; // The broker has closed it; what was still on its way has no effect.
+            // The broker has closed it; what was still on its way has no effect: MQTT-3.1.4-6
+            return;
         };
         connection.last_received = self.now; // U-3.1.2.10-3
         match (&connection.state, packet) {
@@ -252,14 +253,14 @@ impl Broker {
         }
     }
 
-    /// Queues a packet other than PUBLISH, unless the client could not take it: then optional properties
+    /// Queues a packet other than PUBLISH, whatever quota is left (MQTT-3.3.4-10, MQTT-4.9.0-3), unless the client could not take it: then optional properties
     /// are left out, and if that is not enough the connection is closed instead.
     fn send(&mut self, id: ConnectionId, mut packet: Packet) {
         let Some(connection) = self.connections.get(&id) else { return };
         self.totals.note_end(&packet);
         for optional in [
             // MQTT-3.2.2-19, MQTT-3.2.2-20, MQTT-3.4.2-2, MQTT-3.4.2-3, MQTT-3.5.2-2, MQTT-3.5.2-3,
-            // MQTT-3.9.2-1, MQTT-3.9.2-2, MQTT-3.11.2-1, MQTT-3.11.2-2, MQTT-3.14.2-3, MQTT-3.14.2-4
+            // MQTT-3.6.2-2, MQTT-3.6.2-3, MQTT-3.7.2-2, MQTT-3.7.2-3, MQTT-3.9.2-1, MQTT-3.9.2-2, MQTT-3.11.2-1, MQTT-3.11.2-2, MQTT-3.14.2-3, MQTT-3.14.2-4
             &[PropertyId::ReasonString, PropertyId::UserProperty][..],
             &[PropertyId::ServerReference],
         ] {

@@ -16,7 +16,7 @@ use super::{Handling, Moment};
 #[derive(Debug, Default)]
 pub(super) struct Outbound {
     /// Not sent yet, oldest first.
-    waiting: VecDeque<Delivery>,
+    waiting: VecDeque<Delivery>, // MQTT-4.6.0-6
     /// None of those expires before this moment.
     next_expiry: Option<Moment>,
     /// Sent and not fully acknowledged, by Packet Identifier.
@@ -156,14 +156,14 @@ impl Outbound {
             let id = match delivery.qos {
                 QoS::AtMostOnce => 0, // MQTT-4.3.1-1
                 _ => match self.ids.take(handling.lowest_packet_id_first) {
-                    Some(id) => id, // MQTT-4.3.2-2, MQTT-4.3.3-2
+                    Some(id) => id, // MQTT-4.3.2-1, MQTT-4.3.3-1
                     None => {
                         self.waiting.push_front(delivery);
                         return None;
                     }
                 },
             };
-            let publish = connection.prepare(delivery.to_publish(now, id, false));
+            let publish = connection.prepare(delivery.to_publish(now, id, false)); // MQTT-4.3.2-2, MQTT-4.3.3-2
             match (&publish, id) {
                 (Some(_), 1..) => {
                     self.sent += 1;
@@ -251,7 +251,7 @@ impl Outbound {
         if let Stage::Published(delivery) = &exchange.stage {
             self.bytes -= delivery.size();
         }
-        self.ids.put_back(id); // U-4.3.3-1
+        self.ids.put_back(id); // U-4.3.3-1, U-2.2.1-2
         exchange.counted
     }
 }

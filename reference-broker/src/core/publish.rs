@@ -27,6 +27,7 @@ impl Broker {
             return self.refuse(id, reason, "receive maximum exceeded"); // U-3.3.4-9
         }
         match publish.qos {
+            // MQTT-3.3.4-1
             QoS::AtMostOnce => {
                 self.accept(client, topic, publish); // U-4.3.1-1
             }
@@ -89,7 +90,7 @@ impl Broker {
 
     /// The answer to a PUBLISH.
     fn acknowledgement(&self, packet_id: u16, reason: ReasonCode) -> PublishAck {
-        let mut ack = PublishAck::because(packet_id, reason);
+        let mut ack = PublishAck::because(packet_id, reason); // MQTT-2.2.1-5
         if reason == ReasonCode::QuotaExceeded {
             self.explain(&mut ack.properties, "no room for the message");
         }
@@ -97,6 +98,7 @@ impl Broker {
     }
 
     pub(super) fn receive_pubrel(&mut self, id: ConnectionId, client: &Text, ack: &PublishAck) {
+        // MQTT-4.3.3-13
         let reason = match self.close_inbound(id, client, ack.packet_id) {
             Some(message) => {
                 if let Some(message) = message {

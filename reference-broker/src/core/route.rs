@@ -66,6 +66,11 @@ impl Message {
         self.size
     }
 
+    /// The same, as long as it is retained.
+    pub(super) fn retained_size(&self) -> usize {
+        self.size + (self.topic.levels().count() - 1) * Bounds::LEVEL
+    }
+
     /// Says who published it, and when it came in.
     pub(super) fn from(mut self, publisher: Text, received: Moment) -> Message {
         self.publisher = publisher;

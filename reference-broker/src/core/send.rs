@@ -70,7 +70,7 @@ impl Broker {
             let next = outbound.next(now, connection, handling, &mut self.totals.dropped);
             let Some(publish) = next else { break };
             if matches!(&publish, Packet::Publish(publish) if publish.qos > QoS::AtMostOnce) {
-                connection.quota -= 1; // MQTT-4.9.0-2
+                connection.quota -= 1; // MQTT-4.9.0-2, MQTT-3.3.4-9
             }
             self.totals.note_sent(&publish);
             self.outputs.push_back(Output::Send(*id, publish));
@@ -105,7 +105,7 @@ impl Broker {
 
     pub(super) fn receive_puback(&mut self, id: ConnectionId, client: &Text, ack: &PublishAck) {
         match self.published_qos(client, ack.packet_id) {
-            Some(QoS::AtLeastOnce) => self.finish_delivery(client, ack.packet_id), // MQTT-4.3.2-3
+            Some(QoS::AtLeastOnce) => self.finish_delivery(client, ack.packet_id), // MQTT-4.3.2-3, MQTT-4.8.2-6
             Some(_) => self.refuse(id, ReasonCode::ProtocolError, "PUBACK for a QoS 2 message"),
             None => {} // It may answer a message of an earlier connection.
         }
@@ -115,7 +115,7 @@ impl Broker {
         let packet_id = ack.packet_id;
         match self.published_qos(client, packet_id) {
             Some(QoS::ExactlyOnce) if ack.reason.is_error() => {
-                self.finish_delivery(client, packet_id); // U-4.3.3-1, MQTT-4.4.0-2
+                self.finish_delivery(client, packet_id); // U-4.3.3-1, MQTT-4.4.0-2, MQTT-4.8.2-6
             }
             Some(QoS::ExactlyOnce) => {
                 if let Some(session) = self.sessions.get_mut(client) {

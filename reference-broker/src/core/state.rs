@@ -83,7 +83,7 @@ impl Broker {
     pub fn state(&self, limit: usize) -> State {
         let retained = self.retained.iter().take(limit).map(|(topic, message)| RetainedState {
             topic: Text::from(topic.as_str()),
-            bytes: message.size(),
+            bytes: message.retained_size(),
         });
         let shared = self.groups.iter().take(limit).map(|(filter, members)| SharedState {
             filter: filter.clone(),

@@ -7,7 +7,7 @@ use crate::codec::{
 use crate::topic::SubscriptionFilter;
 
 use super::route::Subscriber;
-use super::{Broker, ConnectionId};
+use super::{Bounds, Broker, ConnectionId};
 
 impl Broker {
     pub(super) fn subscribe(&mut self, id: ConnectionId, client: &Text, subscribe: &Subscribe) {
@@ -19,7 +19,7 @@ impl Broker {
             let why = "subscription of a kind that is not available";
             return self.refuse(id, reason, why);
         }
-        let mut reasons = Vec::with_capacity(subscribe.subscriptions.len());
+        let mut reasons = Vec::with_capacity(subscribe.subscriptions.len()); // MQTT-3.8.4-5
         let mut retained = Vec::new();
         for (place, Subscription { filter, options }) in subscribe.subscriptions.iter().enumerate()
         {
@@ -30,7 +30,7 @@ impl Broker {
                     continue;
                 }
             };
-            let granted = options.maximum_qos.min(self.config.granted_qos); // U-3.8.4-5
+            let granted = options.maximum_qos.min(self.config.granted_qos); // U-3.8.4-5, MQTT-3.2.2-10
             let options = SubscriptionOptions { maximum_qos: granted, ..*options };
             let subscriber = Subscriber { options, identifier }; // U-3.8.2.1.2-4
             let is_new = self.add_subscription(client, &filter, subscriber);
@@ -42,6 +42,7 @@ impl Broker {
             if wants_retained && !filter.is_shared() {
                 retained.push((filter, subscriber)); // U-3.8.4-3
             }
+            // MQTT-3.8.4-7
             reasons.push(match granted {
                 QoS::AtMostOnce => ReasonCode::Success,
                 QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
@@ -49,7 +50,7 @@ impl Broker {
             });
         }
         let is_bounded = reasons.contains(&ReasonCode::QuotaExceeded);
-        let mut suback = SubscribeAck::new(subscribe.packet_id, reasons); // MQTT-3.8.4-6, MQTT-3.9.3-1
+        let mut suback = SubscribeAck::new(subscribe.packet_id, reasons); // MQTT-3.8.4-2, MQTT-3.8.4-6, MQTT-3.9.3-1
         if is_bounded {
             self.explain(&mut suback.properties, "too many filters or subscriptions");
         }
@@ -76,21 +77,21 @@ impl Broker {
         if let Some(reason) = self.unavailable(&filter, identifier) {
             return Err(reason); // U-3.9.3-9
         }
-        match self.has_room_to_subscribe(client, filter.as_str()) {
+        match self.has_room_to_subscribe(client, &filter) {
             true => Ok(filter),
             false => Err(ReasonCode::QuotaExceeded), // U-3.9.3-8
         }
     }
 
     /// Whether there is room for a subscription, or one in whose place it comes.
-    fn has_room_to_subscribe(&self, client: &Text, filter: &str) -> bool {
+    fn has_room_to_subscribe(&self, client: &Text, filter: &SubscriptionFilter) -> bool {
         let bounds = &self.config.bounds;
         let Some(session) = self.sessions.get(client) else { return false };
         let all = self.subscriptions.len() + self.groups.len().1;
         let has_room = all < bounds.subscriptions
             && session.subscriptions.len() < bounds.subscriptions_per_session
-            && session.filter_bytes + filter.len() <= bounds.filter_bytes_per_session;
-        has_room || session.subscriptions.contains_key(&Text::from(filter))
+            && session.filter_bytes + Bounds::size_of(filter) <= bounds.filter_bytes_per_session;
+        has_room || session.subscriptions.contains_key(&Text::from(filter.as_str()))
     }
 
     /// Why the first of the filters that the broker cannot have ends the connection, if it does not
@@ -150,7 +151,7 @@ impl Broker {
         if is_bounded {
             self.explain(&mut unsuback.properties, "too many filters");
         }
-        self.send(id, Packet::UnsubAck(unsuback)); // MQTT-3.10.4-4
+        self.send(id, Packet::UnsubAck(unsuback)); // MQTT-3.10.4-4, MQTT-3.10.4-5
     }
 
     fn unsubscribe_one(&mut self, client: &Text, filter: &Text) -> ReasonCode {
@@ -159,7 +160,8 @@ impl Broker {
         };
         match session.subscriptions.remove(filter) {
             Some(removed) => {
-                session.filter_bytes -= filter.len();
+                session.filter_bytes -= Bounds::size_of(&removed);
+                // What is on its way, or waits, is still sent: MQTT-3.10.4-3
                 self.drop_subscription(client, &removed); // MQTT-3.10.4-1
                 ReasonCode::Success
             }
@@ -185,7 +187,7 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(client) else { return false };
         let text = Text::from(filter.as_str());
         let is_new = session.subscriptions.insert(text, filter.clone()).is_none();
-        session.filter_bytes += if is_new { filter.as_str().len() } else { 0 };
+        session.filter_bytes += if is_new { Bounds::size_of(filter) } else { 0 };
         match filter.is_shared() {
             true => self.groups.join(filter, client.clone(), subscriber), // U-4.8.2-10
             false => {
