@@ -186,12 +186,12 @@ fn told(message: &TapMessage) -> String {
     let captures: String =
         message.captures().map(|(name, value)| format!(" {name}={value:?}")).collect();
     let retain = if message.retain() { " retain" } else { "" };
-    format!(
-        "{:?}{captures} qos={}{retain} {}\n",
-        message.topic().as_str(),
-        message.qos().value(),
-        message.payload().escape_ascii()
-    )
+    let payload = match str::from_utf8(message.payload()) {
+        Ok(text) => format!("{text:?}"),
+        Err(_) => format!("b\"{}\"", message.payload().escape_ascii()),
+    };
+    let (topic, qos) = (message.topic().as_str(), message.qos().value());
+    format!("{topic:?}{captures} qos={qos}{retain} {payload}\n")
 }
 
 /// Prints at once. When nobody reads any more the broker goes on.
