@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use client::{Client, PATIENCE};
+use client::{Client, PATIENCE, until};
 use reference_broker::actor::{Bound, Engine, Server, ServerSettings, ShellCounts};
 use reference_broker::codec::{Connect, Packet, Publish, QoS, Will};
 use reference_broker::core::{Broker, Config, Input, Moment, Output};
@@ -206,9 +206,7 @@ async fn one_connection_too_many_is_closed_at_once() {
     let counts = server.counts();
     assert_eq!((counts.connections, counts.accepted, counts.refused), (3, 3, 1));
     drop(second);
-    while server.counts().connections == 3 {
-        tokio::task::yield_now().await;
-    }
+    until(|| server.counts().connections < 3).await;
     let _fifth = connected(&server, Connect::new("fifth")).await;
     third.connect(Connect::new("third")).await;
     assert_eq!(server.counts().refused, 1);
@@ -236,16 +234,12 @@ async fn packets_that_never_become_whole_are_bounded_over_all_connections() {
     assert_eq!(server.counts().partial_bytes, 0, "256 MiB announced");
     clients[0].write(&[0; 60_000]).await;
     clients[1].write(&[0; 40_000]).await;
-    while server.counts().partial_bytes < 100_000 {
-        tokio::task::yield_now().await;
-    }
+    until(|| server.counts().partial_bytes == 100_000).await;
     clients[2].write(&[0]).await;
     clients[2].expect_end().await;
     assert_eq!((server.counts().crowded_out, server.counts().partial_bytes), (1, 100_000));
     drop(clients);
-    while server.counts().partial_bytes > 0 {
-        tokio::task::yield_now().await;
-    }
+    until(|| server.counts().partial_bytes == 0).await;
     publisher.expect_alive().await;
 }
 
@@ -281,9 +275,7 @@ async fn a_connection_that_was_cut_off_leaves_nothing_behind() {
     for _ in 0..3 {
         let deaf = subscribed(&server, "deaf", QoS::AtMostOnce).await;
         publisher.send(Publish::new("t", vec![b'x'; STREAM + 64 * 1024])).await;
-        while server.counts().connections == 2 {
-            sleep(Duration::from_secs(1)).await;
-        }
+        until(|| server.counts().connections == 1).await;
         drop(deaf);
     }
     assert_eq!(server.counts().cut_off, 3);

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use client::{Client, PATIENCE};
+use client::{Client, PATIENCE, until};
 use reference_broker::actor::{Engine, Server, ServerSettings};
 use reference_broker::codec::{Connect, Packet, Publish, QoS, ReasonCode, Will};
 use reference_broker::core::{Broker, Config, Input, Moment, Output};
@@ -56,16 +56,6 @@ fn fragile() -> (Server, Arc<AtomicU32>) {
         Box::new(Fragile(Broker::new(Config::default())))
     };
     (Server::start_engines(engines, 1 << 20, ServerSettings::default()), count)
-}
-
-/// Waits for what has to become so.
-async fn until(what: impl Fn() -> bool) {
-    let waiting = async {
-        while !what() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    timeout(PATIENCE, waiting).await.expect("what was waited for");
 }
 
 /// Publishes until the connection ends.

@@ -9,10 +9,20 @@ use reference_broker::actor::Server;
 use reference_broker::codec::{Connect, Framer, Packet, Publish, QoS, ReasonCode, Side, Subscribe};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// How long to wait before a test has failed; never waited for otherwise.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for a number that nothing tells of to become right.
+pub(crate) async fn until(is_so: impl Fn() -> bool) {
+    let waiting = async {
+        while !is_so() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.expect("what was waited for");
+}
 
 /// A client that writes what it is told and reads packet by packet.
 pub(crate) struct Client<S> {
