@@ -249,7 +249,7 @@ async fn a_server_that_stops_takes_leave_of_its_clients() {
     client.connect(Connect::new("c")).await;
     let stopping = tokio::spawn({
         let server = Arc::clone(&server);
-        async move { server.stop_within(Duration::from_secs(60)).await }
+        async move { server.stop_within(Duration::MAX).await }
     });
     let started = Instant::now();
     client.expect_disconnect(ReasonCode::ServerShuttingDown).await;
@@ -297,9 +297,9 @@ async fn a_server_that_stops_waits_for_slow_clients_until_its_deadline() {
 async fn the_core_can_be_looked_at() {
     let config = Config { receive_maximum: 7, ..Config::default() };
     let server = Server::start(config);
+    assert_eq!(server.inspect(|broker| broker.config().receive_maximum).await.unwrap(), 7);
     let mut client = Client::memory(&server).await;
     client.connect(Connect::new("c")).await;
-    assert_eq!(server.inspect(|broker| broker.config().receive_maximum).await.unwrap(), 7);
     let failed = server.inspect(|_| -> u16 { panic!("looked too closely") }).await;
     assert!(failed.is_err());
     client.expect_alive().await;

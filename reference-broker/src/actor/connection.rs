@@ -209,19 +209,19 @@ async fn read_more(
     let pending = framer.pending();
     framer.buffer().reserve(READ);
     let read = source.read_buf(framer.buffer());
-    let came = match begun {
+    // Nothing is due before a packet has begun, nor beyond what the clock can count.
+    let extension = Duration::from_secs(pending as u64 / SLOWEST_PACKET);
+    let patience = shared.settings.packet_timeout.saturating_add(extension);
+    let came = match begun.and_then(|begun| begun.checked_add(patience)) {
         None => read.await,
-        Some(begun) => {
-            let extension = Duration::from_secs(pending as u64 / SLOWEST_PACKET);
-            match timeout_at(begun + shared.settings.packet_timeout + extension, read).await {
-                Ok(came) => came,
-                Err(_) => {
-                    count(&shared.counters.stalled);
-                    tracing::debug!(connection = id.0, "connection closed: a packet never ends");
-                    return false;
-                }
+        Some(deadline) => match timeout_at(deadline, read).await {
+            Ok(came) => came,
+            Err(_) => {
+                count(&shared.counters.stalled);
+                tracing::debug!(connection = id.0, "connection closed: a packet never ends");
+                return false;
             }
-        }
+        },
     };
     matches!(came, Ok(1..))
 }

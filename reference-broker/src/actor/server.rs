@@ -26,6 +26,9 @@ use super::{Engine, ServerSettings, ShellCounts, TapError, TapHandle, TapMessage
 const ARRIVALS: usize = 16;
 const ORDERS: usize = 16;
 
+/// A patience beyond what the clock can count is taken for that: a hundred years.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// A running broker. Dropping it ends all its tasks and closes all its connections.
 #[derive(Debug)]
 pub struct Server {
@@ -187,17 +190,20 @@ impl Server {
         ShellCounts { inbox, ..self.counters.read() }
     }
 
-    /// Looks at the core, between two messages; everybody waits meanwhile.
+    /// Looks at the core, between two messages; everybody waits meanwhile. Between two brokers it
+    /// waits for the next.
     ///
     /// # Errors
     ///
-    /// When there is no broker now, when what stands in its place shows no core
+    /// When the broker has stopped or dies, when what stands in its place shows no core
     /// ([`Engine::broker`]), or when `look` panics.
     pub async fn inspect<R: Send + 'static>(
         &self,
         look: impl FnOnce(&Broker) -> R + Send + 'static,
     ) -> io::Result<R> {
-        let broker = self.current.borrow().clone().ok_or_else(stopped)?;
+        let mut current = self.current.clone();
+        let broker = current.wait_for(Option::is_some).await.map_err(|_| stopped())?.clone();
+        let broker = broker.ok_or_else(stopped)?;
         let (reply, answer) = oneshot::channel();
         let look: Look = Box::new(move |core| {
             let _ = reply.send(core.map(look)); // Whoever asked may have given up.
@@ -218,7 +224,8 @@ impl Server {
     /// who has not by then is cut off. Returns when every task has ended.
     pub async fn stop_within(&self, patience: Duration) {
         let (done, stopped) = oneshot::channel();
-        let deadline = Instant::now() + patience;
+        let now = Instant::now();
+        let deadline = now.checked_add(patience).unwrap_or(now + FOREVER);
         if self.order(Order::Stop(deadline, done)).await.is_ok() {
             // An error means that the supervisor is gone, which is what was asked for.
             let _ = stopped.await;
