@@ -5,16 +5,21 @@
 #[path = "support/client.rs"]
 mod client;
 
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use client::{Client, PATIENCE, until};
-use reference_broker::actor::{Bound, Engine, Server, ServerSettings, ShellCounts};
+use reference_broker::actor::{
+    Accept, Arrival, Bound, Engine, Server, ServerSettings, ShellCounts,
+};
 use reference_broker::codec::{Connect, Packet, Publish, QoS, Will};
 use reference_broker::core::{Broker, Config, Input, Moment, Output};
+use reference_broker::transport::BoxStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 
 async fn start(settings: ServerSettings) -> (Server, Client<DuplexStream>) {
@@ -293,4 +298,46 @@ async fn a_stream_that_ends_at_once_is_only_counted() -> io::Result<()> {
     let counts = server.counts();
     assert_eq!((counts.accepted, counts.connections), (101, 1));
     Ok(())
+}
+
+/// A listener in memory, whose connections have a handshake: they become streams as the test says.
+struct Handshakes(Mutex<mpsc::Receiver<Arrival>>);
+
+impl Accept for Handshakes {
+    async fn accept(&self) -> io::Result<Arrival> {
+        match self.0.lock().await.recv().await {
+            Some(arrival) => Ok(arrival),
+            None => pending().await,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_holds_up_nobody_else_and_has_to_end_in_time() {
+    let (server, _publisher) = start(ServerSettings::default()).await;
+    let (arrive, arrivals) = mpsc::channel(10);
+    server.listen_on(Handshakes(Mutex::new(arrivals))).await.unwrap();
+    let (mut ours, theirs) = tokio::io::duplex(100);
+    let never: Arrival = Box::pin(async move {
+        pending::<()>().await;
+        Ok(Box::new(theirs) as BoxStream)
+    });
+    let panics: Arrival = Box::pin(async { panic!("a bad handshake") });
+    let fails: Arrival = Box::pin(async { Err(io::ErrorKind::InvalidData.into()) });
+    let (good, theirs) = tokio::io::duplex(100);
+    let shakes: Arrival = Box::pin(async move {
+        sleep(Duration::from_secs(1)).await;
+        Ok(Box::new(theirs) as BoxStream)
+    });
+    let started = Instant::now();
+    for arrival in [never, panics, fails, shakes] {
+        arrive.send(arrival).await.unwrap();
+    }
+    let mut good = Client::over(good);
+    good.connect(Connect::new("good")).await;
+    assert_eq!(started.elapsed().as_secs(), 1);
+    assert_eq!(server.counts().failed_handshakes, 2);
+    assert_eq!(ours.read(&mut [0]).await.unwrap(), 0);
+    assert_eq!(started.elapsed().as_secs(), 10);
+    assert_eq!(server.counts().failed_handshakes, 3);
 }

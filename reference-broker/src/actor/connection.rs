@@ -1,8 +1,8 @@
 //! The ConnectionActor: the only one who writes to a stream; beside it, the reader of that stream.
 
-use std::future::{Future, pending};
+use std::future::pending;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use crate::codec::{DecodeError, Framer, Packet, PacketType, Side};
 use crate::core::{ConnectionId, Input};
 use crate::transport::BoxStream;
 
+use super::Arrival;
 use super::broker::{Message, Outbox};
 use super::counts::{Counters, count};
 use super::panic::caught;
@@ -44,9 +45,6 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// How many bytes are read at once, at the least; what is kept of a packet up to that size is not
 /// counted.
 const READ: usize = 8 * 1024;
-
-/// A stream that was accepted; it may have a handshake to do yet.
-pub(super) type Arrival = Pin<Box<dyn Future<Output = io::Result<BoxStream>> + Send>>;
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

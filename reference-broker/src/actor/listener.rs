@@ -1,5 +1,8 @@
 //! Accepts connections, for as long as the server lives: no death of a broker closes a listener.
 
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -8,18 +11,37 @@ use tokio::time::sleep;
 
 use crate::transport::{BoxStream, tcp};
 
-use super::connection::Arrival;
-
 /// How long to wait after the system refused to accept, for lack of file descriptors say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// A connection that was accepted: becomes its stream of MQTT's bytes, after a handshake if there is
+/// one. That runs in the connection's own task.
+pub type Arrival = Pin<Box<dyn Future<Output = io::Result<BoxStream>> + Send>>;
+
+/// What a server can [listen](super::Server::listen_on) on.
+pub trait Accept: Send + Sync + 'static {
+    /// The next connection. Does not wait for what the client says.
+    ///
+    /// An error is logged, and does not end the listening.
+    fn accept(&self) -> impl Future<Output = io::Result<Arrival>> + Send;
+}
+
+impl Accept for TcpListener {
+    async fn accept(&self) -> io::Result<Arrival> {
+        let stream = tcp::accept(self).await?;
+        Ok(Box::pin(async { Ok(Box::new(stream) as BoxStream) }))
+    }
+}
+
+/// A listener at work.
+pub(super) type Listening = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Hands what is accepted to the supervisor, and waits while that takes nothing: then clients wait
 /// in the system's own queue.
-pub(super) async fn accept(listener: TcpListener, arrivals: mpsc::Sender<Arrival>) {
+pub(super) async fn listen(listener: impl Accept, arrivals: mpsc::Sender<Arrival>) {
     loop {
-        match tcp::accept(&listener).await {
-            Ok(stream) => {
-                let arrival: Arrival = Box::pin(async { Ok(Box::new(stream) as BoxStream) });
+        match listener.accept().await {
+            Ok(arrival) => {
                 if arrivals.send(arrival).await.is_err() {
                     return;
                 }

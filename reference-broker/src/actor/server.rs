@@ -15,12 +15,15 @@ use crate::topic::TopicPattern;
 use crate::transport::{BoxStream, memory};
 
 use super::broker::{Look, Message};
-use super::connection::Arrival;
 use super::counts::Counters;
+use super::listener;
 use super::queue::Sender;
 use super::supervisor::{Engines, Order, Shared, Supervisor};
 use super::tap::Tap;
-use super::{Engine, ServerSettings, ShellCounts, TapError, TapHandle, TapMessage, TapOptions};
+use super::{
+    Accept, Arrival, Engine, ServerSettings, ShellCounts, TapError, TapHandle, TapMessage,
+    TapOptions,
+};
 
 /// How many accepted connections, and how many orders, wait for the supervisor.
 const ARRIVALS: usize = 16;
@@ -91,7 +94,7 @@ impl Server {
         let counters = Arc::new(Counters::default());
         let shared =
             Shared { settings: settings.clone(), packet_limit, counters: Arc::clone(&counters) };
-        let supervisor = Supervisor::new(engines, Arc::new(shared), publish, arrivals.downgrade());
+        let supervisor = Supervisor::new(engines, Arc::new(shared), publish);
         let mut task = JoinSet::new();
         task.spawn(supervisor.run(ordered, arrived));
         let _supervisor = task;
@@ -127,8 +130,19 @@ impl Server {
     pub async fn listen(&self, address: impl ToSocketAddrs) -> io::Result<SocketAddr> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        self.order(Order::Listen(listener)).await?;
+        self.listen_on(listener).await?;
         Ok(address)
+    }
+
+    /// Serves whatever a listener accepts, until the server stops; the death of a broker does not
+    /// close it.
+    ///
+    /// # Errors
+    ///
+    /// When the broker has stopped.
+    pub async fn listen_on(&self, listener: impl Accept) -> io::Result<()> {
+        let listening = listener::listen(listener, self.arrivals.clone());
+        self.order(Order::Listen(Box::pin(listening))).await
     }
 
     /// Calls a function in this process with every message that is published to a topic that the
