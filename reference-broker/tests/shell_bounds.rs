@@ -341,3 +341,27 @@ async fn a_handshake_holds_up_nobody_else_and_has_to_end_in_time() {
     assert_eq!(started.elapsed().as_secs(), 10);
     assert_eq!(server.counts().failed_handshakes, 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_ready_when_the_server_has_taken_leave_is_not_opened() {
+    let (server, publisher) = start(ServerSettings::default()).await;
+    drop(publisher);
+    let (arrive, arrivals) = mpsc::channel(10);
+    server.listen_on(Handshakes(Mutex::new(arrivals))).await.unwrap();
+    let (late, theirs) = tokio::io::duplex(100);
+    let shakes: Arrival = Box::pin(async move {
+        sleep(Duration::from_secs(1)).await;
+        Ok(Box::new(theirs) as BoxStream)
+    });
+    arrive.send(shakes).await.unwrap();
+    until(|| server.counts().connections == 1).await;
+    let mut late = Client::over(late);
+    late.send(Connect::new("late")).await;
+    let started = Instant::now();
+    let (_, ()) = tokio::join!(server.stop_within(Duration::from_secs(20)), async {
+        late.expect_end().await;
+        assert_eq!(started.elapsed().as_secs(), 0, "within the second, less what was waited");
+        drop(late);
+    });
+    assert_eq!(server.counts().cut_off, 0);
+}
