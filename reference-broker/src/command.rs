@@ -130,7 +130,7 @@ pub async fn run(
     }
     for listener in listeners {
         let url = listener.endpoint().to_string();
-        server.listen_on(listener).await.map_err(|error| Failure::Trouble(error.to_string()))?;
+        server.listen_at(listener).await.map_err(|error| Failure::Trouble(error.to_string()))?;
         say(&format!("listening at {url}\n"));
     }
     let mut pages = JoinSet::new();

@@ -1,8 +1,8 @@
 //! The ConnectionActor: the only one who writes to a stream; beside it, the reader of that stream.
 
-use std::future::{Future, pending};
+use std::future::pending;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use crate::codec::{DecodeError, Framer, Packet, PacketType, Side};
 use crate::core::{ConnectionId, Input};
 use crate::transport::BoxStream;
 
+use super::Arrival;
 use super::broker::{Message, Outbox};
 use super::counts::{Counters, count};
 use super::panic::caught;
@@ -44,9 +45,6 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// How many bytes are read at once, at the least; what is kept of a packet up to that size is not
 /// counted.
 const READ: usize = 8 * 1024;
-
-/// A stream that was accepted; it may have a handshake to do yet.
-pub(super) type Arrival = Pin<Box<dyn Future<Output = io::Result<BoxStream>> + Send>>;
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,19 +207,19 @@ async fn read_more(
     let pending = framer.pending();
     framer.buffer().reserve(READ);
     let read = source.read_buf(framer.buffer());
-    let came = match begun {
+    // Nothing is due before a packet has begun, nor beyond what the clock can count.
+    let extension = Duration::from_secs(pending as u64 / SLOWEST_PACKET);
+    let patience = shared.settings.packet_timeout.saturating_add(extension);
+    let came = match begun.and_then(|begun| begun.checked_add(patience)) {
         None => read.await,
-        Some(begun) => {
-            let extension = Duration::from_secs(pending as u64 / SLOWEST_PACKET);
-            match timeout_at(begun + shared.settings.packet_timeout + extension, read).await {
-                Ok(came) => came,
-                Err(_) => {
-                    count(&shared.counters.stalled);
-                    tracing::debug!(connection = id.0, "connection closed: a packet never ends");
-                    return false;
-                }
+        Some(deadline) => match timeout_at(deadline, read).await {
+            Ok(came) => came,
+            Err(_) => {
+                count(&shared.counters.stalled);
+                tracing::debug!(connection = id.0, "connection closed: a packet never ends");
+                return false;
             }
-        }
+        },
     };
     matches!(came, Ok(1..))
 }

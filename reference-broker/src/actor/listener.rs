@@ -1,32 +1,60 @@
 //! Accepts connections, for as long as the server lives: no death of a broker closes a listener.
 
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use crate::transport::listener::Listener;
-
-use super::connection::Arrival;
+use crate::transport::{BoxStream, tcp};
 
 /// How long to wait after the system refused to accept, for lack of file descriptors say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// A connection that was accepted: becomes its stream of MQTT's bytes, after a handshake if there is
+/// one. That runs in the connection's own task.
+pub type Arrival = Pin<Box<dyn Future<Output = io::Result<BoxStream>> + Send>>;
+
+/// What a server can [listen](super::Server::listen_on) on.
+pub trait Accept: Send + Sync + 'static {
+    /// The next connection. Does not wait for what the client says.
+    ///
+    /// An error is logged, and does not end the listening.
+    fn accept(&self) -> impl Future<Output = io::Result<Arrival>> + Send;
+}
+
+impl Accept for TcpListener {
+    async fn accept(&self) -> io::Result<Arrival> {
+        let stream = tcp::accept(self).await?;
+        Ok(Box::pin(async { Ok(Box::new(stream) as BoxStream) }))
+    }
+}
+
+/// A listener of any transport, and how long a handshake may take.
+pub(super) struct Within(pub(super) Listener, pub(super) Duration);
+
+impl Accept for Within {
+    async fn accept(&self) -> io::Result<Arrival> {
+        let Within(listener, patience) = self;
+        let (raw, handshake, patience) =
+            (listener.accept().await?, listener.handshake(), *patience);
+        Ok(Box::pin(async move { Ok(handshake.run(raw, patience).await?.stream) }))
+    }
+}
+
+/// A listener at work.
+pub(super) type Listening = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Hands what is accepted to the supervisor, and waits while that takes nothing: then clients wait
-/// in the system's own queue. Handshakes are made later, by each connection's own task.
-pub(super) async fn accept(
-    listener: Listener,
-    patience: Duration,
-    arrivals: mpsc::Sender<Arrival>,
-) {
+/// in the system's own queue.
+pub(super) async fn listen(listener: impl Accept, arrivals: mpsc::Sender<Arrival>) {
     loop {
         match listener.accept().await {
-            Ok(raw) => {
-                let handshake = listener.handshake();
-                let arrival: Arrival = Box::pin(async move {
-                    let accepted = handshake.run(raw, patience).await?;
-                    Ok(accepted.stream)
-                });
+            Ok(arrival) => {
                 if arrivals.send(arrival).await.is_err() {
                     return;
                 }

@@ -43,6 +43,7 @@ mod supervisor;
 mod tap;
 
 pub use counts::ShellCounts;
+pub use listener::{Accept, Arrival};
 pub use server::Server;
 pub use settings::{Bound, ServerSettings};
 pub use tap::{TapCounts, TapError, TapHandle, TapMessage, TapMode, TapOptions};

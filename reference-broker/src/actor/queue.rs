@@ -12,7 +12,7 @@ use super::Bound;
 /// alone.
 pub(super) fn queue<T>(bound: Bound) -> (Sender<T>, Receiver<T>) {
     let most = u32::try_from(bound.bytes).unwrap_or(u32::MAX).max(1);
-    let (items, received) = mpsc::channel(bound.items.max(1));
+    let (items, received) = mpsc::channel(bound.items.clamp(1, Semaphore::MAX_PERMITS));
     let bytes = Arc::new(Semaphore::new(most as usize));
     (Sender { items, bytes: Arc::clone(&bytes), most }, Receiver { items: received, bytes })
 }

@@ -16,16 +16,22 @@ use crate::transport::listener::Listener;
 use crate::transport::{BoxStream, memory};
 
 use super::broker::{Look, Message};
-use super::connection::Arrival;
 use super::counts::Counters;
+use super::listener::{self, Within};
 use super::queue::Sender;
 use super::supervisor::{Engines, Order, Shared, Supervisor};
 use super::tap::Tap;
-use super::{Engine, ServerSettings, ShellCounts, TapError, TapHandle, TapMessage, TapOptions};
+use super::{
+    Accept, Arrival, Engine, ServerSettings, ShellCounts, TapError, TapHandle, TapMessage,
+    TapOptions,
+};
 
 /// How many accepted connections, and how many orders, wait for the supervisor.
 const ARRIVALS: usize = 16;
 const ORDERS: usize = 16;
+
+/// A patience beyond what the clock can count is taken for that: a hundred years.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// A running broker. Dropping it ends all its tasks and closes all its connections.
 #[derive(Debug)]
@@ -89,7 +95,7 @@ impl Server {
         let counters = Arc::new(Counters::default());
         let shared =
             Shared { settings: settings.clone(), packet_limit, counters: Arc::clone(&counters) };
-        let supervisor = Supervisor::new(engines, Arc::new(shared), publish, arrivals.downgrade());
+        let supervisor = Supervisor::new(engines, Arc::new(shared), publish);
         let mut task = JoinSet::new();
         task.spawn(supervisor.run(ordered, arrived));
         let _supervisor = task;
@@ -123,19 +129,30 @@ impl Server {
     ///
     /// What the system says, or that the broker has stopped.
     pub async fn listen(&self, address: impl ToSocketAddrs) -> io::Result<SocketAddr> {
-        let listener = Listener::over(TcpListener::bind(address).await?)?;
-        let address = listener.local_addr();
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
         self.listen_on(listener).await?;
         Ok(address)
     }
 
-    /// Serves who comes to a socket, over any transport, for as long as the server lives.
+    /// As [`Server::listen_on`], on a listener of one of the [transports](crate::transport).
     ///
     /// # Errors
     ///
     /// When the broker has stopped.
-    pub async fn listen_on(&self, listener: Listener) -> io::Result<()> {
-        self.order(Order::Listen(listener)).await
+    pub async fn listen_at(&self, listener: Listener) -> io::Result<()> {
+        self.listen_on(Within(listener, self.settings.handshake_timeout)).await
+    }
+
+    /// Serves whatever a listener accepts, until the server stops; the death of a broker does not
+    /// close it.
+    ///
+    /// # Errors
+    ///
+    /// When the broker has stopped.
+    pub async fn listen_on(&self, listener: impl Accept) -> io::Result<()> {
+        let listening = listener::listen(listener, self.arrivals.clone());
+        self.order(Order::Listen(Box::pin(listening))).await
     }
 
     /// Calls a function in this process with every message that is published to a topic that the
@@ -197,17 +214,20 @@ impl Server {
         ShellCounts { inbox, ..self.counters.read() }
     }
 
-    /// Looks at the core, between two messages; everybody waits meanwhile.
+    /// Looks at the core, between two messages; everybody waits meanwhile. Between two brokers it
+    /// waits for the next.
     ///
     /// # Errors
     ///
-    /// When there is no broker now, when what stands in its place shows no core
+    /// When the broker has stopped or dies, when what stands in its place shows no core
     /// ([`Engine::broker`]), or when `look` panics.
     pub async fn inspect<R: Send + 'static>(
         &self,
         look: impl FnOnce(&Broker) -> R + Send + 'static,
     ) -> io::Result<R> {
-        let broker = self.current.borrow().clone().ok_or_else(stopped)?;
+        let mut current = self.current.clone();
+        let broker = current.wait_for(Option::is_some).await.map_err(|_| stopped())?.clone();
+        let broker = broker.ok_or_else(stopped)?;
         let (reply, answer) = oneshot::channel();
         let look: Look = Box::new(move |core| {
             let _ = reply.send(core.map(look)); // Whoever asked may have given up.
@@ -228,7 +248,8 @@ impl Server {
     /// who has not by then is cut off. Returns when every task has ended.
     pub async fn stop_within(&self, patience: Duration) {
         let (done, stopped) = oneshot::channel();
-        let deadline = Instant::now() + patience;
+        let now = Instant::now();
+        let deadline = now.checked_add(patience).unwrap_or(now + FOREVER);
         if self.order(Order::Stop(deadline, done)).await.is_ok() {
             // An error means that the supervisor is gone, which is what was asked for.
             let _ = stopped.await;

@@ -17,16 +17,15 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::core::ConnectionId;
-use crate::transport::listener::Listener;
 
 use super::broker::{self, Message};
-use super::connection::{self, Arrival, Counted};
+use super::connection::{self, Counted};
 use super::counts::{Counters, count};
-use super::listener;
+use super::listener::Listening;
 use super::panic::{caught_call, cause};
 use super::queue::{Receiver, Sender, queue};
 use super::tap::{self, Tap, TapHandle, TapMessage, TapSet, Tapped, Taps};
-use super::{Engine, ServerSettings};
+use super::{Arrival, Engine, ServerSettings};
 
 /// How many taps there may be.
 const MAXIMUM_TAPS: usize = 1024;
@@ -54,7 +53,7 @@ pub(super) type Current = watch::Sender<Option<Sender<Message>>>;
 
 /// What the supervisor is told.
 pub(super) enum Order {
-    Listen(Listener),
+    Listen(Listening),
     Tap(Tap, Receiver<TapMessage>, oneshot::Sender<Option<TapHandle>>),
     Untap(TapHandle, oneshot::Sender<()>),
     /// Stop, and be done by then.
@@ -65,7 +64,6 @@ pub(super) struct Supervisor {
     engines: Engines,
     shared: Arc<Shared>,
     current: Current,
-    arrivals: mpsc::WeakSender<Arrival>,
     /// They survive everything but the server.
     listeners: JoinSet<()>,
     /// The broker that is there now, and its connections.
@@ -92,12 +90,7 @@ enum End {
 }
 
 impl Supervisor {
-    pub(super) fn new(
-        engines: Engines,
-        shared: Arc<Shared>,
-        current: Current,
-        arrivals: mpsc::WeakSender<Arrival>,
-    ) -> Supervisor {
+    pub(super) fn new(engines: Engines, shared: Arc<Shared>, current: Current) -> Supervisor {
         let (tap_inbox, tapped) = queue(shared.settings.tap_inbox);
         let mut tap_actor = JoinSet::new();
         tap_actor.spawn(tap::run(tapped));
@@ -105,7 +98,6 @@ impl Supervisor {
             engines,
             shared,
             current,
-            arrivals,
             listeners: JoinSet::new(),
             broker: JoinSet::new(),
             connections: JoinSet::new(),
@@ -157,6 +149,9 @@ impl Supervisor {
                 Some(ended) = self.broker.join_next() => self.bury(ended).await,
                 Some(_) = self.connections.join_next() => {}
                 Some(_) = self.tapping.join_next() => {}
+                Some(Err(error)) = self.listeners.join_next() => {
+                    tracing::error!(%error, "a listener ended: nobody is accepted there any more");
+                }
                 () = sleep_until(self.since), if !is_up => if !self.start_broker() {
                     return End::NoEngine;
                 },
@@ -166,11 +161,8 @@ impl Supervisor {
 
     fn obey(&mut self, order: Order) {
         match order {
-            Order::Listen(listener) => {
-                if let Some(arrivals) = self.arrivals.upgrade() {
-                    let patience = self.shared.settings.handshake_timeout;
-                    self.listeners.spawn(listener::accept(listener, patience, arrivals));
-                }
+            Order::Listen(listening) => {
+                self.listeners.spawn(listening);
             }
             Order::Tap(tap, messages, reply) => {
                 let _ = reply.send(self.tap(tap, messages));

@@ -4,7 +4,7 @@
 //! [`Handshake::run`], in a task of its own, makes a stream of MQTT's bytes of it, within a time.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 use super::tls::{ClientIdentity, ServerTls};
-use super::url::{Endpoint, Host, Scheme};
+use super::url::{Endpoint, Host};
 use super::{BoxStream, Stream, websocket};
 
 /// How many connections the system holds until they are accepted.
@@ -74,22 +74,6 @@ impl Listener {
         let endpoint = Endpoint { port: address.port(), ..endpoint.clone() };
         let path = endpoint.scheme.is_websocket().then(|| endpoint.path.clone());
         Ok(Listener { socket, address, endpoint, handshake: Handshake { tls, path } })
-    }
-
-    /// A socket that is bound already, for MQTT over TCP.
-    ///
-    /// # Errors
-    ///
-    /// What the system says.
-    pub fn over(socket: TcpListener) -> io::Result<Listener> {
-        let address = socket.local_addr()?;
-        let host = match address.ip() {
-            IpAddr::V4(ip) => Host::V4(ip),
-            IpAddr::V6(ip) => Host::V6(ip),
-        };
-        let (scheme, port) = (Scheme::Mqtt, address.port());
-        let endpoint = Endpoint { scheme, host, port, path: String::new() };
-        Ok(Listener { socket, address, endpoint, handshake: Handshake::new(None, None) })
     }
 
     /// The address that is bound.
