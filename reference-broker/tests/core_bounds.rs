@@ -186,6 +186,10 @@ fn bytes_of_filters_of_one_session() {
     bench.expect("s");
     bench.send("s", filters(&["sevenof/10"]));
     assert_eq!(bench.expect("s"), suback(&[ok]));
+    bench.send("s", Unsubscribe::new(9, "sevenof/10"));
+    bench.expect("s");
+    bench.send("s", filters(&["another/10"]));
+    assert_eq!(bench.expect("s"), suback(&[ok]), "levels make room too");
 }
 
 #[test]
