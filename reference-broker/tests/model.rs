@@ -37,21 +37,21 @@ fn the_core_does_what_the_model_expects() {
         failure_persistence: Some(Box::new(regressions)),
         ..Config::default()
     });
-    let performed = Cell::new(0);
+    let (performed, agreed, has_failed) = (Cell::new(0), Cell::new(0), Cell::new(false));
     let cases = (operation::config(), vec(operation::operation(), 0..260));
     let result = runner.run(&cases, |(config, operations)| {
         let mut run = Run::new(config);
-        for operation in &operations {
-            run.perform(operation).map_err(|difference| fail(operation, &difference))?;
-        }
-        run.finish().map_err(TestCaseError::fail)?;
+        let result = compare(&mut run, &operations);
         performed.set(performed.get() + run.performed);
-        Ok(())
+        has_failed.set(has_failed.get() || result.is_err());
+        agreed.set(agreed.get() + u32::from(!has_failed.get()));
+        result
     });
     match result {
         Err(TestError::Fail(difference, (config, operations))) => {
             let operations: Vec<_> = operations.iter().map(|it| format!("{it:?}")).collect();
-            panic!("{difference}\nafter:\n{}\nwith {config:?}", operations.join("\n"));
+            let (agreed, operations) = (agreed.get(), operations.join("\n"));
+            panic!("{difference}\nafter:\n{operations}\nwith {config:?}\n{agreed} cases agreed");
         }
         Err(TestError::Abort(reason)) => panic!("{reason}"),
         Ok(()) => {}
@@ -60,6 +60,11 @@ fn the_core_does_what_the_model_expects() {
     assert!(performed.get() >= 100_000, "only {} operations", performed.get());
 }
 
-fn fail(operation: &operation::Operation, difference: &str) -> TestCaseError {
-    TestCaseError::fail(format!("{operation:?}\n{difference}"))
+/// Performs all of it, and what tells the rest.
+fn compare(run: &mut Run, operations: &[operation::Operation]) -> Result<(), TestCaseError> {
+    for operation in operations {
+        let result = run.perform(operation);
+        result.map_err(|difference| TestCaseError::fail(format!("{operation:?}\n{difference}")))?;
+    }
+    run.finish().map_err(|difference| TestCaseError::fail(format!("at the end\n{difference}")))
 }

@@ -214,6 +214,22 @@ impl Bench {
         payloads
     }
 
+    /// The next packet that the client sees, if there is one.
+    pub(crate) fn next_packet(&mut self, name: &str) -> Option<Packet> {
+        match self.next(name)? {
+            Output::Send(_, packet) => Some(packet),
+            other => panic!("{name} expected a packet or silence, not {other:?}"),
+        }
+    }
+
+    /// Whatever is still to be seen is not, up to the end, which comes.
+    #[track_caller]
+    pub(crate) fn skip_to_close(&mut self, name: &str) {
+        let mut rest = std::iter::from_fn(|| self.next(name));
+        let is_closed = rest.any(|output| matches!(output, Output::Close(_)));
+        assert!(is_closed, "{name} expected the end");
+    }
+
     /// The client sees nothing more.
     #[track_caller]
     pub(crate) fn expect_nothing(&mut self, name: &str) {
