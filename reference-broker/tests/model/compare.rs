@@ -68,10 +68,14 @@ fn follow_connection(
 
 /// Notes the Packet Identifier of a message that was sent for the first time; it must be free.
 fn choose(model: &mut Model, client: &str, serial: u64, packet_id: u16) -> Result<(), String> {
+    let is_lowest_first = model.config.handling.lowest_packet_id_first;
     // The session may have ended since, by the same input.
     let Some(session) = model.session(client) else { return Ok(()) };
     if session.outbound.find(packet_id).is_some() {
         return Err(format!("packet identifier {packet_id} is in use"));
+    }
+    if is_lowest_first && usize::from(packet_id) > session.outbound.sent.len() {
+        return Err(format!("packet identifier {packet_id} where a lower one is free"));
     }
     if let Some(exchange) = session.outbound.sent.iter_mut().find(|it| it.serial == serial) {
         exchange.id = packet_id;
