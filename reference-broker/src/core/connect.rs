@@ -6,7 +6,7 @@ use crate::topic::TopicName;
 use super::connection::State;
 use super::session::{NEVER, Session};
 use super::will::StoredWill;
-use super::{Broker, ConnectionId, Timer};
+use super::{Broker, ConnectionId, Moment, Timer};
 
 impl Broker {
     /// Accepts a CONNECT, or refuses it (section 3.1.4).
@@ -32,6 +32,7 @@ impl Broker {
         if !self.can_send(id, &connack.clone().into()) {
             return self.close(id); // Before it could disturb a session or leave a Will.
         }
+        self.catch_up(&client);
         self.take_over(&client, connect.clean_start); // MQTT-3.1.4-4
         connack.session_present = self.open_session(id, &client, &connect, will); // MQTT-3.2.2-2, MQTT-3.2.2-3
         self.send(id, connack.into()); // MQTT-3.2.0-1
@@ -73,6 +74,21 @@ impl Broker {
             if !self.sessions.contains_key(&id) {
                 return id; // MQTT-3.2.2-16
             }
+        }
+    }
+
+    /// Lets happen what is due for a client that comes back, if the timers, looked at now and then only,
+    /// have not seen to it yet: this connection must not undo it.
+    fn catch_up(&mut self, client: &Text) {
+        let Some(session) = self.sessions.get(client) else { return };
+        let will = session.will.as_ref().and_then(StoredWill::due);
+        let is_over = |due: &Moment| *due <= self.now;
+        let (will, end) = (will.filter(is_over), session.expires_at.filter(is_over));
+        if let Some(due) = will {
+            self.will_due(client, due); // MQTT-3.1.2-8
+        }
+        if let Some(due) = end {
+            self.session_due(client, due); // MQTT-4.1.0-2
         }
     }
 
@@ -218,7 +234,7 @@ impl Broker {
         }
     }
 
-    pub(super) fn session_due(&mut self, client: &Text, due: super::Moment) {
+    pub(super) fn session_due(&mut self, client: &Text, due: Moment) {
         if self.sessions.get(client).is_some_and(|session| session.expires_at == Some(due)) {
             self.end_session(client); // MQTT-4.1.0-2
         }

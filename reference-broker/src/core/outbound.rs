@@ -186,7 +186,10 @@ impl Outbound {
     /// What another member of a Shared Subscription may have in this client's place: all but messages
     /// at QoS 2 that are on their way.
     pub(super) fn into_shared(self) -> impl Iterator<Item = (Text, Arc<Message>)> {
-        let sent = self.in_flight.into_values().filter_map(|exchange| match exchange.stage {
+        let mut sent: Vec<_> = self.in_flight.into_values().collect();
+        // As they were sent first: no member is to see them mixed up, though section 4.6 allows it.
+        sent.sort_unstable_by_key(|exchange| exchange.order);
+        let sent = sent.into_iter().filter_map(|exchange| match exchange.stage {
             Stage::Published(delivery) if delivery.qos < QoS::ExactlyOnce => Some(delivery),
             _ => None, // MQTT-4.8.2-5
         });

@@ -30,6 +30,11 @@ impl StoredWill {
         &self.message
     }
 
+    /// When it is published, if its connection is gone.
+    pub(super) fn due(&self) -> Option<Moment> {
+        self.due
+    }
+
     /// Whether its publication waits when the connection has ended.
     pub(super) fn is_delayed(&self) -> bool {
         self.delay > 0

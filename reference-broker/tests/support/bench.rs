@@ -73,6 +73,11 @@ impl Bench {
         self.input(Input::Tick);
     }
 
+    /// Moves the clock without waking the broker: what comes next comes before it has been.
+    pub(crate) fn skip_to(&mut self, moment: u64) {
+        self.now = moment;
+    }
+
     /// Moves the clock by so many milliseconds.
     pub(crate) fn pass(&mut self, milliseconds: u64) {
         self.tick_to(self.now + milliseconds);
@@ -227,6 +232,22 @@ impl Bench {
             }
         }
         payloads
+    }
+
+    /// The next packet that the client sees, if there is one.
+    pub(crate) fn next_packet(&mut self, name: &str) -> Option<Packet> {
+        match self.next(name)? {
+            Output::Send(_, packet) => Some(packet),
+            other => panic!("{name} expected a packet or silence, not {other:?}"),
+        }
+    }
+
+    /// Whatever is still to be seen is not, up to the end, which comes.
+    #[track_caller]
+    pub(crate) fn skip_to_close(&mut self, name: &str) {
+        let mut rest = std::iter::from_fn(|| self.next(name));
+        let is_closed = rest.any(|output| matches!(output, Output::Close(_)));
+        assert!(is_closed, "{name} expected the end");
     }
 
     /// The client sees nothing more.
