@@ -354,7 +354,7 @@ async fn who_is_ready_when_the_server_has_taken_leave_is_not_opened() {
         Ok(Box::new(theirs) as BoxStream)
     });
     arrive.send(shakes).await.unwrap();
-    until(|| server.counts().connections == 1).await;
+    until(|| (server.counts().accepted, server.counts().connections) == (2, 1)).await;
     let mut late = Client::over(late);
     late.send(Connect::new("late")).await;
     let started = Instant::now();
