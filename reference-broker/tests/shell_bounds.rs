@@ -275,6 +275,21 @@ async fn a_packet_has_to_become_whole_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_closed_connection_does_not_wait_for_its_client_for_ever() {
+    let (server, mut publisher) = start(ServerSettings::default()).await;
+    let _deaf = subscribed(&server, "deaf", QoS::AtMostOnce).await;
+    // To write that much could take minutes.
+    publisher.send(Publish::new("t", vec![b'x'; 4 * 1024 * 1024])).await;
+    publisher.expect_alive().await;
+    let closed = Instant::now();
+    let _other = connected(&server, Connect::new("deaf")).await;
+    assert_eq!(server.counts().connections, 3);
+    until(|| server.counts().connections == 2).await;
+    assert_eq!(closed.elapsed().as_secs(), 60);
+    assert_eq!(server.counts().cut_off, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_was_cut_off_leaves_nothing_behind() {
     let (server, mut publisher) = start(ServerSettings::default()).await;
     for _ in 0..3 {
