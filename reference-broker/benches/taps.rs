@@ -92,7 +92,7 @@ async fn measure(mode: Option<TapMode>, delay: Duration) -> Measured {
     let config = Config { reports_published: mode.is_some(), ..Config::default() };
     let settings =
         ServerSettings { tap_mode: mode.unwrap_or_default(), ..ServerSettings::default() };
-    let server = Server::start_with(config, settings);
+    let server = Server::start_with_settings(config, settings);
     let tap = match mode {
         Some(_) => Some(tap(&server, delay).await),
         None => None,

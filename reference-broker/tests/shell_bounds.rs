@@ -23,7 +23,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 
 async fn start(settings: ServerSettings) -> (Server, Client<DuplexStream>) {
-    let server = Server::start_with(Config::default(), settings);
+    let server = Server::start_with_settings(Config::default(), settings);
     let client = connected(&server, Connect::new("publisher")).await;
     (server, client)
 }
