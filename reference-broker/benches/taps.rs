@@ -6,7 +6,8 @@
 //! closed: the publisher keeps a fixed number of messages under way and sends the next one when the
 //! subscriber has got one. So what is measured is the rate that the broker sustains, and the time from
 //! before a message is written to after it is read, with that many ahead of it. The one tap sleeps
-//! for its delay at every message; a timer of the runtime adds up to a millisecond to that.
+//! for its delay at every message; a timer of the runtime adds up to a millisecond to that. Coverage
+//! is what the tap was called with of what the subscriber got, which the messages under way blur.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -92,7 +93,7 @@ async fn measure(mode: Option<TapMode>, delay: Duration) -> Measured {
     let config = Config { reports_published: mode.is_some(), ..Config::default() };
     let settings =
         ServerSettings { tap_mode: mode.unwrap_or_default(), ..ServerSettings::default() };
-    let server = Server::start_with(config, settings);
+    let server = Server::start_with_settings(config, settings);
     let tap = match mode {
         Some(_) => Some(tap(&server, delay).await),
         None => None,

@@ -23,7 +23,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 
 async fn start(settings: ServerSettings) -> (Server, Client<DuplexStream>) {
-    let server = Server::start_with(Config::default(), settings);
+    let server = Server::start_with_settings(Config::default(), settings);
     let client = connected(&server, Connect::new("publisher")).await;
     (server, client)
 }
@@ -275,6 +275,21 @@ async fn a_packet_has_to_become_whole_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_closed_connection_does_not_wait_for_its_client_for_ever() {
+    let (server, mut publisher) = start(ServerSettings::default()).await;
+    let _deaf = subscribed(&server, "deaf", QoS::AtMostOnce).await;
+    // To write that much could take minutes.
+    publisher.send(Publish::new("t", vec![b'x'; 4 * 1024 * 1024])).await;
+    publisher.expect_alive().await;
+    let closed = Instant::now();
+    let _other = connected(&server, Connect::new("deaf")).await;
+    assert_eq!(server.counts().connections, 3);
+    until(|| server.counts().connections == 2).await;
+    assert_eq!(closed.elapsed().as_secs(), 60);
+    assert_eq!(server.counts().cut_off, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_was_cut_off_leaves_nothing_behind() {
     let (server, mut publisher) = start(ServerSettings::default()).await;
     for _ in 0..3 {
@@ -354,7 +369,7 @@ async fn who_is_ready_when_the_server_has_taken_leave_is_not_opened() {
         Ok(Box::new(theirs) as BoxStream)
     });
     arrive.send(shakes).await.unwrap();
-    until(|| server.counts().connections == 1).await;
+    until(|| (server.counts().accepted, server.counts().connections) == (2, 1)).await;
     let mut late = Client::over(late);
     late.send(Connect::new("late")).await;
     let started = Instant::now();

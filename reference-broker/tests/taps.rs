@@ -267,7 +267,7 @@ async fn what_is_no_tap_is_refused_with_the_reason() {
 async fn a_tap_in_the_brokers_loop_holds_everybody_up() {
     for (mode, waited) in [(TapMode::Inline, 10), (TapMode::Actor, 0)] {
         let settings = ServerSettings { tap_mode: mode, ..ServerSettings::default() };
-        let server = Server::start_with(config(), settings);
+        let server = Server::start_with_settings(config(), settings);
         let mut publisher = publisher(&server).await;
         let mut other = Client::memory(&server).await;
         other.connect(Connect::new("other")).await;

@@ -125,19 +125,20 @@ impl BrokerActor {
         // Whoever is cut off is an input in turn, which may bring outputs of its own, such as a
         // Will, and so cut off others.
         let mut next = Some(input);
-        let mut cut_off = VecDeque::new();
+        let mut inputs = VecDeque::new();
         while let Some(input) = next {
             let now = Moment(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX));
             self.engine.handle(now, input);
             while let Some(output) = self.engine.next_output() {
-                cut_off.extend(self.carry_out(output));
+                inputs.extend(self.carry_out(output));
             }
-            next = cut_off.pop_front().map(Input::Closed);
+            next = inputs.pop_front();
         }
     }
 
-    /// Does what the engine wants done. Gives back the connection if that had to be cut off.
-    fn carry_out(&mut self, output: Output) -> Option<ConnectionId> {
+    /// Does what the engine wants done. Gives back what happened at that, such as that the
+    /// connection had to be cut off.
+    fn carry_out(&mut self, output: Output) -> Option<Input> {
         match output {
             Output::Send(id, packet) => self.send(id, packet),
             Output::Close(id) => {
@@ -155,7 +156,7 @@ impl BrokerActor {
 
     /// Puts a packet into the outbox of its connection. If that is full, it is a decision and not a
     /// reason to wait: a QoS 0 message is dropped, and for anything else the connection cut off.
-    fn send(&mut self, id: ConnectionId, packet: Packet) -> Option<ConnectionId> {
+    fn send(&mut self, id: ConnectionId, packet: Packet) -> Option<Input> {
         let outbox = self.connections.get(&id)?;
         let (size, expendable) = weigh(&packet);
         match outbox.packets.try_send(packet, size) {
@@ -174,7 +175,7 @@ impl BrokerActor {
                 tracing::warn!(connection = id.0, "connection cut off: it takes nothing more");
                 count(&self.shared.counters.cut_off);
                 let _ = outbox.cut.send(()); // An error means that it has ended.
-                Some(id)
+                Some(Input::Closed(id))
             }
         }
     }

@@ -11,7 +11,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::oneshot;
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::codec::{DecodeError, Framer, Packet, PacketType, Side};
 use crate::core::{ConnectionId, Input};
@@ -81,7 +81,7 @@ pub(super) async fn run(
     let served = caught(async {
         tokio::select! {
             ending = serve(id, stream, &shared, &broker, outbox) => ending,
-            () = cut_off(is_cut) => Ending::ByBroker,
+            () = cut_off(is_cut, &shared) => Ending::ByBroker,
         }
     });
     let ending = served.await.unwrap_or_else(|panic| {
@@ -105,10 +105,12 @@ fn why<T>(failed: Result<Result<io::Result<T>, String>, Elapsed>) -> String {
     }
 }
 
-/// Ends when the broker wants the connection to end at once.
-async fn cut_off(is_cut: oneshot::Receiver<()>) {
+/// Ends when the broker wants the connection to end at once, or has closed it and the client still
+/// has not taken what was sent before.
+async fn cut_off(is_cut: oneshot::Receiver<()>, shared: &Shared) {
     if is_cut.await.is_err() {
-        pending::<()>().await; // It has closed it instead, or is gone.
+        sleep(shared.settings.close_timeout).await;
+        count(&shared.counters.cut_off);
     }
 }
 

@@ -54,11 +54,11 @@ impl Server {
     /// When it dies, a new one takes its place on the same listeners; it begins without sessions
     /// and messages.
     pub fn start(config: Config) -> Server {
-        Server::start_with(config, ServerSettings::default())
+        Server::start_with_settings(config, ServerSettings::default())
     }
 
     /// As [`Server::start`], with other bounds around it.
-    pub fn start_with(config: Config, settings: ServerSettings) -> Server {
+    pub fn start_with_settings(config: Config, settings: ServerSettings) -> Server {
         let (limit, reports) = (config.maximum_packet_size, config.reports_published);
         let engines: Engines = Box::new(move || Some(Box::new(Broker::new(config.clone()))));
         Server::launch(engines, limit, reports, settings)

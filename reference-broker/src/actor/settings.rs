@@ -42,6 +42,9 @@ pub struct ServerSettings {
     pub packet_timeout: Duration,
     /// How long a TLS or WebSocket handshake may take.
     pub handshake_timeout: Duration,
+    /// How long a client may take what was sent to it before its connection was closed, however much
+    /// that is; the rest is lost to it.
+    pub close_timeout: Duration,
     /// How long [`Server::stop`](super::Server::stop) waits for clients to take what was sent.
     pub stop_patience: Duration,
     /// What may wait between the broker and the taps. The newest message is dropped beyond it.
@@ -59,6 +62,7 @@ impl Default for ServerSettings {
             partial_bytes: 256 * MIB,
             packet_timeout: Duration::from_secs(60),
             handshake_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(60),
             stop_patience: Duration::from_secs(5),
             tap_inbox: Bound { items: 1024, bytes: 64 * MIB },
             tap_mode: TapMode::Actor,

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 /// How long to wait before a test has failed; never waited for otherwise.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Waits for a number that nothing tells of to become right.
 pub(crate) async fn until(is_so: impl Fn() -> bool) {
