@@ -8,17 +8,21 @@ mod support;
 
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use bench::{Q1, Rules, puback, pubcomp, pubrec, pubrel, step};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use reference_broker::codec::{
-    Connect, DecodeError, Disconnect, Fault, Packet, PacketType, PropertyId, Publish, PublishAck,
-    QoS, ReasonCode, RetainHandling, Side, Subscribe, SubscriptionOptions, Unsubscribe, Will,
+    Auth, Connect, DecodeError, Disconnect, Fault, Packet, PacketType, PropertyId, Publish,
+    PublishAck, QoS, ReasonCode, RetainHandling, Side, Subscribe, SubscriptionOptions, Unsubscribe,
+    Will,
 };
 use reference_broker::core::{
-    Broker, Config, ConnectionId, DollarTopics, Features, Handling, Input, Moment, Output, Sharing,
+    Access, Action, Answer as Decision, Broker, Config, ConnectionId, DollarTopics, Features,
+    Handling, Input, Moment, Output, Rule, RuleFilter, Sharing, Users,
 };
 
 const CLIENTS: usize = 3;
@@ -32,6 +36,8 @@ enum Event {
     /// The client answers the oldest packet that it has not answered, well or with an error.
     Answer(usize, bool),
     Malformed(usize, Option<PacketType>, Fault),
+    /// Somebody answers what may have been asked about the client.
+    Decide(usize, Decision),
     Close(usize),
     Pass(u64),
 }
@@ -50,6 +56,8 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(client, well)| Event::Answer(client, well)),
         1 => (client.clone(), option::of(select(PacketType::ALL.to_vec())), fault())
             .prop_map(|(client, packet, fault)| Event::Malformed(client, packet, fault)),
+        8 => (client.clone(), decision())
+            .prop_map(|(client, decision)| Event::Decide(client, decision)),
         2 => client.prop_map(Event::Close),
         3 => prop_oneof![0..3_u64, 900..2_100_u64, 0..20_000_u64].prop_map(Event::Pass),
     ]
@@ -59,8 +67,13 @@ fn connect(client: usize) -> impl Strategy<Value = Connect> {
     let session = (any::<bool>(), select(vec![0, 1, 5, u32::MAX]), select(vec![0_u16, 0, 1, 5]));
     let limits = (option::of(1..4_u32), option::of(select(vec![5_u32, 20, 40, 100])));
     let will = option::of((topic(), qos(), any::<bool>(), option::of(0..7_u32), "x?"));
+    let will = (will, option::weighted(0.3, method()));
     (session, limits, will).prop_map(move |((clean_start, expiry, keep_alive), limits, will)| {
+        let (will, method) = will;
         let mut connect = Connect::new(format!("c{client}")).keep_alive(keep_alive);
+        method.into_iter().for_each(|method| {
+            connect.properties.push(PropertyId::AuthenticationMethod, method);
+        });
         connect.clean_start = clean_start;
         let properties = &mut connect.properties;
         properties.push(PropertyId::SessionExpiryInterval, expiry);
@@ -90,6 +103,7 @@ fn likely_packet() -> impl Strategy<Value = Packet> {
         1 => (id(), filter()).prop_map(|(id, filter)| Unsubscribe::new(id, filter).into()),
         1 => select(vec![puback, pubrec, pubcomp]).prop_flat_map(move |ack| id().prop_map(ack)),
         1 => Just(Packet::PingReq),
+        4 => auth().prop_map(Packet::from),
         1 => (select(vec![ReasonCode::Success, ReasonCode::DisconnectWithWill]), option::of(0..9_u32))
             .prop_map(|(reason, expiry)| {
                 let mut disconnect = Disconnect::because(reason);
@@ -99,6 +113,46 @@ fn likely_packet() -> impl Strategy<Value = Packet> {
                 disconnect.into()
             }),
     ]
+}
+
+fn auth() -> impl Strategy<Value = Auth> {
+    let reasons = select(vec![ReasonCode::ContinueAuthentication, ReasonCode::ReAuthenticate]);
+    (reasons, method()).prop_map(|(reason, method)| {
+        let mut auth = Auth::new(reason);
+        auth.properties.push(PropertyId::AuthenticationMethod, method);
+        auth
+    })
+}
+
+fn method() -> impl Strategy<Value = &'static str> {
+    prop_oneof![9 => Just("X"), 1 => Just("Y")]
+}
+
+fn decision() -> impl Strategy<Value = Decision> {
+    let data = || option::of(select(vec![Bytes::from_static(b"x"), Bytes::from_static(&[0; 50])]));
+    let user = select(vec![None, None, Some("c0".into()), Some("+".into())]);
+    prop_oneof![
+        6 => (user, data()).prop_map(|(user, data)| Decision::Accepted { user, data }),
+        3 => data().prop_map(Decision::GoesOn),
+        1 => select(ReasonCode::ALL.to_vec()).prop_map(Decision::Refused),
+    ]
+}
+
+/// Rules for few topics and few users, none of which is about `fresh`.
+fn access() -> impl Strategy<Value = Access> {
+    let users = select(vec![Users::Any, Users::Anonymous, Users::Named("c0".into())]);
+    let action = select(vec![Action::Publish, Action::Subscribe, Action::Both]);
+    let filter = select(vec!["a", "a/#", "+/b", "#", "{user}/x", "a/{client}", "$x"]);
+    let rule = (users, action, filter, any::<bool>()).prop_map(|(users, action, filter, allow)| {
+        Rule { users, action, filter: RuleFilter::parse(filter).unwrap(), allow }
+    });
+    (vec(rule, 0..4), vec(any::<bool>(), 4)).prop_map(|(mut rules, is)| {
+        let (users, filter) = (Users::Any, RuleFilter::parse("fresh").unwrap());
+        rules.insert(0, Rule { users, action: Action::Both, filter, allow: true });
+        let methods = if is[1] { vec!["X".into()] } else { Vec::new() };
+        let (default_allow, disconnects_at_qos0) = (is[2], is[3]);
+        Access { asks: is[0], methods, rules, default_allow, disconnects_at_qos0 }
+    })
 }
 
 fn publish() -> impl Strategy<Value = Publish> {
@@ -165,8 +219,10 @@ fn fault() -> impl Strategy<Value = Fault> {
 fn config() -> impl Strategy<Value = Config> {
     let limits = (select(vec![Q1, QoS::ExactlyOnce]), qos(), 0..3_u32, 0..3_u32);
     let times = (option::of(0..3_u16), select(vec![1_u64, 7, 1_000]));
-    (limits, times, features(), handling()).prop_map(
-        |((maximum_qos, granted_qos, least, more), (keep_alive, grain), features, handling)| {
+    let access = prop_oneof![Just(Access::default()), access()];
+    (limits, times, features(), (handling(), access)).prop_map(
+        |((maximum_qos, granted_qos, least, more), (keep_alive, grain), features, rest)| {
+            let (handling, access) = rest;
             Config {
                 receive_maximum: 3,
                 maximum_packet_size: 1_000,
@@ -181,6 +237,7 @@ fn config() -> impl Strategy<Value = Config> {
                 connect_timeout: Duration::from_secs(3),
                 timer_grain: Duration::from_millis(grain),
                 handling,
+                access,
                 ..Config::default()
             }
         },
@@ -269,6 +326,9 @@ impl Run {
                 let error = DecodeError { fault, offset: 1 };
                 self.input(Input::Malformed(self.connections[client], packet_type, error));
             }
+            Event::Decide(client, decision) => {
+                self.input(Input::Answered(self.connections[client], decision));
+            }
             Event::Close(client) => self.input(Input::Closed(self.connections[client])),
             Event::Pass(milliseconds) => {
                 self.now = Moment(self.now.0 + milliseconds);
@@ -351,6 +411,8 @@ proptest! {
 
         // And it still serves.
         run.event(Event::Connect(0, Box::new(Connect::new("fresh"))));
+        let nobody = Decision::Accepted { user: None, data: None };
+        run.event(Event::Decide(0, nobody));
         let sent = run.outputs.len();
         run.event(Event::Send(0, Box::new(Subscribe::new(1, "fresh", Q1).into())));
         run.event(Event::Send(0, Box::new(Publish::new("fresh", "x").qos(Q1, 2).into())));

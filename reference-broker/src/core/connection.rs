@@ -4,6 +4,7 @@ use std::time::Duration;
 use crate::codec::{Packet, Text};
 use crate::topic::TopicName;
 
+use super::access::{Connecting, ReAuthentication};
 use super::{Moment, Timer};
 
 /// What the broker knows of one network connection; nothing of it outlives the connection.
@@ -22,6 +23,8 @@ pub(super) struct Connection {
     pub(super) packet_limit: u32,
     /// How many more QoS 1 and 2 messages may be sent now (section 4.9).
     pub(super) quota: u16,
+    /// Its enhanced authentication, if it connected with one.
+    pub(super) re_authentication: Option<ReAuthentication>,
     /// The client's Topic Aliases.
     pub(super) aliases: BTreeMap<u16, TopicName>,
     /// Packet Identifiers of QoS 2 messages that came over this connection and wait for PUBREL:
@@ -29,10 +32,12 @@ pub(super) struct Connection {
     pub(super) open_inbound: BTreeSet<u16>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum State {
     /// No CONNECT yet.
     Opened,
+    /// CONNECT has come, and it is yet to be known from whom.
+    Connecting(Connecting),
     /// Connected as this client.
     Connected(Text),
 }
@@ -47,6 +52,7 @@ impl Connection {
             requested_expiry: 0,
             packet_limit: u32::MAX, // U-3.1.2.11.4-3
             quota: 0,
+            re_authentication: None,
             aliases: BTreeMap::new(),
             open_inbound: BTreeSet::new(),
         }

@@ -30,6 +30,10 @@ impl Broker {
                 reasons.push(reason); // U-3.9.3-9
                 continue;
             }
+            if !self.may_subscribe(client, &filter) {
+                reasons.push(ReasonCode::NotAuthorized); // U-3.9.3-5
+                continue;
+            }
             let granted = options.maximum_qos.min(self.config.granted_qos); // U-3.8.4-5
             let options = SubscriptionOptions { maximum_qos: granted, ..*options };
             let subscriber = Subscriber { options, identifier }; // U-3.8.2.1.2-4

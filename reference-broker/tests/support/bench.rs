@@ -12,7 +12,7 @@ use reference_broker::codec::{
     PropertyId, Publish, PublishAck, QoS, ReasonCode, Side, Subscribe, SubscriptionOptions, Will,
 };
 use reference_broker::core::{
-    Answer, Broker, Config, ConnectionId, Input, Moment, Output, Published,
+    Answer, Broker, Config, ConnectionId, Input, Moment, Output, Published, Question,
 };
 
 pub(crate) use rules::{Rules, step};
@@ -129,7 +129,14 @@ impl Bench {
         self.input(Input::Closed(id));
     }
 
-    /// Subscribes at this QoS; what the subscription brings is still to be seen.
+    /// The broker has asked this about the client next.
+    pub(crate) fn expect_question(&mut self, name: &str) -> Question {
+        match self.next(name) {
+            Some(Output::Ask(_, question)) => question,
+            other => panic!("{name} expected to be asked about, not {other:?}"),
+        }
+    }
+
     /// Answers what the broker has asked about the client.
     pub(crate) fn answer(&mut self, name: &str, answer: Answer) {
         self.input(Input::Answered(self.connections[name], answer));
@@ -140,6 +147,7 @@ impl Bench {
         self.input(Input::Stop);
     }
 
+    /// Subscribes at this QoS; what the subscription brings is still to be seen.
     pub(crate) fn subscribe(&mut self, name: &str, filter: &str, qos: QoS) {
         self.subscribe_with(name, Subscribe::new(9, filter, qos));
     }

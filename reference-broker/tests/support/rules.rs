@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reference_broker::codec::{DecodeError, Packet, PropertyId, QoS, ReasonCode, Side};
+use reference_broker::codec::{
+    DecodeError, Packet, Properties, PropertyId, QoS, ReasonCode, Side, Text,
+};
 use reference_broker::core::{Broker, ConnectionId, Input, Moment, Output};
 
 use super::frame;
@@ -34,6 +36,8 @@ pub(crate) struct Rules {
 struct Limits {
     /// From the CONNECT: Receive Maximum and Maximum Packet Size.
     given: Option<(usize, usize)>,
+    /// The Authentication Method of the CONNECT.
+    method: Option<Text>,
     /// Whether a CONNACK has accepted it.
     is_accepted: bool,
     /// Whether a CONNACK or DISCONNECT has announced the end.
@@ -84,6 +88,7 @@ impl Limits {
                 let window = number(PropertyId::ReceiveMaximum).unwrap_or(65_535);
                 let size = number(PropertyId::MaximumPacketSize).unwrap_or(usize::MAX);
                 self.given = Some((window, size));
+                self.method = method(&connect.properties);
             }
             Packet::PubAck(ack) => {
                 self.at_qos1.remove(&ack.packet_id);
@@ -112,6 +117,14 @@ impl Limits {
                 assert!(!self.is_accepted, "one CONNACK");
                 self.is_accepted = connack.reason == ReasonCode::Success;
                 self.is_over = !self.is_accepted;
+                let has_it = method(&connack.properties);
+                assert_eq!(has_it, self.method.clone().filter(|_| self.is_accepted));
+            }
+            Packet::Auth(auth) => {
+                assert!(self.method.is_some(), "{packet:?} without a method in CONNECT");
+                assert_eq!(method(&auth.properties), self.method);
+                let goes_on = auth.reason == ReasonCode::ContinueAuthentication;
+                assert!(self.is_accepted || goes_on, "{packet:?} before CONNACK");
             }
             _ => assert!(self.is_accepted, "{packet:?} before CONNACK"),
         }
@@ -131,6 +144,10 @@ impl Limits {
             _ => {}
         }
     }
+}
+
+fn method(properties: &Properties) -> Option<Text> {
+    properties.text(PropertyId::AuthenticationMethod).cloned()
 }
 
 fn decode(bytes: &[u8]) -> Result<Packet, DecodeError> {

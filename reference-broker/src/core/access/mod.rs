@@ -1,7 +1,10 @@
 //! Who may connect (sections 3.1.3.5, 3.1.3.6 and 4.12), publish and subscribe.
 //!
 //! The core knows no users and compares no passwords: it asks ([`Question`]), and goes on when there
-//! is an [`Answer`].
+//! is an [`Answer`]. `exchange` has what happens between the two, `rules` what a user may do then.
+
+mod exchange;
+mod rules;
 
 use std::fmt;
 
@@ -9,11 +12,38 @@ use bytes::Bytes;
 
 use crate::codec::{ReasonCode, Text};
 
-use super::{Broker, ConnectionId};
+pub(super) use exchange::{Connecting, Credentials, ReAuthentication};
+pub use rules::{Action, Rule, RuleFilter, Users};
 
-/// Who may connect, publish and subscribe.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Access {}
+/// Who may connect, publish and subscribe. By default nobody is asked about, and all may do all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Whether clients without an Authentication Method are asked about, those without a User Name
+    /// too ([`Question::Password`]); otherwise they enter as nobody in particular.
+    pub asks: bool,
+    /// The Authentication Methods there are. A client with another one is refused with 0x8C; the
+    /// others are asked about ([`Question::Exchange`]).
+    pub methods: Vec<Text>,
+    /// What users may do; the first rule that matches decides. See [`Rule`].
+    pub rules: Vec<Rule>,
+    /// Whether what no rule matches is allowed.
+    pub default_allow: bool,
+    /// Whether a QoS 0 message that its client may not publish closes the connection with 0x87. It is
+    /// dropped otherwise: there is no acknowledgement to tell (section 3.3.4).
+    pub disconnects_at_qos0: bool,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Access {
+            asks: false,
+            methods: Vec::new(),
+            rules: Vec::new(),
+            default_allow: true,
+            disconnects_at_qos0: false,
+        }
+    }
+}
 
 /// What the core asks about a client.
 #[derive(Clone, PartialEq, Eq)]
@@ -27,11 +57,11 @@ pub enum Question {
     },
     /// What comes next in an exchange of enhanced authentication (section 4.12).
     Exchange {
-        /// Its Authentication Method.
+        /// Its Authentication Method: one of [`Access::methods`].
         method: Text,
         /// Its Authentication Data.
         data: Option<Bytes>,
-        /// Whether the exchange begins with this.
+        /// Whether an exchange begins with this, the first one or another (section 4.12.1).
         begins: bool,
     },
 }
@@ -60,7 +90,8 @@ pub enum Answer {
     },
     /// The exchange goes on with this Authentication Data.
     GoesOn(Option<Bytes>),
-    /// It is turned away.
+    /// It is turned away. A code that says no failure, or that the packet to be sent cannot have,
+    /// stands for 0x87.
     Refused(ReasonCode),
 }
 
@@ -72,9 +103,4 @@ impl fmt::Debug for Answer {
             Answer::Refused(reason) => write!(f, "Refused({reason:?})"),
         }
     }
-}
-
-impl Broker {
-    /// Goes on with a connection that something was asked about.
-    pub(super) fn answered(&mut self, _id: ConnectionId, _answer: Answer) {}
 }
