@@ -9,6 +9,7 @@ use crate::codec::{Packet, QoS};
 use crate::core::{ConnectionId, Input, Moment, Output};
 
 use super::Engine;
+use super::asker::Asker;
 
 /// How many messages wait for the broker before readers wait for it.
 const INBOX: usize = 1024;
@@ -35,9 +36,9 @@ pub(super) fn inbox() -> (mpsc::Sender<Message>, mpsc::Receiver<Message>) {
 }
 
 /// Owns the engine; runs until nobody can send to it any more.
-pub(super) async fn run(engine: Box<dyn Engine>, mut inbox: mpsc::Receiver<Message>) {
-    let mut actor =
-        BrokerActor { engine, connections: BTreeMap::new(), origin: Instant::now(), dropped: 0 };
+pub(super) async fn run(engine: Box<dyn Engine>, asker: Asker, mut inbox: mpsc::Receiver<Message>) {
+    let connections = BTreeMap::new();
+    let mut actor = BrokerActor { engine, asker, connections, origin: Instant::now(), dropped: 0 };
     loop {
         let deadline = actor.engine.next_deadline();
         let wake = actor.instant(deadline.unwrap_or_default());
@@ -55,6 +56,7 @@ pub(super) async fn run(engine: Box<dyn Engine>, mut inbox: mpsc::Receiver<Messa
 
 struct BrokerActor {
     engine: Box<dyn Engine>,
+    asker: Asker,
     connections: BTreeMap<ConnectionId, Outbox>,
     /// When the engine's clock began.
     origin: Instant,
@@ -76,6 +78,7 @@ impl BrokerActor {
             }
             Message::Happened(Input::Closed(id)) => {
                 self.connections.remove(&id);
+                self.asker.forget(id);
                 Input::Closed(id)
             }
             Message::Happened(input) => input,
@@ -91,13 +94,14 @@ impl BrokerActor {
             let now = Moment(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX));
             self.engine.handle(now, input);
             while let Some(output) = self.engine.next_output() {
-                inputs.extend(self.carry_out(output).map(Input::Closed));
+                inputs.extend(self.carry_out(output));
             }
         }
     }
 
-    /// Hands an output to its connection. Gives back the connection if that had to be cut off.
-    fn carry_out(&mut self, output: Output) -> Option<ConnectionId> {
+    /// Hands an output to its connection. Gives back what happened at that, such as that the
+    /// connection had to be cut off.
+    fn carry_out(&mut self, output: Output) -> Option<Input> {
         match output {
             Output::Send(id, packet) => {
                 let outbox = self.connections.get(&id)?;
@@ -121,22 +125,28 @@ impl BrokerActor {
                 }
             }
             Output::Close(id) => {
+                self.asker.forget(id);
                 let outbox = self.connections.remove(&id)?;
                 if outbox.sender.try_send(Outgoing::Close).is_err() {
                     outbox.connection.abort();
                 }
                 None
             }
-            // Nothing in the configuration brings these yet.
-            Output::Ask(..) | Output::Published(_) => None,
+            Output::Ask(id, question) => {
+                self.connections.get(&id)?; // Cut off meanwhile, it is forgotten already.
+                self.asker.ask(id, question)
+            }
+            // Nothing in the configuration brings this yet.
+            Output::Published(_) => None,
         }
     }
 
-    fn cut_off(&mut self, id: ConnectionId) -> Option<ConnectionId> {
+    fn cut_off(&mut self, id: ConnectionId) -> Option<Input> {
+        self.asker.forget(id);
         let outbox = self.connections.remove(&id)?;
         tracing::warn!(connection = id.0, "connection cut off: it takes nothing more");
         outbox.connection.abort();
-        Some(id)
+        Some(Input::Closed(id))
     }
 
     fn instant(&self, moment: Moment) -> Instant {

@@ -9,6 +9,7 @@
 
 use crate::core::{Broker, Input, Moment, Output};
 
+mod asker;
 mod broker;
 mod connection;
 mod server;

@@ -8,10 +8,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use crate::authentication::Authenticator;
 use crate::core::{Broker, Config, ConnectionId};
 use crate::transport::{BoxStream, memory, tcp};
 
 use super::Engine;
+use super::asker::Asker;
 use super::broker::{self, Message};
 use super::connection;
 
@@ -36,18 +38,35 @@ enum Order {
 }
 
 impl Server {
-    /// Starts a broker on the current runtime. It serves nobody until it is told to listen.
+    /// Starts a broker on the current runtime. It serves nobody until it is told to listen. If its
+    /// configuration asks about clients, they are all turned away.
     pub fn start(config: Config) -> Server {
         let limit = config.maximum_packet_size;
         Server::start_engine(Box::new(Broker::new(config)), limit)
     }
 
+    /// As [`Server::start`], with somebody to ask about clients. Whether and how the broker asks is
+    /// for its configuration to say; see [`Authenticator::access`].
+    pub fn start_with(config: Config, authenticator: Authenticator) -> Server {
+        let limit = config.maximum_packet_size;
+        Server::launch(Box::new(Broker::new(config)), limit, Some(authenticator))
+    }
+
     /// As [`Server::start`], with something that stands in the place of the core; packets of more
     /// bytes than `maximum_packet_size` do not reach it.
     pub fn start_engine(engine: Box<dyn Engine>, maximum_packet_size: u32) -> Server {
+        Server::launch(engine, maximum_packet_size, None)
+    }
+
+    fn launch(
+        engine: Box<dyn Engine>,
+        maximum_packet_size: u32,
+        authenticator: Option<Authenticator>,
+    ) -> Server {
         let (orders, inbox) = mpsc::channel(BACKLOG);
         let mut supervisor = JoinSet::new();
-        let running = supervise(engine, maximum_packet_size, inbox, orders.downgrade());
+        let own_orders = orders.downgrade();
+        let running = supervise(engine, authenticator, maximum_packet_size, inbox, own_orders);
         supervisor.spawn(running);
         Server { orders, _supervisor: supervisor }
     }
@@ -93,13 +112,15 @@ impl Server {
 /// Owns every task of the broker.
 async fn supervise(
     engine: Box<dyn Engine>,
+    authenticator: Option<Authenticator>,
     limit: u32,
     mut orders: mpsc::Receiver<Order>,
     own_orders: mpsc::WeakSender<Order>,
 ) {
     let (broker, inbox) = broker::inbox();
     let mut tasks = JoinSet::new();
-    tasks.spawn(broker::run(engine, inbox));
+    let asker = Asker::new(authenticator, broker.downgrade());
+    tasks.spawn(broker::run(engine, asker, inbox));
     let mut last_id = 0;
     loop {
         let order = tokio::select! {

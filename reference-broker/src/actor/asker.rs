@@ -1,0 +1,80 @@
+//! Who answers what the core asks about clients, without keeping the broker waiting.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::authentication::{Authenticator, Exchange};
+use crate::codec::ReasonCode;
+use crate::core::{Answer, ConnectionId, Input, Question};
+
+use super::broker::Message;
+
+/// Owns a task for each connection that has been asked about, and each task an exchange. A task ends
+/// with its connection; all end with the asker.
+pub(super) struct Asker {
+    authenticator: Option<Authenticator>,
+    /// The broker's inbox. Weak, for the broker ends when nobody else can send to it.
+    broker: mpsc::WeakSender<Message>,
+    exchanges: BTreeMap<ConnectionId, Asked>,
+    tasks: JoinSet<()>,
+}
+
+struct Asked {
+    questions: mpsc::Sender<Question>,
+    task: AbortHandle,
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Asker {
+    /// Without an authenticator everybody is turned away.
+    pub(super) fn new(
+        authenticator: Option<Authenticator>,
+        broker: mpsc::WeakSender<Message>,
+    ) -> Asker {
+        Asker { authenticator, broker, exchanges: BTreeMap::new(), tasks: JoinSet::new() }
+    }
+
+    /// Takes a question. The answer comes to the broker's inbox later, or is given back if there is
+    /// nobody to ask.
+    pub(super) fn ask(&mut self, id: ConnectionId, question: Question) -> Option<Input> {
+        let refused = Input::Answered(id, Answer::Refused(ReasonCode::NotAuthorized));
+        let Some(authenticator) = &self.authenticator else { return Some(refused) };
+        while self.tasks.try_join_next().is_some() {} // Those that have ended.
+        let asked = self.exchanges.entry(id).or_insert_with(|| {
+            // There is one question at a time.
+            let (questions, inbox) = mpsc::channel(1);
+            let running = answer(id, authenticator.clone(), inbox, self.broker.clone());
+            Asked { questions, task: self.tasks.spawn(running) }
+        });
+        asked.questions.try_send(question).is_err().then_some(refused)
+    }
+
+    /// Ends what is asked about a connection.
+    pub(super) fn forget(&mut self, id: ConnectionId) {
+        self.exchanges.remove(&id);
+    }
+}
+
+/// Answers one question after the other about one connection.
+async fn answer(
+    id: ConnectionId,
+    authenticator: Authenticator,
+    mut questions: mpsc::Receiver<Question>,
+    broker: mpsc::WeakSender<Message>,
+) {
+    let mut exchange = Exchange::default();
+    while let Some(question) = questions.recv().await {
+        let answer = authenticator.answer(&mut exchange, question).await;
+        let Some(broker) = broker.upgrade() else { return };
+        if broker.send(Message::Happened(Input::Answered(id, answer))).await.is_err() {
+            return;
+        }
+    }
+}
