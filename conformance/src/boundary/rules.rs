@@ -313,7 +313,7 @@ pub fn keeps_open(mut which: impl FnMut(At<'_>) -> bool + Send + 'static) -> Box
                 Output::Close(connection) => {
                     (self.0)(At { connection, clients: boundary.clients, now: boundary.now })
                 }
-                Output::Send(..) => false,
+                _ => false,
             };
             if !kept {
                 boundary.emit(output);

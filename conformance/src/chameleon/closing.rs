@@ -144,6 +144,7 @@ impl Rule for ClosesLate {
                 }
                 boundary.emit(output);
             }
+            _ => boundary.emit(output),
         }
     }
 }
@@ -171,7 +172,7 @@ impl Rule for LeavesClosing {
             Output::Send(id, Packet::Disconnect(_)) => {
                 self.left.remove(id);
             }
-            Output::Send(..) | Output::Close(_) => {}
+            _ => {}
         }
         boundary.emit(output);
     }

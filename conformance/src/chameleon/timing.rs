@@ -67,9 +67,10 @@ struct Slow;
 
 impl Rule for Slow {
     fn outward(&mut self, output: Output, boundary: &mut Boundary<'_>) {
-        let (Output::Send(ConnectionId(id), _) | Output::Close(ConnectionId(id))) = &output;
-        match id % 2 {
-            0 => boundary.emit_after(SLOW, output),
+        match &output {
+            Output::Send(ConnectionId(id), _) | Output::Close(ConnectionId(id)) if id % 2 == 0 => {
+                boundary.emit_after(SLOW, output);
+            }
             _ => boundary.emit(output),
         }
     }

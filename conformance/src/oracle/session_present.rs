@@ -28,9 +28,10 @@ const EARLY: Duration = Duration::from_secs(1);
 fn judge(trace: &[Event], findings: &mut Findings) {
     let connections = connections(trace);
     let stranger = connections.iter().filter_map(Connection::stranger_from).min();
+    let granted = connections.iter().filter_map(granted).max().unwrap_or(0);
     let mut clients: BTreeMap<&str, Vec<Visit<'_>>> = BTreeMap::new();
     for connection in &connections {
-        if let Some((client, visit)) = Visit::of(connection, trace) {
+        if let Some((client, visit)) = Visit::of(connection, trace, granted) {
             clients.entry(client).or_default().push(visit);
         }
     }
@@ -136,7 +137,11 @@ struct Visit<'a> {
 }
 
 impl<'a> Visit<'a> {
-    fn of(connection: &'a Connection<'_>, trace: &[Event]) -> Option<(&'a str, Visit<'a>)> {
+    fn of(
+        connection: &'a Connection<'_>,
+        trace: &[Event],
+        granted: u32,
+    ) -> Option<(&'a str, Visit<'a>)> {
         let client = connection.client_id()?;
         let (asked_at, connect) = connection.connect()?;
         let accepted = connection.accepted();
@@ -150,7 +155,7 @@ impl<'a> Visit<'a> {
             answered: accepted.map(|(at, _)| time(at)).unwrap_or_default(),
             is_refused: accepted.is_none() && connection.connacks().next().is_some(),
             expiry: expiry(connection),
-            expiry_at_end: expiry_at_end(connection, trace),
+            expiry_at_end: expiry_at_end(connection, trace, granted),
             closed: connection.closed.map(|at| (at, time(at))),
             closed_by_broker: connection.closed_by_broker.map(|(at, _)| at),
         };
@@ -232,6 +237,13 @@ fn expiry_of(properties: &Properties) -> Option<u32> {
     properties.number(PropertyId::SessionExpiryInterval)
 }
 
+/// The Session Expiry Interval that a client asked for in CONNECT and got.
+fn granted(connection: &Connection<'_>) -> Option<u32> {
+    let asked = expiry_of(&connection.connect()?.1.properties).unwrap_or(0);
+    let replaced = expiry_of(&connection.accepted()?.1.properties);
+    replaced.is_none_or(|agreed| agreed == asked).then_some(asked)
+}
+
 /// The shortest and the longest Session Expiry Interval that a connection can have ended with.
 fn expiry(connection: &Connection<'_>) -> (u32, u32) {
     let (Some((_, connect)), Some((_, connack))) = (connection.connect(), connection.accepted())
@@ -259,8 +271,9 @@ fn expiry(connection: &Connection<'_>) -> (u32, u32) {
 }
 
 /// The Session Expiry Interval of the DISCONNECT that ended a connection, if the broker certainly
-/// acted on it: it had answered what was sent before, and closed then, for no reason of its own.
-fn expiry_at_end(connection: &Connection<'_>, trace: &[Event]) -> Option<u32> {
+/// acted on it: it had answered what was sent before, and closed then, for no reason of its own. The
+/// longest that the broker has `granted` in this trace shows that it is below any bound of its own.
+fn expiry_at_end(connection: &Connection<'_>, trace: &[Event], granted: u32) -> Option<u32> {
     let [.., (before_at, Sent::Packet(before)), (at, Sent::Packet(last))] = &connection.sent[..]
     else {
         return None;
@@ -293,10 +306,11 @@ fn expiry_at_end(connection: &Connection<'_>, trace: &[Event]) -> Option<u32> {
     let asked = expiry_of(&connect.properties).unwrap_or(0);
     let agreed = expiry_of(&connack.properties).unwrap_or(asked);
     let last = expiry_of(&disconnect.properties)?;
-    // A bound that CONNACK showed may hold for DISCONNECT as well; nothing could tell the client.
+    // A bound that CONNACK shows, or would show if asked for more, may hold for DISCONNECT as well;
+    // nothing could tell the client.
     let is_in_bounds = match agreed.cmp(&asked) {
         Ordering::Less => last <= agreed,
-        Ordering::Equal => true,
+        Ordering::Equal => last <= granted,
         Ordering::Greater => last >= agreed,
     };
     (is_prompt && is_plain && is_in_bounds && asked != 0).then_some(last)
