@@ -405,6 +405,26 @@ fn an_answer_while_the_client_is_awaited_has_no_effect() {
 }
 
 #[test]
+fn an_answer_to_no_re_authentication_has_no_effect() {
+    let mut bench = asking();
+    enter(&mut bench, "c", enhanced("c"), "u");
+    for answer in [accepted("u"), go_on(b"?"), Answer::Refused(ReasonCode::NotAuthorized)] {
+        bench.answer("c", answer.clone());
+        bench.expect_nothing("c");
+        bench.send("c", auth(ReasonCode::ReAuthenticate, b""));
+        bench.expect_question("c");
+        bench.answer("c", go_on(b"?"));
+        bench.expect("c");
+        bench.answer("c", answer);
+        bench.expect_nothing("c");
+        bench.send("c", step(b"!"));
+        bench.expect_question("c");
+        bench.answer("c", accepted("u"));
+        bench.expect("c");
+    }
+}
+
+#[test]
 fn a_method_that_there_is_not_is_refused_unasked() {
     let mut bench = asking();
     for method in ["Y", "x", ""] {
@@ -743,7 +763,8 @@ fn nothing_secret_is_printed() {
     });
     use reference_broker::core::{ConnectionId, Input, Moment};
     let connects = [
-        Connect { password: Some(secret), ..Connect::new("c") },
+        Connect { password: Some(secret.clone()), ..Connect::new("c") },
+        Connect { password: Some(secret), ..enhanced("e") },
         enhanced("d").with(PropertyId::AuthenticationData, &b"hunter2"[..]),
     ];
     for (number, connect) in connects.into_iter().enumerate() {
