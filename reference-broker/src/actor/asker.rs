@@ -78,3 +78,35 @@ async fn answer(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::super::broker::inbox;
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exchange_ends_with_its_connection() {
+        let (broker, mut inbox) = inbox();
+        let authenticator = Authenticator::new([], true).expect("no two users of one name");
+        let mut asker = Asker::new(Some(authenticator), broker.downgrade());
+        let question = || Question::Password { user_name: None, password: None };
+        for id in [ConnectionId(1), ConnectionId(2)] {
+            assert!(asker.ask(id, question()).is_none());
+            let answered = inbox.recv().await;
+            let accepted = matches!(
+                answered,
+                Some(Message::Happened(Input::Answered(of, Answer::Accepted { .. }))) if of == id
+            );
+            assert!(accepted);
+        }
+        asker.forget(ConnectionId(1));
+        let ended = timeout(Duration::from_secs(1), asker.tasks.join_next()).await;
+        assert!(ended.is_ok_and(|task| task.is_some_and(|task| task.is_err())), "cut off");
+        assert!(asker.ask(ConnectionId(2), question()).is_none());
+        assert!(inbox.recv().await.is_some(), "the other goes on");
+    }
+}

@@ -2,6 +2,11 @@
 //!
 //! The core knows no users and compares no passwords: it asks ([`Question`]), and goes on when there
 //! is an [`Answer`]. `exchange` has what happens between the two, `rules` what a user may do then.
+//!
+//! A session is for the user that has it: while it lasts, a CONNECT with its Client Identifier by
+//! another user is refused with 0x87, and a re-authentication (section 4.12.1) as another user fails.
+//! Otherwise its subscriptions, which were allowed to one user, would bring messages to another.
+//! Clients that are nobody in particular count as one user in this.
 
 mod exchange;
 mod rules;
