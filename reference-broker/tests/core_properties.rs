@@ -31,7 +31,8 @@ const CLIENTS: usize = 3;
 #[derive(Clone, Debug)]
 enum Event {
     Open(usize),
-    Connect(usize, Box<Connect>),
+    /// With what is answered at once if the client is asked about.
+    Connect(usize, Box<Connect>, Option<Decision>),
     Send(usize, Box<Packet>),
     /// The client answers the oldest packet that it has not answered, well or with an error.
     Answer(usize, bool),
@@ -47,7 +48,10 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         1 => client.clone().prop_map(Event::Open),
         6 => client.clone().prop_flat_map(|client| (Just(client), connect(client)))
-            .prop_map(|(client, connect)| Event::Connect(client, Box::new(connect))),
+            .prop_flat_map(|(client, connect)| {
+                let decision = option::weighted(0.8, decision());
+                decision.prop_map(move |it| Event::Connect(client, Box::new(connect.clone()), it))
+            }),
         24 => (client.clone(), likely_packet())
             .prop_map(|(client, packet)| Event::Send(client, Box::new(packet))),
         2 => (client.clone(), support::packet(Side::Client))
@@ -67,7 +71,7 @@ fn connect(client: usize) -> impl Strategy<Value = Connect> {
     let session = (any::<bool>(), select(vec![0, 1, 5, u32::MAX]), select(vec![0_u16, 0, 1, 5]));
     let limits = (option::of(1..4_u32), option::of(select(vec![5_u32, 20, 40, 100])));
     let will = option::of((topic(), qos(), any::<bool>(), option::of(0..7_u32), "x?"));
-    let will = (will, option::weighted(0.3, method()));
+    let will = (will, option::weighted(0.4, method()));
     (session, limits, will).prop_map(move |((clean_start, expiry, keep_alive), limits, will)| {
         let (will, method) = will;
         let mut connect = Connect::new(format!("c{client}")).keep_alive(keep_alive);
@@ -103,7 +107,7 @@ fn likely_packet() -> impl Strategy<Value = Packet> {
         1 => (id(), filter()).prop_map(|(id, filter)| Unsubscribe::new(id, filter).into()),
         1 => select(vec![puback, pubrec, pubcomp]).prop_flat_map(move |ack| id().prop_map(ack)),
         1 => Just(Packet::PingReq),
-        4 => auth().prop_map(Packet::from),
+        8 => auth().prop_map(Packet::from),
         1 => (select(vec![ReasonCode::Success, ReasonCode::DisconnectWithWill]), option::of(0..9_u32))
             .prop_map(|(reason, expiry)| {
                 let mut disconnect = Disconnect::because(reason);
@@ -125,7 +129,7 @@ fn auth() -> impl Strategy<Value = Auth> {
 }
 
 fn method() -> impl Strategy<Value = &'static str> {
-    prop_oneof![9 => Just("X"), 1 => Just("Y")]
+    prop_oneof![3 => Just("X"), 1 => Just("Y")]
 }
 
 fn decision() -> impl Strategy<Value = Decision> {
@@ -146,7 +150,7 @@ fn access() -> impl Strategy<Value = Access> {
     let rule = (users, action, filter, any::<bool>()).prop_map(|(users, action, filter, allow)| {
         Rule { users, action, filter: RuleFilter::parse(filter).unwrap(), allow }
     });
-    (vec(rule, 0..4), vec(any::<bool>(), 4)).prop_map(|(mut rules, is)| {
+    (vec(rule, 0..4), vec(prop::bool::weighted(0.6), 4)).prop_map(|(mut rules, is)| {
         let (users, filter) = (Users::Any, RuleFilter::parse("fresh").unwrap());
         rules.insert(0, Rule { users, action: Action::Both, filter, allow: true });
         let methods = if is[1] { vec!["X".into()] } else { Vec::new() };
@@ -219,7 +223,7 @@ fn fault() -> impl Strategy<Value = Fault> {
 fn config() -> impl Strategy<Value = Config> {
     let limits = (select(vec![Q1, QoS::ExactlyOnce]), qos(), 0..3_u32, 0..3_u32);
     let times = (option::of(0..3_u16), select(vec![1_u64, 7, 1_000]));
-    let access = prop_oneof![Just(Access::default()), access()];
+    let access = prop_oneof![1 => Just(Access::default()), 2 => access()];
     (limits, times, features(), (handling(), access)).prop_map(
         |((maximum_qos, granted_qos, least, more), (keep_alive, grain), features, rest)| {
             let (handling, access) = rest;
@@ -307,9 +311,11 @@ impl Run {
     fn event(&mut self, event: Event) {
         match event {
             Event::Open(client) => self.open(client),
-            Event::Connect(client, connect) => {
+            Event::Connect(client, connect, decision) => {
                 self.open(client);
-                self.input(Input::Received(self.connections[client], Packet::Connect(connect)));
+                let id = self.connections[client];
+                self.input(Input::Received(id, Packet::Connect(connect)));
+                decision.into_iter().for_each(|it| self.input(Input::Answered(id, it)));
             }
             Event::Send(client, packet) => {
                 self.input(Input::Received(self.connections[client], *packet));
@@ -410,9 +416,8 @@ proptest! {
         }
 
         // And it still serves.
-        run.event(Event::Connect(0, Box::new(Connect::new("fresh"))));
         let nobody = Decision::Accepted { user: None, data: None };
-        run.event(Event::Decide(0, nobody));
+        run.event(Event::Connect(0, Box::new(Connect::new("fresh")), Some(nobody)));
         let sent = run.outputs.len();
         run.event(Event::Send(0, Box::new(Subscribe::new(1, "fresh", Q1).into())));
         run.event(Event::Send(0, Box::new(Publish::new("fresh", "x").qos(Q1, 2).into())));
