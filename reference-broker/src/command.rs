@@ -60,8 +60,11 @@ pub struct Variation {
     /// Changes the configuration.
     pub configure: Box<dyn Fn(&mut Config)>,
     /// Makes an engine of it.
-    pub engine: Box<dyn Fn(&Config) -> Box<dyn Engine> + Send>,
+    pub engine: MakeEngine,
 }
+
+/// What makes an engine of a configuration, as often as one is needed.
+pub type MakeEngine = Box<dyn Fn(&Config) -> Box<dyn Engine> + Send>;
 
 impl Variation {
     /// The core itself.
