@@ -5,8 +5,8 @@ mod bench;
 
 use bench::{Bench, Q0, Q1, Q2, identifiers, message, options, text};
 use reference_broker::codec::{
-    Connect, Packet, PropertyId, PublishAck, QoS, ReasonCode, Subscribe, SubscriptionOptions,
-    Unsubscribe,
+    Connect, Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, Subscribe,
+    SubscriptionOptions, Unsubscribe,
 };
 use reference_broker::core::Config;
 
@@ -344,6 +344,26 @@ fn what_a_dead_member_had_goes_to_another() {
     bench.cut("b");
     bench.resume("b");
     assert_eq!(bench.payloads("b").len(), 2);
+}
+
+#[test]
+fn what_a_dead_member_had_keeps_its_order() {
+    let mut config = Config::default();
+    config.handling.lowest_packet_id_first = true;
+    let mut bench = Bench::with(config);
+    bench.join("p");
+    bench.resume("a");
+    bench.subscribe("a", "$share/g/t", Q1);
+    for payload in ["one", "two"] {
+        bench.publish("p", Publish::new("t", payload));
+    }
+    let first = bench.expect_publish("a").packet_id;
+    bench.send("a", bench::puback(first));
+    bench.publish("p", Publish::new("t", "three")); // With the identifier of the first.
+    bench.resume("b");
+    bench.subscribe("b", "$share/g/t", Q1);
+    bench.connect("a", Connect::new("a")); // Its session ends.
+    assert_eq!(bench.payloads("b"), ["two", "three"]);
 }
 
 #[test]

@@ -2,113 +2,20 @@
 
 #![cfg(feature = "server")]
 
+#[path = "support/client.rs"]
+mod client;
+
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use bytes::BytesMut;
+use client::Client;
 use reference_broker::actor::Server;
 use reference_broker::codec::{
-    Connect, Disconnect, Framer, Packet, Publish, QoS, ReasonCode, Side, Subscribe, Will,
+    Connect, Disconnect, Packet, Publish, QoS, ReasonCode, Subscribe, Will,
 };
 use reference_broker::core::Config;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
-
-/// How long to wait before a test has failed; never waited for otherwise.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A client that writes what it is told and reads packet by packet.
-struct Client<S> {
-    stream: S,
-    framer: Framer,
-}
-
-impl Client<TcpStream> {
-    async fn tcp(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
-        stream.set_nodelay(true).unwrap();
-        Client::over(stream)
-    }
-}
-
-impl Client<DuplexStream> {
-    async fn memory(server: &Server) -> Self {
-        Client::over(server.connect().await.unwrap())
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
-    fn over(stream: S) -> Self {
-        Client { stream, framer: Framer::new(u32::MAX) }
-    }
-
-    async fn write(&mut self, bytes: &[u8]) {
-        timeout(PATIENCE, self.stream.write_all(bytes)).await.unwrap().unwrap();
-    }
-
-    async fn send(&mut self, packet: impl Into<Packet>) {
-        self.write(&packet.into().to_bytes().unwrap()).await;
-    }
-
-    /// The next packet, or `None` at the end of the stream.
-    async fn next(&mut self) -> Option<Packet> {
-        loop {
-            if let Some(frame) = self.framer.next_frame().unwrap() {
-                return Some(Packet::decode(&frame, Side::Server).unwrap());
-            }
-            let read = self.stream.read_buf(self.framer.buffer());
-            match timeout(PATIENCE, read).await.expect("something, and be it the end") {
-                Ok(0) | Err(_) => return None,
-                Ok(_) => {}
-            }
-        }
-    }
-
-    async fn expect(&mut self) -> Packet {
-        self.next().await.expect("a packet")
-    }
-
-    async fn expect_end(&mut self) {
-        assert_eq!(self.next().await, None);
-    }
-
-    async fn connect(&mut self, connect: Connect) {
-        self.send(connect).await;
-        self.expect_connack().await;
-    }
-
-    async fn expect_connack(&mut self) {
-        match self.expect().await {
-            Packet::ConnAck(connack) => assert_eq!(connack.reason, ReasonCode::Success),
-            other => panic!("no CONNACK: {other:?}"),
-        }
-    }
-
-    async fn subscribe(&mut self, filter: &str, qos: QoS) {
-        self.send(Subscribe::new(1, filter, qos)).await;
-        assert!(matches!(self.expect().await, Packet::SubAck(_)));
-    }
-
-    async fn expect_publish(&mut self) -> Publish {
-        match self.expect().await {
-            Packet::Publish(publish) => publish,
-            other => panic!("no PUBLISH: {other:?}"),
-        }
-    }
-
-    async fn expect_disconnect(&mut self, reason: ReasonCode) {
-        match self.expect().await {
-            Packet::Disconnect(disconnect) => assert_eq!(disconnect.reason, reason),
-            other => panic!("no DISCONNECT: {other:?}"),
-        }
-    }
-
-    async fn expect_alive(&mut self) {
-        self.send(Packet::PingReq).await;
-        assert_eq!(self.expect().await, Packet::PingResp);
-    }
-}
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
 
 async fn tcp_server() -> (Server, SocketAddr) {
     let server = Server::start(Config::default());
@@ -392,6 +299,7 @@ async fn stopping_the_server_closes_its_connections_too() {
     let mut client = Client::tcp(address).await;
     client.connect(Connect::new("c")).await;
     server.stop().await;
+    client.expect_disconnect(ReasonCode::ServerShuttingDown).await;
     client.expect_end().await;
     assert!(server.connect().await.is_err());
     assert!(server.listen(("127.0.0.1", 0)).await.is_err());

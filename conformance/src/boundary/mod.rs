@@ -251,6 +251,10 @@ impl Engine for Layer {
         output
     }
 
+    fn broker(&self) -> Option<&Broker> {
+        Some(&self.core)
+    }
+
     fn next_deadline(&self) -> Option<Moment> {
         let held = self.held.first_key_value().map(|((due, _), _)| *due);
         held.into_iter().chain(self.core.next_deadline()).min()

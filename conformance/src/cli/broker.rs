@@ -1,14 +1,14 @@
 use clap::Args;
 use conformance::exit::Exit;
 use conformance::target::{Target, Variant};
+use reference_broker::command::{self, Variation};
 
-use super::{Failure, interrupt, print};
+use super::{Failure, print};
 
 #[derive(Args, Debug)]
 pub(super) struct BrokerArguments {
-    /// Where to listen for MQTT over TCP; port 0 for any free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:1883")]
-    listen: String,
+    #[command(flatten)]
+    broker: command::BrokerArguments,
     /// Break it in this way: an id of `mqttspec mutants --list`
     #[arg(long, value_name = "ID")]
     mutant: Option<String>,
@@ -20,19 +20,27 @@ pub(super) struct BrokerArguments {
 /// Serves the reference broker until it is interrupted.
 pub(super) fn broker(arguments: &BrokerArguments) -> Result<Exit, Failure> {
     let variant = variant(arguments).map_err(|error| (Exit::Usage, error))?;
-    let runtime = tokio::runtime::Runtime::new()
-        .map_err(|error| (Exit::Trouble, format!("cannot start: {error}")))?;
-    runtime.block_on(async {
-        let fail = |error| (Exit::Trouble, format!("{}: {error}", arguments.listen));
-        let interrupt = interrupt().map_err(fail)?;
-        let server = variant.start();
-        let address = server.listen(arguments.listen.as_str()).await.map_err(fail)?;
-        let target = Target::Embedded(variant.clone());
-        print(&format!("{target} at mqtt://{address}; Ctrl-C ends it\n"))?;
-        interrupt.await;
-        server.stop().await;
-        Ok(Exit::AsExpected)
-    })
+    if variant != Variant::default() {
+        print(&format!("{}\n", Target::Embedded(variant.clone())))?;
+    }
+    command::log();
+    let cannot_start = |error| (Exit::Trouble, format!("cannot start: {error}"));
+    let runtime = tokio::runtime::Runtime::new().map_err(cannot_start)?;
+    let run = runtime.block_on(async {
+        let interrupt = command::interrupt().map_err(cannot_start)?;
+        let configure = {
+            let variant = variant.clone();
+            move |config: &mut _| variant.configure(config)
+        };
+        let engine = move |config: &_| variant.engine(config);
+        let variation = Variation { configure: Box::new(configure), engine: Box::new(engine) };
+        Ok(command::run(&arguments.broker, variation, interrupt).await)
+    })?;
+    match run {
+        Ok(()) => Ok(Exit::AsExpected),
+        Err(command::Failure::Usage(what)) => Err((Exit::Usage, what)),
+        Err(command::Failure::Trouble(what)) => Err((Exit::Trouble, what)),
+    }
 }
 
 fn variant(arguments: &BrokerArguments) -> Result<Variant, String> {

@@ -7,8 +7,9 @@ use conformance::exit::Exit;
 use conformance::runner::{Options, RunError, Selection};
 use conformance::scenario::Scenario;
 use conformance::target::{Target, Variant};
+use reference_broker::command::interrupt;
 
-use super::{Failure, in_memory, interrupt, print};
+use super::{Failure, in_memory, print};
 
 #[derive(Args, Debug)]
 pub(super) struct ChameleonArguments {

@@ -81,32 +81,6 @@ fn in_memory() -> Result<(Runtime, Options), Failure> {
     Ok((runtime, Options { jobs, timeout_scale: 1.0, token: "run".to_owned() }))
 }
 
-/// Resolves when the user or the system asks for an end: Ctrl-C or SIGTERM. It listens from this
-/// call on, not from when it is awaited.
-#[cfg(unix)]
-fn interrupt() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupted, mut ended) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok(async move {
-        tokio::select! {
-            _ = interrupted.recv() => {}
-            _ = ended.recv() => {}
-        }
-    })
-}
-
-/// Resolves at Ctrl-C.
-#[cfg(not(unix))]
-fn interrupt() -> io::Result<impl Future<Output = ()>> {
-    Ok(async {
-        if tokio::signal::ctrl_c().await.is_err() {
-            // No such signal here: nothing ever interrupts.
-            std::future::pending::<()>().await;
-        }
-    })
-}
-
 /// Writes to standard output. A reader that has seen enough, such as `head`, is no error.
 fn print(text: &str) -> Result<Exit, Failure> {
     match io::stdout().write_all(text.as_bytes()) {

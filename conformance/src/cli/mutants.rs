@@ -10,8 +10,9 @@ use conformance::report::terminal::{Terminal, wants_colour};
 use conformance::requirement;
 use conformance::runner::{RunError, Selection, matches};
 use conformance::scenario::Scenario;
+use reference_broker::command::interrupt;
 
-use super::{Failure, in_memory, interrupt, print};
+use super::{Failure, in_memory, print};
 
 #[derive(Args, Debug)]
 pub(super) struct MutantsArguments {

@@ -15,8 +15,9 @@ use conformance::requirement;
 use conformance::runner::{Options, Repeat, RunError, Selection, run as run_scenarios};
 use conformance::scenario::{self, Scenario};
 use conformance::target::{Started, Target};
+use reference_broker::command::interrupt;
 
-use super::{Failure, interrupt, repeat};
+use super::{Failure, repeat};
 
 /// How many scenarios run at once on a broker that is reached over a network: most of their time
 /// is waiting.

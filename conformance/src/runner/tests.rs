@@ -37,7 +37,7 @@ static VICTIM: OnceLock<Server> = OnceLock::new();
 async fn kill(stage: &mut Stage) -> Outcome {
     stage.connected("alice").await?.ping().await?;
     if let Some(victim) = VICTIM.get() {
-        victim.stop().await;
+        victim.stop_within(Duration::ZERO).await;
     }
     Ok(())
 }

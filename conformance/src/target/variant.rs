@@ -1,8 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use reference_broker::actor::Server;
-use reference_broker::core::Config;
+use reference_broker::actor::{Engine, Server};
+use reference_broker::core::{Broker, Config};
 use reference_broker::transport::BoxStream;
 
 use crate::boundary::{Layer, Rules};
@@ -64,23 +64,30 @@ impl Variant {
         Variant { mutant: None, switches: self.switches.clone() }
     }
 
+    /// Makes the choices in a configuration.
+    pub fn configure(&self, config: &mut Config) {
+        self.switches.iter().for_each(|switch| switch.configure(config));
+        if let Some(mutant) = self.mutant {
+            mutant.configure(config);
+        }
+    }
+
+    /// Such a broker, with a configuration in which the choices are [made](Variant::configure).
+    pub fn engine(&self, config: &Config) -> Box<dyn Engine> {
+        let mut rules = Rules::new();
+        self.switches.iter().for_each(|switch| rules.extend(switch.rules()));
+        rules.extend(self.mutant.into_iter().flat_map(Mutant::rules));
+        match rules.is_empty() {
+            true => Box::new(Broker::new(config.clone())),
+            false => Box::new(Layer::new(config.clone(), rules)),
+        }
+    }
+
     /// Starts such a broker on the current runtime.
     pub fn start(&self) -> Server {
         let mut config = Config::default();
-        let mut rules = Rules::new();
-        for switch in &self.switches {
-            switch.configure(&mut config);
-            rules.extend(switch.rules());
-        }
-        if let Some(mutant) = self.mutant {
-            mutant.configure(&mut config);
-            rules.extend(mutant.rules());
-        }
-        if rules.is_empty() {
-            return Server::start(config);
-        }
-        let limit = config.maximum_packet_size;
-        Server::start_engine(Box::new(Layer::new(config, rules)), limit)
+        self.configure(&mut config);
+        Server::start_engine(self.engine(&config), config.maximum_packet_size)
     }
 
     /// The stream over which clients reach it.

@@ -1,147 +1,219 @@
+//! The BrokerActor: owns the engine, and takes one message after another.
+
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use crate::codec::{Packet, QoS};
-use crate::core::{ConnectionId, Input, Moment, Output};
+use crate::core::{Broker, ConnectionId, Input, Moment, Output};
 
 use super::Engine;
-
-/// How many messages wait for the broker before readers wait for it.
-const INBOX: usize = 1024;
+use super::asker::Asker;
+use super::counts::count;
+use super::panic::caught_call;
+use super::queue::{Receiver, Refused, Sender};
+use super::supervisor::Shared;
+use super::tap::Taps;
 
 /// What the broker is told.
 pub(super) enum Message {
-    /// A connection was opened; how to write to it, and how to cut it off.
-    Opened(ConnectionId, mpsc::Sender<Outgoing>, AbortHandle),
+    /// A connection was opened, and how to reach it.
+    Opened(ConnectionId, Outbox),
     /// Anything else that happened.
     Happened(Input),
+    /// Somebody wants to look at the core.
+    Inspect(Look),
+    /// Take leave of all clients, and open nothing more.
+    Stop,
+    /// All connections are gone: end.
+    End,
 }
 
-/// What a connection is told.
-pub(super) enum Outgoing {
-    /// Write this packet.
-    Packet(Packet),
-    /// Close after all that was told before.
-    Close,
+/// A look at the core, if the engine has one.
+pub(super) type Look = Box<dyn FnOnce(Option<&Broker>) + Send>;
+
+/// How the broker reaches a connection. To drop this is to close it after all that was sent.
+pub(super) struct Outbox {
+    /// What is to be written.
+    pub(super) packets: Sender<Packet>,
+    /// Ends the connection at once.
+    pub(super) cut: oneshot::Sender<()>,
+    /// Whether its client is on this machine for sure.
+    pub(super) is_local: bool,
 }
 
-/// Creates the broker's inbox.
-pub(super) fn inbox() -> (mpsc::Sender<Message>, mpsc::Receiver<Message>) {
-    mpsc::channel(INBOX)
-}
-
-/// Owns the engine; runs until nobody can send to it any more.
-pub(super) async fn run(engine: Box<dyn Engine>, mut inbox: mpsc::Receiver<Message>) {
-    let mut actor =
-        BrokerActor { engine, connections: BTreeMap::new(), origin: Instant::now(), dropped: 0 };
+/// Runs until it is told to end. A panic of the engine is a panic of this.
+pub(super) async fn run(
+    engine: Box<dyn Engine>,
+    asker: Asker,
+    mut inbox: Receiver<Message>,
+    shared: Arc<Shared>,
+    taps: Taps,
+) {
+    let mut actor = BrokerActor {
+        engine,
+        asker,
+        connections: BTreeMap::new(),
+        origin: Instant::now(),
+        shared,
+        taps,
+        stopping: false,
+    };
     loop {
         let deadline = actor.engine.next_deadline();
         let wake = actor.instant(deadline.unwrap_or_default());
         let message = tokio::select! {
             biased;
             message = inbox.recv() => message,
-            () = sleep_until(wake), if deadline.is_some() => Some(Message::Happened(Input::Tick)),
+            () = sleep_until(wake), if deadline.is_some() => {
+                actor.handle(Input::Tick);
+                actor.taps.call_inline().await;
+                continue;
+            }
         };
-        match message {
-            Some(message) => actor.take(message),
-            None => return,
+        let Some((message, room)) = message else { return };
+        drop(room);
+        actor.shared.counters.inbox_high_water.fetch_max(inbox.len() + 1, Ordering::Relaxed);
+        if let Message::End = message {
+            return;
         }
+        actor.take(message);
+        actor.taps.call_inline().await;
     }
 }
 
 struct BrokerActor {
     engine: Box<dyn Engine>,
+    asker: Asker,
     connections: BTreeMap<ConnectionId, Outbox>,
     /// When the engine's clock began.
     origin: Instant,
-    /// QoS 0 messages dropped because an outbox was full.
-    dropped: u64,
-}
-
-struct Outbox {
-    sender: mpsc::Sender<Outgoing>,
-    connection: AbortHandle,
+    shared: Arc<Shared>,
+    taps: Taps,
+    /// Whether it has taken leave.
+    stopping: bool,
 }
 
 impl BrokerActor {
     fn take(&mut self, message: Message) {
-        let input = match message {
-            Message::Opened(id, sender, connection) => {
-                self.connections.insert(id, Outbox { sender, connection });
-                Input::Opened(id)
+        match message {
+            // To drop its outbox closes it.
+            Message::Opened(..) if self.stopping => {}
+            Message::Opened(id, outbox) => {
+                self.connections.insert(id, outbox);
+                self.handle(Input::Opened(id));
             }
-            Message::Happened(Input::Closed(id)) => {
-                self.connections.remove(&id);
-                Input::Closed(id)
+            Message::Happened(input) => {
+                if let Input::Closed(id) = &input {
+                    self.connections.remove(id);
+                    self.asker.forget(*id);
+                }
+                self.handle(input);
             }
-            Message::Happened(input) => input,
-        };
-        self.handle(input);
+            Message::Inspect(look) => {
+                // It cannot change the engine, so nothing is half done after a panic.
+                if let Err(panic) = caught_call(|| look(self.engine.broker())) {
+                    tracing::error!(panic, "a look at the core panicked");
+                }
+            }
+            Message::Stop => {
+                self.stopping = true;
+                self.handle(Input::Stop);
+            }
+            Message::End => {}
+        }
     }
 
     fn handle(&mut self, input: Input) {
         // Whoever is cut off is an input in turn, which may bring outputs of its own, such as a
         // Will, and so cut off others.
-        let mut inputs = VecDeque::from([input]);
-        while let Some(input) = inputs.pop_front() {
+        let mut next = Some(input);
+        let mut inputs = VecDeque::new();
+        while let Some(input) = next {
             let now = Moment(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX));
             self.engine.handle(now, input);
             while let Some(output) = self.engine.next_output() {
-                inputs.extend(self.carry_out(output).map(Input::Closed));
+                inputs.extend(self.carry_out(output));
+            }
+            next = inputs.pop_front();
+        }
+    }
+
+    /// Does what the engine wants done. Gives back what happened at that, such as that the
+    /// connection had to be cut off.
+    fn carry_out(&mut self, output: Output) -> Option<Input> {
+        match output {
+            Output::Send(id, packet) => self.send(id, packet),
+            Output::Close(id) => {
+                self.connections.remove(&id);
+                self.asker.forget(id);
+                None
+            }
+            Output::Ask(id, question) => {
+                // Cut off meanwhile, it is forgotten already.
+                let is_local = self.connections.get(&id)?.is_local;
+                self.asker.ask(id, is_local, question)
+            }
+            Output::Published(message) => {
+                self.taps.publish(message);
+                None
             }
         }
     }
 
-    /// Hands an output to its connection. Gives back the connection if that had to be cut off.
-    fn carry_out(&mut self, output: Output) -> Option<ConnectionId> {
-        match output {
-            Output::Send(id, packet) => {
-                let outbox = self.connections.get(&id)?;
-                let expendable =
-                    matches!(&packet, Packet::Publish(publish) if publish.qos == QoS::AtMostOnce);
-                match outbox.sender.try_send(Outgoing::Packet(packet)) {
-                    Ok(()) => None,
-                    // It has ended and says so behind what its client sent before, a DISCONNECT
-                    // perhaps. That counts, so it is not taken for closed before.
-                    Err(mpsc::error::TrySendError::Closed(_)) => None,
-                    Err(mpsc::error::TrySendError::Full(_)) if expendable => {
-                        self.dropped += 1;
-                        tracing::warn!(
-                            connection = id.0,
-                            total = self.dropped,
-                            "QoS 0 message dropped: outbox full"
-                        );
-                        None
-                    }
-                    Err(mpsc::error::TrySendError::Full(_)) => self.cut_off(id),
-                }
-            }
-            Output::Close(id) => {
-                let outbox = self.connections.remove(&id)?;
-                if outbox.sender.try_send(Outgoing::Close).is_err() {
-                    outbox.connection.abort();
+    /// Puts a packet into the outbox of its connection. If that is full, it is a decision and not a
+    /// reason to wait: a QoS 0 message is dropped, and for anything else the connection cut off.
+    fn send(&mut self, id: ConnectionId, packet: Packet) -> Option<Input> {
+        let outbox = self.connections.get(&id)?;
+        let (size, expendable) = weigh(&packet);
+        match outbox.packets.try_send(packet, size) {
+            Ok(()) => None,
+            // It has ended and says so behind what its client sent before, a DISCONNECT perhaps.
+            // That counts, so it is not taken for closed before.
+            Err(Refused::Closed) => None,
+            Err(Refused::Full) if expendable => {
+                if let Some(total) = self.shared.counters.dropped.add() {
+                    tracing::warn!(connection = id.0, total, "QoS 0 message dropped: outbox full");
                 }
                 None
             }
-            // Nothing in the configuration brings these yet.
-            Output::Ask(..) | Output::Published(_) => None,
+            Err(Refused::Full) => {
+                let outbox = self.connections.remove(&id)?;
+                tracing::warn!(connection = id.0, "connection cut off: it takes nothing more");
+                count(&self.shared.counters.cut_off);
+                self.asker.forget(id);
+                let _ = outbox.cut.send(()); // An error means that it has ended.
+                Some(Input::Closed(id))
+            }
         }
-    }
-
-    fn cut_off(&mut self, id: ConnectionId) -> Option<ConnectionId> {
-        let outbox = self.connections.remove(&id)?;
-        tracing::warn!(connection = id.0, "connection cut off: it takes nothing more");
-        outbox.connection.abort();
-        Some(id)
     }
 
     fn instant(&self, moment: Moment) -> Instant {
         // A moment too far for the clock is never reached; a year is as good.
         let year = Duration::from_secs(365 * 24 * 60 * 60);
         self.origin + Duration::from_millis(moment.0).min(self.origin.elapsed() + year)
+    }
+}
+
+/// How many bytes a packet takes up in an outbox, and whether it may be dropped. The payload of a
+/// QoS 1 or 2 message is the core's until it is acknowledged, and shared with it.
+fn weigh(packet: &Packet) -> (usize, bool) {
+    let size = packet.encoded_len().unwrap_or(usize::MAX);
+    match packet {
+        Packet::Publish(publish) if publish.qos == QoS::AtMostOnce => (size, true),
+        Packet::Publish(publish) => (size.saturating_sub(publish.payload.len()), false),
+        _ => (size, false),
+    }
+}
+
+impl Drop for BrokerActor {
+    fn drop(&mut self) {
+        if let Some(total) = self.shared.counters.dropped.settle() {
+            tracing::warn!(total, "QoS 0 messages dropped before: outbox full");
+        }
     }
 }

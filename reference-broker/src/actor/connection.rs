@@ -1,20 +1,28 @@
+//! The ConnectionActor: the only one who writes to a stream; beside it, the reader of that stream.
+
+use std::future::pending;
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::sync::oneshot;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::codec::{DecodeError, Framer, Packet, PacketType, Side};
 use crate::core::{ConnectionId, Input};
 use crate::transport::BoxStream;
 
-use super::broker::{Message, Outgoing};
-
-/// How many packets wait to be written before the broker takes that for a client that does not read.
-pub(super) const OUTBOX: usize = 8192;
+use super::broker::{Message, Outbox};
+use super::counts::{Counters, count};
+use super::panic::caught;
+use super::queue::{self, Receiver, Sender};
+use super::supervisor::Shared;
+use super::{Arrival, Arrived};
 
 /// How many bytes are written at once.
 const BATCH: usize = 64 * 1024;
@@ -22,6 +30,9 @@ const BATCH: usize = 64 * 1024;
 /// How long one write may take, and the least number of bytes a second that extends that.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const SLOWEST: u64 = 16 * 1024;
+
+/// How many bytes a second extend the time that a packet may take to become whole.
+const SLOWEST_PACKET: u64 = 1024;
 
 /// How long a closed connection is read on, and how much of it, so that what the client still
 /// sends does not make the system throw away what it has yet to read.
@@ -31,38 +42,114 @@ const LINGER_BYTES: usize = 1 << 20;
 /// How long what a client sent before it was gone may take to be read.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// How many bytes are read at once, at the least.
+/// How many bytes are read at once, at the least; what is kept of a packet up to that size is not
+/// counted.
 const READ: usize = 8 * 1024;
 
-/// Serves one connection until it ends, and tells the broker when that was not its own doing.
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// By the broker's doing.
+    ByBroker,
+    /// By anything else, of which the broker has to be told.
+    Otherwise,
+}
+
+/// Serves one connection until it ends, and tells the broker when that was not its own doing. A
+/// panic here ends this connection and no other.
 pub(super) async fn run(
     id: ConnectionId,
-    stream: BoxStream,
-    limit: u32,
-    broker: mpsc::Sender<Message>,
-    outbox: mpsc::Receiver<Outgoing>,
+    arrival: Arrival,
+    shared: Arc<Shared>,
+    broker: Sender<Message>,
 ) {
-    let (mut source, sink) = tokio::io::split(stream);
-    let closed_by_broker = {
-        let mut read = pin!(read(id, &mut source, limit, &broker));
+    let counters = &shared.counters;
+    let arrived = match timeout(shared.settings.handshake_timeout, caught(arrival)).await {
+        Ok(Ok(Ok(arrived))) => arrived,
+        failed => {
+            count(&counters.failed_handshakes);
+            let why = why(failed);
+            tracing::debug!(connection = id.0, why, "handshake failed");
+            return;
+        }
+    };
+    let (packets, outbox) = queue::queue(shared.settings.outbox);
+    let (cut, is_cut) = oneshot::channel();
+    let Arrived { stream, is_local } = arrived;
+    let outbox_of_broker = Outbox { packets, cut, is_local };
+    if broker.send(Message::Opened(id, outbox_of_broker), 0).await.is_err() {
+        return;
+    }
+    let served = caught(async {
         tokio::select! {
-            () = &mut read => false,
+            ending = serve(id, stream, &shared, &broker, outbox) => ending,
+            () = cut_off(is_cut, &shared) => Ending::ByBroker,
+        }
+    });
+    let ending = served.await.unwrap_or_else(|panic| {
+        count(&counters.panicked);
+        tracing::error!(connection = id.0, panic, "connection panicked");
+        Ending::Otherwise
+    });
+    if ending == Ending::Otherwise {
+        // Nobody to tell any more: the broker is gone, and with it all that it knew.
+        let _ = broker.send(Message::Happened(Input::Closed(id)), 0).await;
+    }
+}
+
+/// Why a handshake failed: it took too long, panicked, or says so.
+fn why<T>(failed: Result<Result<io::Result<T>, String>, Elapsed>) -> String {
+    match failed {
+        Err(elapsed) => elapsed.to_string(),
+        Ok(Err(panic)) => panic,
+        Ok(Ok(Err(error))) => error.to_string(),
+        Ok(Ok(Ok(_))) => String::new(),
+    }
+}
+
+/// Ends when the broker wants the connection to end at once, or has closed it and the client still
+/// has not taken what was sent before.
+async fn cut_off(is_cut: oneshot::Receiver<()>, shared: &Shared) {
+    if is_cut.await.is_err() {
+        sleep(shared.settings.close_timeout).await;
+        count(&shared.counters.cut_off);
+    }
+}
+
+async fn serve(
+    id: ConnectionId,
+    stream: BoxStream,
+    shared: &Shared,
+    broker: &Sender<Message>,
+    outbox: Receiver<Packet>,
+) -> Ending {
+    let (mut source, sink) = tokio::io::split(stream);
+    let written = {
+        let mut read = pin!(read(id, &mut source, shared, broker));
+        tokio::select! {
+            () = &mut read => return Ending::Otherwise,
             written = write(sink, outbox) => match written {
-                Ok(()) => true,
                 // Nobody listens any more, but what was sent before may still be there to be read.
                 Err(error) if is_gone(error.kind()) => {
                     let _ = timeout(LAST_WORDS, read).await;
-                    false
+                    return Ending::Otherwise;
                 }
-                Err(_) => false,
+                written => written,
             },
         }
     };
-    if closed_by_broker {
-        let _ = timeout(LINGER, drain(&mut source)).await;
-    } else {
-        // Nobody to tell any more: the broker is gone, and with it all that it knew.
-        let _ = broker.send(Message::Happened(Input::Closed(id))).await;
+    match written {
+        Ok(()) => {
+            let _ = timeout(LINGER, drain(&mut source)).await;
+            Ending::ByBroker
+        }
+        Err(error) => {
+            if error.kind() == io::ErrorKind::TimedOut {
+                count(&shared.counters.cut_off);
+                tracing::warn!(connection = id.0, "connection cut off: it takes nothing in time");
+            }
+            Ending::Otherwise
+        }
     }
 }
 
@@ -71,39 +158,120 @@ pub(super) async fn run(
 async fn read(
     id: ConnectionId,
     source: &mut ReadHalf<BoxStream>,
-    limit: u32,
-    broker: &mpsc::Sender<Message>,
+    shared: &Shared,
+    broker: &Sender<Message>,
 ) {
-    let mut framer = Framer::new(limit);
+    let mut framer = Framer::new(shared.packet_limit);
+    let mut partial = Partial { shared, held: 0 };
+    // When the packet that is not whole yet began.
+    let mut begun: Option<Instant> = None;
     loop {
-        let input = match next_packet(&mut framer) {
-            Ok(Some(packet)) => Input::Received(id, packet),
+        match next_packet(&mut framer) {
+            Ok(Some((packet, size))) => {
+                begun = None;
+                if broker.send(Message::Happened(Input::Received(id, packet)), size).await.is_err()
+                {
+                    return;
+                }
+            }
             Ok(None) => {
-                framer.buffer().reserve(READ);
-                match source.read_buf(framer.buffer()).await {
-                    Ok(0) | Err(_) => return,
-                    Ok(_) => continue,
+                if !partial.hold(framer.pending()) {
+                    count(&shared.counters.crowded_out);
+                    tracing::warn!(connection = id.0, "connection closed: too much is not whole");
+                    return;
+                }
+                if framer.pending() > 0 {
+                    begun = begun.or_else(|| Some(Instant::now()));
+                }
+                if !read_more(id, source, &mut framer, begun, shared).await {
+                    return;
                 }
             }
             Err((packet_type, error)) => {
                 let input = Input::Malformed(id, packet_type, error);
-                if broker.send(Message::Happened(input)).await.is_ok() {
-                    std::future::pending::<()>().await;
+                drop(framer);
+                partial.hold(0);
+                if broker.send(Message::Happened(input), 0).await.is_ok() {
+                    pending::<()>().await;
                 }
                 return;
             }
-        };
-        if broker.send(Message::Happened(input)).await.is_err() {
-            return;
         }
     }
 }
 
-fn next_packet(framer: &mut Framer) -> Result<Option<Packet>, (Option<PacketType>, DecodeError)> {
+/// Waits for more bytes; says whether any came, and in time.
+async fn read_more(
+    id: ConnectionId,
+    source: &mut ReadHalf<BoxStream>,
+    framer: &mut Framer,
+    begun: Option<Instant>,
+    shared: &Shared,
+) -> bool {
+    let pending = framer.pending();
+    framer.buffer().reserve(READ);
+    let read = source.read_buf(framer.buffer());
+    // Nothing is due before a packet has begun, nor beyond what the clock can count.
+    let extension = Duration::from_secs(pending as u64 / SLOWEST_PACKET);
+    let patience = shared.settings.packet_timeout.saturating_add(extension);
+    let came = match begun.and_then(|begun| begun.checked_add(patience)) {
+        None => read.await,
+        Some(deadline) => match timeout_at(deadline, read).await {
+            Ok(came) => came,
+            Err(_) => {
+                count(&shared.counters.stalled);
+                tracing::debug!(connection = id.0, "connection closed: a packet never ends");
+                return false;
+            }
+        },
+    };
+    matches!(came, Ok(1..))
+}
+
+/// The share of one connection in what is kept of packets that are not whole.
+struct Partial<'a> {
+    shared: &'a Shared,
+    held: usize,
+}
+
+impl Partial<'_> {
+    /// Holds so many bytes from now on, if they can be had.
+    fn hold(&mut self, pending: usize) -> bool {
+        let wanted = pending.saturating_sub(READ);
+        if wanted == self.held {
+            return true;
+        }
+        let total = &self.shared.counters.partial_bytes;
+        total.fetch_sub(self.held, Ordering::Relaxed);
+        self.held = 0;
+        if total.fetch_add(wanted, Ordering::Relaxed) + wanted > self.shared.settings.partial_bytes
+            && wanted > 0
+        {
+            total.fetch_sub(wanted, Ordering::Relaxed);
+            return false;
+        }
+        self.held = wanted;
+        true
+    }
+}
+
+impl Drop for Partial<'_> {
+    fn drop(&mut self) {
+        self.hold(0);
+    }
+}
+
+/// Of which type the packet is, if its bytes show it, and what is wrong with it.
+type Malformed = (Option<PacketType>, DecodeError);
+
+/// The next whole packet, and its size.
+fn next_packet(framer: &mut Framer) -> Result<Option<(Packet, usize)>, Malformed> {
     let first = framer.pending_bytes().first().copied();
     let packet_type = first.and_then(|first| PacketType::from_value(first >> 4));
     let packet = framer.next_frame().and_then(|frame| match frame {
-        Some(frame) => Packet::decode(&frame, Side::Client).map(Some),
+        Some(frame) => {
+            Packet::decode(&frame, Side::Client).map(|packet| Some((packet, frame.bytes.len())))
+        }
         None => Ok(None),
     });
     packet.map_err(|error| (packet_type, error))
@@ -114,32 +282,28 @@ fn next_packet(framer: &mut Framer) -> Result<Option<Packet>, (Option<PacketType
 /// # Errors
 ///
 /// When the stream takes nothing more, or not in time.
-async fn write(
-    mut sink: WriteHalf<BoxStream>,
-    mut outbox: mpsc::Receiver<Outgoing>,
-) -> io::Result<()> {
+async fn write(mut sink: WriteHalf<BoxStream>, mut outbox: Receiver<Packet>) -> io::Result<()> {
     let mut batch = BytesMut::new();
-    while let Some(first) = outbox.recv().await {
-        let mut next = Some(first);
-        let mut close = false;
-        while let Some(outgoing) = next {
-            match outgoing {
-                Outgoing::Packet(packet) => packet.encode(&mut batch).map_err(io::Error::other)?,
-                Outgoing::Close => close = true,
-            }
-            next = if close || batch.len() >= BATCH { None } else { outbox.try_recv().ok() };
+    while let Some((packet, mut taken)) = outbox.recv().await {
+        packet.encode(&mut batch).map_err(io::Error::other)?;
+        while batch.len() < BATCH
+            && let Some((packet, room)) = outbox.try_recv()
+        {
+            packet.encode(&mut batch).map_err(io::Error::other)?;
+            taken.add(room);
         }
         let patience = WRITE_TIMEOUT + Duration::from_secs(batch.len() as u64 / SLOWEST);
-        timeout(patience, sink.write_all(&batch)).await??;
+        let written = async {
+            sink.write_all(&batch).await?;
+            sink.flush().await // Streams over TLS or WebSocket may hold some of it back.
+        };
+        timeout(patience, written).await??;
         batch.clear();
         if batch.capacity() > 2 * BATCH {
             batch = BytesMut::new(); // One large packet is no reason to keep the room for it.
         }
-        if close {
-            return timeout(WRITE_TIMEOUT, sink.shutdown()).await?;
-        }
     }
-    Err(io::ErrorKind::NotConnected.into()) // The broker is gone.
+    timeout(WRITE_TIMEOUT, sink.shutdown()).await?
 }
 
 /// Whether an error in writing says that the client has closed.
@@ -158,5 +322,22 @@ async fn drain(source: &mut ReadHalf<BoxStream>) {
         if total > LINGER_BYTES {
             return;
         }
+    }
+}
+
+/// Counts a connection for as long as this is there.
+pub(super) struct Counted(Arc<Counters>);
+
+impl Counted {
+    pub(super) fn new(counters: &Arc<Counters>) -> Counted {
+        count(&counters.accepted);
+        counters.connections.fetch_add(1, Ordering::Relaxed);
+        Counted(Arc::clone(counters))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }

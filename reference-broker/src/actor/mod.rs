@@ -1,19 +1,53 @@
 //! The tokio shell around the [core](crate::core).
 //!
-//! Three kinds of task, all owned by one supervisor: the *broker* owns the core and takes one
-//! message after another, so it needs no lock; a *connection* owns the write side of a socket, and
-//! a reader beside it turns bytes into messages; a *listener* accepts. Every inbox is bounded.
-//! Waiting goes one way: readers wait for the broker, which is how a client is slowed down; the
-//! broker waits for nobody. When a connection's outbox is full the broker drops a QoS 0 message or
-//! closes the connection, and says so in the log.
+//! Who owns what:
+//!
+//! | task | count | owns | its inbox carries |
+//! |---|---|---|---|
+//! | supervisor | 1 | all other tasks, and so the listeners | orders of the [`Server`], accepted streams |
+//! | BrokerActor | 1 | the engine: all sessions and messages; no lock is needed | what clients did |
+//! | ConnectionActor | 1 a connection | the write side of its stream; beside it, a reader | packets to write |
+//! | TapActor | 1 | nothing | published messages, with the taps concerned |
+//! | tap | 1 a tap | nothing | its messages |
+//! | listener | 1 a socket | the socket that is listened on | |
+//!
+//! Every inbox is bounded, in items and bytes ([`ServerSettings`]). Waiting goes one way, so no two
+//! can wait for each other:
+//!
+//! - a listener waits for the supervisor, and clients for it in the system's accept queue;
+//! - the supervisor waits for nobody, but for tasks that it ends;
+//! - a reader waits for the broker, which is how a client is slowed down;
+//! - the broker waits for nobody. A full outbox is a decision: a QoS 0 message is dropped, for
+//!   anything else the connection is cut off. A full inbox of the taps drops the newest message;
+//! - the TapActor waits for nobody: a full queue of a tap drops the newest message for that tap.
+//!
+//! All that is dropped or cut off is counted ([`ShellCounts`]) and logged, in the long run to the
+//! last one.
+//!
+//! What ends what: a panic of a connection ends that connection, with its Will; a panic of a tap
+//! ends one call of it; a panic of the engine ends the broker and its connections, and the
+//! supervisor starts the next one, without sessions, on the same listeners. To drop the [`Server`]
+//! ends the supervisor and all.
 
 use crate::core::{Broker, Input, Moment, Output};
 
+mod asker;
 mod broker;
 mod connection;
+mod counts;
+mod listener;
+mod panic;
+mod queue;
 mod server;
+mod settings;
+mod supervisor;
+mod tap;
 
+pub use counts::ShellCounts;
+pub use listener::{Accept, Arrival, Arrived};
 pub use server::Server;
+pub use settings::{Bound, ServerSettings};
+pub use tap::{TapCounts, TapError, TapHandle, TapMessage, TapMode, TapOptions};
 
 /// What the shell drives: the [core](crate::core), or something that stands in its place, such as a
 /// core whose inputs and outputs are rewritten on their way.
@@ -26,6 +60,11 @@ pub trait Engine: Send + 'static {
 
     /// When [`Input::Tick`] is due at the latest.
     fn next_deadline(&self) -> Option<Moment>;
+
+    /// The core, for [`Server::inspect`]; none if it is not to be looked at.
+    fn broker(&self) -> Option<&Broker> {
+        None
+    }
 }
 
 impl Engine for Broker {
@@ -39,5 +78,9 @@ impl Engine for Broker {
 
     fn next_deadline(&self) -> Option<Moment> {
         Broker::next_deadline(self)
+    }
+
+    fn broker(&self) -> Option<&Broker> {
+        Some(self)
     }
 }

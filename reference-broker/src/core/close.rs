@@ -16,6 +16,7 @@ impl Broker {
         let Some(connection) = self.connections.get(&id) else { return };
         let State::Connected(client) = &connection.state else { return };
         let client = client.clone();
+        *self.totals.left.entry(disconnect.reason).or_default() += 1;
         if connection.requested_expiry == 0 && expiry.is_some_and(|expiry| expiry > 0) {
             let why = "session expiry interval raised from 0";
             return self.refuse(id, ReasonCode::ProtocolError, why); // U-3.14.2.2.2-3
@@ -32,13 +33,14 @@ impl Broker {
 
     /// Takes leave of all clients. Their sessions and Wills end as with any other close.
     pub(super) fn stop(&mut self) {
+        self.is_stopped = true;
         let ids: Vec<_> = self.connections.keys().copied().collect();
         for id in ids {
             match self.connections.get(&id).map(|connection| &connection.state) {
                 Some(State::Connected(_)) => {
                     self.refuse(id, ReasonCode::ServerShuttingDown, "server is shutting down");
                 }
-                Some(State::Opened) => self.close(id), // MQTT-3.14.0-1
+                Some(State::Opened | State::Connecting(_)) => self.close(id), // MQTT-3.14.0-1
                 None => {}
             }
         }
@@ -49,8 +51,9 @@ impl Broker {
     }
 
     pub(super) fn connect_timed_out(&mut self, id: ConnectionId) {
-        if self.connections.get(&id).is_some_and(|open| open.state == State::Opened) {
-            self.close(id); // U-3.1.4-2
+        let state = self.connections.get(&id).map(|connection| &connection.state);
+        if let Some(State::Opened | State::Connecting(_)) = state {
+            self.close(id); // U-3.1.4-2, MQTT-4.12.0-4
         }
     }
 
@@ -92,6 +95,7 @@ impl Broker {
                 self.refuse_connect(id, reason, &error.to_string()); // MQTT-3.1.4-1
             }
             Some(State::Opened) => self.close(id), // MQTT-3.14.0-1
+            Some(State::Connecting(_)) => self.malformed_connecting(id, packet_type, error),
             None => {}
         }
     }
@@ -99,15 +103,17 @@ impl Broker {
     /// Refuses a CONNECT with a CONNACK and a close.
     pub(super) fn refuse_connect(&mut self, id: ConnectionId, reason: ReasonCode, why: &str) {
         let reason = or_protocol_error(reason, PacketType::ConnAck); // MQTT-3.2.2-8
-        let connack = ConnAck::new(false, reason).with(PropertyId::ReasonString, why); // MQTT-3.2.2-6
+        let mut connack = ConnAck::new(false, reason); // MQTT-3.2.2-6
+        self.explain(&mut connack.properties, why);
         self.send(id, Packet::ConnAck(connack)); // U-3.1.4-3
-        self.close(id); // MQTT-3.2.2-7
+        self.close(id); // MQTT-3.2.2-7, MQTT-3.1.4-2
     }
 
     /// Ends a connection for what its client did: with a DISCONNECT, and a close.
     pub(super) fn refuse(&mut self, id: ConnectionId, reason: ReasonCode, why: &str) {
         let reason = or_protocol_error(reason, PacketType::Disconnect); // MQTT-3.14.2-1
-        let disconnect = Disconnect::because(reason).with(PropertyId::ReasonString, why);
+        let mut disconnect = Disconnect::because(reason);
+        self.explain(&mut disconnect.properties, why);
         self.send(id, disconnect.into()); // U-4.13.1-5
         self.close(id); // MQTT-4.13.1-1, MQTT-4.13.2-1
     }
@@ -116,7 +122,7 @@ impl Broker {
     pub(super) fn close(&mut self, id: ConnectionId) {
         if self.connections.contains_key(&id) {
             self.outputs.push_back(Output::Close(id)); // MQTT-3.14.4-2
-            self.leave(id);
+            self.leave(id); // MQTT-3.14.4-1
         }
     }
 
@@ -124,7 +130,8 @@ impl Broker {
         self.set_timer(id, None);
         let state = self.connections.remove(&id).map(|connection| connection.state);
         if let Some(State::Connected(client)) = state {
-            self.park_session(&client);
+            self.connected -= 1;
+            self.park_session(&client); // U-3.14-2
         }
     }
 

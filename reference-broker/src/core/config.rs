@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::codec::QoS;
+use crate::codec::{QoS, ReasonCode, Text};
 
 use super::{Access, Bounds};
 
@@ -14,9 +14,12 @@ pub struct Config {
     /// 4,294,967,295. A larger one closes the connection with 0x95 (section 3.2.2.3.6).
     pub maximum_packet_size: u32,
     /// The highest Topic Alias a client may use; announced as Topic Alias Maximum if above 0. A
-    /// higher one
-    /// closes the connection with 0x94 (section 3.3.2.3.4).
+    /// higher one closes the connection with 0x94 (section 3.3.2.3.4).
     pub topic_alias_maximum: u16,
+    /// How many topics have a Topic Alias towards a client, if its own Topic Alias Maximum does not say
+    /// less: the first that are sent over the connection at QoS 1 or 2, but for the shortest. Default 0,
+    /// no aliases: packets are then what they seem (section 3.3.2.3.4).
+    pub outbound_alias_maximum: u16,
     /// The highest QoS of messages from clients; announced as Maximum QoS if below 2. A message
     /// above it closes the connection, a Will above it refuses it, with 0x9B (section 3.2.2.3.4).
     pub maximum_qos: QoS,
@@ -40,6 +43,21 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// How far apart the moments are at which the broker looks for what is due.
     pub timer_grain: Duration,
+    /// Whether a client without a Client Identifier is given one, rather than refused with 0x85
+    /// (section 3.1.3.1). Default true.
+    pub assigns_client_ids: bool,
+    /// Whether a publisher is told by 0x10 that there was no subscription for its message, rather than
+    /// by 0x00 that all is well (sections 3.4.2.1 and 3.5.2.1). Default true.
+    pub tells_no_subscribers: bool,
+    /// What clients that ask for Response Information are given (section 3.1.2.11.6). Default none:
+    /// whether they may use such topics is for those to say who make the rules.
+    pub response_information: Option<ResponseInformation>,
+    /// Where clients are sent when they connect; [`Input::Redirect`](super::Input::Redirect) changes
+    /// it. Default nowhere (section 4.11).
+    pub redirection: Option<Redirection>,
+    /// Whether refusals come with a Reason String (section 3.2.2.3.9 and others). Default true: they
+    /// tell a client of its own fault and nothing of others.
+    pub reason_strings: bool,
     /// Ways to handle messages.
     pub handling: Handling,
     /// Who may connect, publish and subscribe.
@@ -131,7 +149,53 @@ pub enum DollarTopics {
     HandedOn,
 }
 
+/// What Response Information a client gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResponseInformation {
+    /// What it begins with, or all of it.
+    pub prefix: Text,
+    /// Whether the Client Identifier follows, so that each client has a part of the topics for itself. A
+    /// client whose identifier cannot be in a Topic Name then gets none.
+    pub for_each_client: bool,
+}
+
+impl ResponseInformation {
+    pub(super) fn text_for(&self, client: &Text) -> Option<Text> {
+        match self.for_each_client {
+            true if client.contains(['+', '#']) => None, // MQTT-3.3.2-2
+            true => Some(Text::from(format!("{}{client}", self.prefix))),
+            false => Some(self.prefix.clone()),
+        }
+    }
+}
+
+/// Where clients are sent instead (section 4.11).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redirection {
+    /// Whether for good, 0x9D, rather than for a time, 0x9C.
+    pub is_permanent: bool,
+    /// Server Reference: other servers, separated by spaces. Without it the client has to know.
+    pub reference: Option<Text>,
+}
+
+impl Redirection {
+    pub(super) fn reason(&self) -> ReasonCode {
+        match self.is_permanent {
+            true => ReasonCode::ServerMoved,       // U-4.11-3
+            false => ReasonCode::UseAnotherServer, // U-4.11-2
+        }
+    }
+}
+
 impl Config {
+    /// The same, but for values that no server may announce or begin with.
+    pub(super) fn made_valid(mut self) -> Config {
+        self.receive_maximum = self.receive_maximum.max(1); // U-3.2.2.3.3-1
+        self.maximum_packet_size = self.maximum_packet_size.max(1); // U-3.2.2.3.6-2
+        self.send_window = self.send_window.max(1); // MQTT-4.9.0-1
+        self
+    }
+
     /// The Session Expiry Interval of a client that asks for this one.
     pub(super) fn expiry(&self, requested: u32) -> u32 {
         let (least, most) = self.session_expiry;
@@ -145,6 +209,7 @@ impl Default for Config {
             receive_maximum: 100,
             maximum_packet_size: 16 * 1024 * 1024,
             topic_alias_maximum: 100,
+            outbound_alias_maximum: 0,
             maximum_qos: QoS::ExactlyOnce,
             granted_qos: QoS::ExactlyOnce,
             features: Features::default(),
@@ -154,6 +219,11 @@ impl Default for Config {
             queue_limit: 10_000,
             connect_timeout: Duration::from_secs(30),
             timer_grain: Duration::from_millis(1),
+            assigns_client_ids: true,
+            tells_no_subscribers: true,
+            response_information: None,
+            redirection: None,
+            reason_strings: true,
             handling: Handling::default(),
             access: Access::default(),
             bounds: Bounds::default(),

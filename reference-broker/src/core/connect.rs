@@ -1,38 +1,91 @@
 use std::time::Duration;
 
-use crate::codec::{ConnAck, Connect, Disconnect, PropertyId, QoS, ReasonCode, Text};
+use crate::codec::{ConnAck, Connect, Disconnect, PropertyId, QoS, ReasonCode, Text, Will};
 use crate::topic::TopicName;
 
+use super::access::{Credentials, ReAuthentication};
 use super::connection::State;
 use super::session::{NEVER, Session};
 use super::will::StoredWill;
-use super::{Broker, ConnectionId, Timer};
+use super::{Broker, ConnectionId, Moment, Timer};
 
 impl Broker {
-    /// Accepts a CONNECT, or refuses it (section 3.1.4).
+    /// Checks a CONNECT, and refuses it or goes on to find out whose it is (section 3.1.4).
     pub(super) fn connect(&mut self, id: ConnectionId, connect: Connect) {
-        if let Some(connection) = self.connections.get_mut(&id)
-            && let Some(limit) = connect.properties.number(PropertyId::MaximumPacketSize)
-        {
-            connection.packet_limit = limit; // A refusal is held to it too: MQTT-3.1.2-24
+        self.note_limits(id, &connect);
+        if let Some(redirection) = self.redirection.clone() {
+            return self.refuse_elsewhere(id, redirection);
         }
-        let will = match self.check_connect(&connect) {
-            Ok(will) => will,
-            Err((reason, why)) => return self.refuse_connect(id, reason, why),
-        };
+        match self.check_connect(&connect) {
+            Ok(will) => self.identify(id, connect, will),
+            Err((reason, why)) => self.refuse_connect(id, reason, why),
+        }
+    }
+
+    /// Accepts the CONNECT of a client that is known for what it is.
+    pub(super) fn accept_connect(
+        &mut self,
+        id: ConnectionId,
+        connect: &Connect,
+        will: Option<StoredWill>,
+        credentials: Credentials,
+    ) {
+        if let Some(redirection) = self.redirection.clone() {
+            return self.refuse_elsewhere(id, redirection); // It may have begun meanwhile.
+        }
         let assigned = connect.client_id.is_empty();
         let client = match assigned {
             true => self.assign_id(), // MQTT-3.1.3-6
             false => connect.client_id.clone(),
         };
-        let mut connack = self.connack(&connect, assigned.then_some(&client));
+        if let Err((reason, why)) = self.check_room(&client) {
+            return self.refuse_connect(id, reason, why);
+        }
+        if let Err(why) = self.authorize(&client, connect.will.as_ref(), credentials.user.as_ref())
+        {
+            return self.refuse_connect(id, ReasonCode::NotAuthorized, why); // MQTT-3.1.4-2
+        }
+        let connack = self.connack(connect, assigned.then_some(&client));
+        let mut connack = self.add_response_information(id, connect, &client, connack);
+        if let Some(method) = &credentials.method {
+            connack.properties.push(PropertyId::AuthenticationMethod, method.clone()); // MQTT-4.12.0-5
+            if let Some(data) = credentials.data {
+                connack.properties.push(PropertyId::AuthenticationData, data);
+            }
+        }
         if !self.can_send(id, &connack.clone().into()) {
             return self.close(id); // Before it could disturb a session or leave a Will.
         }
-        self.take_over(&client, connect.clean_start);
-        connack.session_present = self.open_session(id, &client, &connect, will);
+        self.catch_up(&client);
+        self.take_over(&client, connect.clean_start); // MQTT-3.1.4-4
+        connack.session_present = self.open_session(id, &client, connect, will); // MQTT-3.2.2-2, MQTT-3.2.2-3
+        if let Some(session) = self.sessions.get_mut(&client) {
+            session.user = credentials.user;
+        }
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.re_authentication = credentials.method.map(ReAuthentication::new);
+        }
         self.send(id, connack.into()); // MQTT-3.2.0-1
         self.resume_outbound(&client);
+    }
+
+    /// Whether this user may connect as this client, and with this Will.
+    fn authorize(
+        &self,
+        client: &Text,
+        will: Option<&Will>,
+        user: Option<&Text>,
+    ) -> Result<(), &'static str> {
+        // What a session holds was had with the rights of its user. While it lasts nobody else gets
+        // that, or ends it, by the mere name of the client.
+        if self.sessions.get(client).is_some_and(|session| session.user.as_ref() != user) {
+            return Err("client identifier of another user");
+        }
+        let topic = will.and_then(|will| TopicName::parse(&will.topic).ok());
+        match topic.is_none_or(|topic| self.config.access.may_publish(user, client, &topic)) {
+            true => Ok(()),
+            false => Err("will topic not authorized"), // U-3.2.2.2-10
+        }
     }
 
     /// Checks beyond what the packet's bytes show; gives the Will as it is to be kept.
@@ -40,10 +93,12 @@ impl Broker {
         &self,
         connect: &Connect,
     ) -> Result<Option<StoredWill>, (ReasonCode, &'static str)> {
-        if connect.properties.contains(PropertyId::AuthenticationMethod) {
+        let method = connect.properties.text(PropertyId::AuthenticationMethod);
+        if method.is_some_and(|method| !self.config.access.methods.contains(method)) {
             let reason = ReasonCode::BadAuthenticationMethod;
-            return Err((reason, "no authentication method is supported")); // MQTT-4.12.0-1
+            return Err((reason, "authentication method not supported")); // MQTT-4.12.0-1
         }
+        self.check_client_id(&connect.client_id)?;
         let Some(will) = &connect.will else { return Ok(None) };
         if will.qos > self.config.maximum_qos {
             return Err((ReasonCode::QoSNotSupported, "will qos not supported")); // MQTT-3.2.2-12
@@ -56,7 +111,8 @@ impl Broker {
             Ok(topic) if topic.starts_with_dollar() && !self.hands_on_dollar_topics() => {
                 Err(refused)
             }
-            Ok(topic) => Ok(Some(StoredWill::new(topic, will))),
+            Ok(topic) if !self.has_levels_for(&topic) => Err(refused),
+            Ok(topic) => self.check_will_size(StoredWill::new(topic, will)).map(Some),
             Err(_) => Err(refused),
         }
     }
@@ -71,6 +127,21 @@ impl Broker {
         }
     }
 
+    /// Lets happen what is due for a client that comes back, if the timers, looked at now and then only,
+    /// have not seen to it yet: this connection must not undo it.
+    fn catch_up(&mut self, client: &Text) {
+        let Some(session) = self.sessions.get(client) else { return };
+        let will = session.will.as_ref().and_then(StoredWill::due);
+        let is_over = |due: &Moment| *due <= self.now;
+        let (will, end) = (will.filter(is_over), session.expires_at.filter(is_over));
+        if let Some(due) = will {
+            self.will_due(client, due); // MQTT-3.1.2-8
+        }
+        if let Some(due) = end {
+            self.session_due(client, due); // MQTT-4.1.0-2
+        }
+    }
+
     /// Ends the connection that this client already has, and its session if so asked.
     fn take_over(&mut self, client: &Text, clean_start: bool) {
         let Some(session) = self.sessions.get(client) else { return };
@@ -82,7 +153,7 @@ impl Broker {
         if let Some(old) = self.sessions.get(client).and_then(|session| session.connection) {
             let reason = ReasonCode::SessionTakenOver;
             self.send(old, Disconnect::because(reason).into()); // MQTT-3.1.4-3
-            self.close(old);
+            self.close(old); // U-3.1.4-5
         }
         if clean_start {
             self.end_session(client); // MQTT-3.1.2-4
@@ -103,6 +174,8 @@ impl Broker {
         self.take_will(client); // MQTT-3.1.3-9
         let session = self.sessions.entry(client.clone()).or_default();
         session.connection = Some(id);
+        self.connected += 1;
+        self.totals.accepted += 1;
         session.expiry = self.config.expiry(requested); // U-3.2.2.3.2-2
         if let Some(due) = session.expires_at.take() {
             self.timers.remove(due, Timer::Session(client.clone())); // MQTT-4.1.0-1
@@ -112,10 +185,11 @@ impl Broker {
         if let Some(connection) = self.connections.get_mut(&id) {
             let window = number(PropertyId::ReceiveMaximum).unwrap_or(u32::from(u16::MAX));
             let window = u16::try_from(window).unwrap_or(u16::MAX); // U-3.1.2.11.3-4
-            connection.state = State::Connected(client.clone());
+            connection.state = State::Connected(client.clone()); // MQTT-3.2.0-2
+            connection.last_received = self.now; // Its CONNECT may have come long ago: U-3.1.4-6
             connection.keep_alive = self.config.server_keep_alive.unwrap_or(connect.keep_alive); // MQTT-3.2.2-22
             connection.requested_expiry = requested;
-            connection.quota = window.min(self.config.send_window); // MQTT-4.9.0-1
+            connection.quota = window.min(self.config.send_window); // MQTT-4.9.0-1, U-3.1.2.11.3-3
             let deadline = connection.keep_alive_deadline();
             self.set_timer(id, deadline.map(|deadline| (deadline, Timer::KeepAlive(id)))); // U-3.1.4-6
         }
@@ -162,10 +236,13 @@ impl Broker {
     }
 
     /// Ends a session for good: its subscriptions, its messages. Its Will is published now at the
-    /// latest, and what it had of a Shared Subscription goes to the other members.
+    /// latest, and what it had of a Shared Subscription goes to the other members. What it has had
+    /// retained stays (U-4.1-10).
     pub(super) fn end_session(&mut self, client: &Text) {
         let will = self.take_will(client);
         let Some(mut session) = self.sessions.remove(client) else { return };
+        self.unreleased -= session.inbound.len();
+        session.outbound.settle_end(&mut self.held);
         for message in std::mem::take(&mut session.inbound).into_values().flatten() {
             self.publish_message(message); // PUBREC has made the broker its owner: U-4.3.3-3
         }
@@ -175,9 +252,11 @@ impl Broker {
         if let Some(due) = session.expires_at {
             self.timers.remove(due, Timer::Session(client.clone()));
         }
+        let mut dropped = session.outbound.message_count();
         for (share, message) in session.outbound.into_shared() {
-            self.deliver_shared(&share, message); // U-4.8.2-9
+            dropped -= usize::from(self.deliver_shared(&share, message)); // U-4.8.2-9
         }
+        self.totals.dropped.session_ended += dropped as u64;
         if let Some(will) = will {
             self.publish_will(client, will); // U-3.1.3.2.2-3
         }
@@ -202,15 +281,11 @@ impl Broker {
             }
         }
         if self.config.handling.shares_again_at_loss {
-            let session = self.sessions.get_mut(client);
-            let shared = session.map(|session| session.outbound.give_up_shared());
-            for (share, message) in shared.into_iter().flatten() {
-                self.deliver_shared(&share, message); // U-4.8.2-8
-            }
+            self.share_again(client);
         }
     }
 
-    pub(super) fn session_due(&mut self, client: &Text, due: super::Moment) {
+    pub(super) fn session_due(&mut self, client: &Text, due: Moment) {
         if self.sessions.get(client).is_some_and(|session| session.expires_at == Some(due)) {
             self.end_session(client); // MQTT-4.1.0-2
         }

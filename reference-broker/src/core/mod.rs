@@ -4,23 +4,31 @@
 //! be done ([`Broker::next_output`]) after each input, and comes back at
 //! [`Broker::next_deadline`] with [`Input::Tick`]. Equal inputs give equal outputs, byte for byte.
 //!
-//! A file a concern: `connect` (CONNECT, takeover), `close` (every way a connection ends),
-//! `publish` (from clients), `route` (to subscribers), `outbound` (delivery to one client),
-//! `subscribe`, `retained`, `will`, `timer`. What a session remembers is in `session`, what a connection knows
-//! in `connection`.
+//! A file a concern: `connect` (CONNECT, takeover), `access` (who may do what), `close` (every way a
+//! connection ends), `admission` (room for a client, redirection), `publish` (from clients), `route` (to
+//! subscribers), `delivery` (a message for one client), `outbound` (all of them), `send` (their way),
+//! `alias`, `subscribe`, `retained`, `will`, `timer`. What a session remembers is in `session`, what a
+//! connection knows in `connection`. What is kept has [`Bounds`], and is told in [`Counts`] and by name
+//! in [`State`].
 
 mod access;
+mod admission;
+mod alias;
 mod bounds;
 mod close;
 mod config;
 mod connect;
 mod connection;
+mod counts;
+mod delivery;
 mod outbound;
 mod packet_id;
 mod publish;
 mod retained;
 mod route;
+mod send;
 mod session;
+mod state;
 mod subscribe;
 mod timer;
 mod will;
@@ -29,14 +37,20 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::codec::{DecodeError, Packet, PacketType, Property, PropertyId, ReasonCode, Text};
+use crate::codec::{DecodeError, Packet, PacketType, Properties, PropertyId, ReasonCode, Text};
 use crate::topic::{FilterTree, NameTree};
 
-pub use access::{Access, Answer, Question};
+pub use access::{Access, Action, Answer, Question, Rule, RuleFilter, Users};
 pub use bounds::Bounds;
-pub use config::{Config, DollarTopics, Features, Handling, Sharing};
+pub use config::{
+    Config, DollarTopics, Features, Handling, Redirection, ResponseInformation, Sharing,
+};
+pub use counts::{Counts, Dropped, Totals};
+pub use state::{RetainedState, SessionState, SharedState, State, SubscriptionState};
 
-use connection::{Connection, State};
+use connection::Connection;
+use connection::State as ConnectionState;
+use counts::Held;
 pub use route::Published;
 use route::{Groups, Message, Subscriber};
 use session::Session;
@@ -78,6 +92,8 @@ pub enum Input {
     Answered(ConnectionId, Answer),
     /// The broker is to end: it takes leave of all clients (section 3.14.2.1), and opens nothing more.
     Stop,
+    /// All clients are to go elsewhere from now on (section 4.11), or none any more.
+    Redirect(Option<Redirection>),
     /// Time passed.
     Tick,
 }
@@ -89,8 +105,8 @@ pub enum Output {
     Send(ConnectionId, Packet),
     /// Close the network connection after all that was sent before.
     Close(ConnectionId),
-    /// Find out who a client is, and say so with [`Input::Answered`]. What else comes from the
-    /// connection waits until then.
+    /// Find out who a client is, and say so with [`Input::Answered`]. There is one question at a time
+    /// for a connection; what else comes before its CONNACK waits in the core.
     Ask(ConnectionId, Question),
     /// A message has been published; told only if [`Config::reports_published`] says so.
     Published(Published),
@@ -102,20 +118,34 @@ pub struct Broker {
     config: Config,
     now: Moment,
     connections: BTreeMap<ConnectionId, Connection>,
-    sessions: BTreeMap<Text, Session>,
+    sessions: BTreeMap<Text, Session>, // MQTT-3.1.3-2
     subscriptions: FilterTree<Text, Subscriber>,
     groups: Groups,
     retained: NameTree<Arc<Message>>,
     timers: Timers,
     outputs: VecDeque<Output>,
     assigned_ids: u64,
+    /// Where clients are sent instead.
+    redirection: Option<Redirection>,
+    is_stopped: bool,
+    /// How many connections have a client.
+    connected: usize,
+    /// Bytes of all retained messages.
+    retained_bytes: usize,
+    /// Messages for all clients.
+    held: Held,
+    /// Messages from all clients that wait for PUBREL.
+    unreleased: usize,
+    totals: Totals,
 }
 
 impl Broker {
     /// A broker without sessions or messages.
     pub fn new(config: Config) -> Broker {
+        let config = config.made_valid();
         let timers = Timers::new(config.timer_grain);
         Broker {
+            redirection: config.redirection.clone(),
             config,
             now: Moment::default(),
             connections: BTreeMap::new(),
@@ -126,6 +156,12 @@ impl Broker {
             timers,
             outputs: VecDeque::new(),
             assigned_ids: 0,
+            is_stopped: false,
+            connected: 0,
+            retained_bytes: 0,
+            held: Held::default(),
+            unreleased: 0,
+            totals: Totals::default(),
         }
     }
 
@@ -147,6 +183,7 @@ impl Broker {
             Input::Closed(id) => self.network_closed(id),
             Input::Answered(id, answer) => self.answered(id, answer),
             Input::Stop => self.stop(),
+            Input::Redirect(redirection) => self.redirect(redirection),
             Input::Tick => {}
         }
     }
@@ -162,6 +199,11 @@ impl Broker {
     }
 
     fn open(&mut self, id: ConnectionId) {
+        self.totals.opened += 1;
+        if self.is_full_of_strangers() {
+            self.outputs.push_back(Output::Close(id)); // MQTT-3.14.0-1
+            return;
+        }
         let deadline = self.now.after(self.config.connect_timeout);
         self.connections.insert(id, Connection::new(self.now));
         self.set_timer(id, Some((deadline, Timer::Connect(id)))); // U-3.1.4-2
@@ -169,13 +211,15 @@ impl Broker {
 
     fn receive(&mut self, id: ConnectionId, packet: Packet) {
         let Some(connection) = self.connections.get_mut(&id) else {
-            return; // The broker has closed it; what was still on its way has no effect.
+            // The broker has closed it; what was still on its way has no effect: MQTT-3.1.4-6
+            return;
         };
         connection.last_received = self.now; // U-3.1.2.10-3
         match (&connection.state, packet) {
-            (State::Opened, Packet::Connect(connect)) => self.connect(id, *connect),
-            (State::Opened, _) => self.close(id), // MQTT-3.1.0-1, MQTT-3.14.0-1
-            (State::Connected(client), packet) => {
+            (ConnectionState::Opened, Packet::Connect(connect)) => self.connect(id, *connect),
+            (ConnectionState::Opened, _) => self.close(id), // MQTT-3.1.0-1, MQTT-3.14.0-1
+            (ConnectionState::Connecting(_), packet) => self.receive_connecting(id, packet),
+            (ConnectionState::Connected(client), packet) => {
                 let client = client.clone();
                 self.receive_connected(id, &client, packet);
             }
@@ -193,8 +237,8 @@ impl Broker {
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(id, client, &unsubscribe),
             Packet::PingReq => self.send(id, Packet::PingResp), // MQTT-3.12.4-1
             Packet::Disconnect(disconnect) => self.receive_disconnect(id, &disconnect),
-            // A second CONNECT (MQTT-3.1.0-2), AUTH without a method (U-3.15-1), and what only
-            // servers send (U-2.1.2-2).
+            Packet::Auth(auth) => self.receive_auth(id, &auth),
+            // A second CONNECT (MQTT-3.1.0-2), and what only servers send (U-2.1.2-2).
             _ => self.refuse(id, ReasonCode::ProtocolError, "unexpected packet"),
         }
     }
@@ -211,16 +255,31 @@ impl Broker {
         }
     }
 
-    /// Queues a packet, unless the client could not take it: then optional properties are left out,
-    /// and if that is not enough the connection is closed instead.
+    /// Queues a packet other than PUBLISH, whatever quota is left (MQTT-3.3.4-10, MQTT-4.9.0-3), unless the client could not take it: then optional properties
+    /// are left out, and if that is not enough the connection is closed instead.
     fn send(&mut self, id: ConnectionId, mut packet: Packet) {
         let Some(connection) = self.connections.get(&id) else { return };
-        if !connection.takes(&packet) {
-            packet = without_problem_information(packet); // MQTT-3.2.2-19, MQTT-3.14.2-3
+        self.totals.note_end(&packet);
+        for optional in [
+            // MQTT-3.2.2-19, MQTT-3.2.2-20, MQTT-3.4.2-2, MQTT-3.4.2-3, MQTT-3.5.2-2, MQTT-3.5.2-3,
+            // MQTT-3.6.2-2, MQTT-3.6.2-3, MQTT-3.7.2-2, MQTT-3.7.2-3, MQTT-3.9.2-1, MQTT-3.9.2-2, MQTT-3.11.2-1, MQTT-3.11.2-2, MQTT-3.14.2-3, MQTT-3.14.2-4
+            &[PropertyId::ReasonString, PropertyId::UserProperty][..],
+            &[PropertyId::ServerReference],
+        ] {
+            if !connection.may_explain(&packet) || !connection.takes(&packet) {
+                leave_out(&mut packet, optional);
+            }
         }
         match connection.takes(&packet) {
             true => self.outputs.push_back(Output::Send(id, packet)),
             false => self.close(id), // MQTT-3.1.2-24
+        }
+    }
+
+    /// Adds a Reason String, if the broker gives any.
+    fn explain(&self, properties: &mut Properties, why: &str) {
+        if self.config.reason_strings {
+            properties.push(PropertyId::ReasonString, why);
         }
     }
 
@@ -230,19 +289,8 @@ impl Broker {
     }
 }
 
-fn without_problem_information(packet: Packet) -> Packet {
-    let is_needed = |property: &Property| {
-        ![PropertyId::ReasonString, PropertyId::UserProperty].contains(&property.id)
-    };
-    match packet {
-        Packet::ConnAck(mut packet) => {
-            packet.properties.retain(is_needed);
-            packet.into()
-        }
-        Packet::Disconnect(mut packet) => {
-            packet.properties.retain(is_needed);
-            packet.into()
-        }
-        packet => packet,
+fn leave_out(packet: &mut Packet, ids: &[PropertyId]) {
+    if let Some(properties) = packet.properties_mut() {
+        properties.retain(|property| !ids.contains(&property.id));
     }
 }

@@ -6,6 +6,7 @@ use crate::codec::{Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, Tex
 use crate::topic::TopicName;
 
 use super::route::Message;
+use super::will::StoredWill;
 use super::{Broker, ConnectionId, DollarTopics};
 
 /// Why a PUBLISH ends its connection.
@@ -13,6 +14,7 @@ type Refusal = (ReasonCode, &'static str);
 
 impl Broker {
     pub(super) fn receive_publish(&mut self, id: ConnectionId, client: &Text, publish: Publish) {
+        self.totals.note_received(publish.qos, publish.payload.len());
         let topic = match self.resolve_topic(id, &publish) {
             Ok(topic) => topic,
             Err((reason, why)) => return self.refuse(id, reason, why),
@@ -25,13 +27,18 @@ impl Broker {
             return self.refuse(id, reason, "receive maximum exceeded"); // U-3.3.4-9
         }
         match publish.qos {
+            // MQTT-3.3.4-1
             QoS::AtMostOnce => {
-                self.accept(client, topic, publish); // U-4.3.1-1
+                let reason = self.accept(client, topic, publish); // U-4.3.1-1
+                let closes = self.config.access.disconnects_at_qos0;
+                if closes && reason == ReasonCode::NotAuthorized {
+                    self.refuse(id, reason, "topic not authorized"); // U-3.14.2.1-7
+                }
             }
             QoS::AtLeastOnce => {
                 let packet_id = publish.packet_id;
                 let reason = self.accept(client, topic, publish); // MQTT-4.3.2-5
-                self.send(id, Packet::PubAck(PublishAck::because(packet_id, reason))); // MQTT-4.3.2-4
+                self.send(id, Packet::PubAck(self.acknowledgement(packet_id, reason))); // MQTT-4.3.2-4
             }
             QoS::ExactlyOnce => self.receive_qos2(id, client, topic, publish),
         }
@@ -67,20 +74,35 @@ impl Broker {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.open_inbound.insert(packet_id);
         }
-        let known = self.sessions.get(client).is_some_and(|s| s.inbound.contains_key(&packet_id));
-        let (reason, message) = match known {
-            true => (ReasonCode::Success, None), // MQTT-4.3.3-10
-            false => self.accept_qos2(client, topic, publish),
+        let Some(session) = self.sessions.get(client) else { return };
+        let known = session.inbound.contains_key(&packet_id);
+        let is_full = session.inbound.len() >= self.config.bounds.unreleased_per_session;
+        let (reason, message) = match (known, is_full) {
+            (true, _) => (ReasonCode::Success, None), // MQTT-4.3.3-10
+            (false, true) => (self.refused(ReasonCode::QuotaExceeded), None),
+            (false, false) => self.accept_qos2(client, topic, publish),
         };
         if reason.is_error() {
             self.close_inbound(id, client, packet_id); // MQTT-4.3.3-9
         } else if let (false, Some(session)) = (known, self.sessions.get_mut(client)) {
+            session.inbound_bytes += message.as_ref().map_or(0, |message| message.size());
             session.inbound.insert(packet_id, message); // U-4.1-8
+            self.unreleased += 1;
         }
-        self.send(id, Packet::PubRec(PublishAck::because(packet_id, reason))); // MQTT-4.3.3-8
+        self.send(id, Packet::PubRec(self.acknowledgement(packet_id, reason))); // MQTT-4.3.3-8
+    }
+
+    /// The answer to a PUBLISH.
+    fn acknowledgement(&self, packet_id: u16, reason: ReasonCode) -> PublishAck {
+        let mut ack = PublishAck::because(packet_id, reason); // MQTT-2.2.1-5
+        if reason == ReasonCode::QuotaExceeded {
+            self.explain(&mut ack.properties, "no room for the message");
+        }
+        ack
     }
 
     pub(super) fn receive_pubrel(&mut self, id: ConnectionId, client: &Text, ack: &PublishAck) {
+        // MQTT-4.3.3-13
         let reason = match self.close_inbound(id, client, ack.packet_id) {
             Some(message) => {
                 if let Some(message) = message {
@@ -104,7 +126,11 @@ impl Broker {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.open_inbound.remove(&packet_id);
         }
-        self.sessions.get_mut(client)?.inbound.remove(&packet_id)
+        let session = self.sessions.get_mut(client)?;
+        let message = session.inbound.remove(&packet_id)?;
+        session.inbound_bytes -= message.as_ref().map_or(0, |message| message.size());
+        self.unreleased -= 1;
+        Some(message)
     }
 
     /// The topic a PUBLISH names, by itself or by an alias (section 3.3.2.3.4).
@@ -116,19 +142,22 @@ impl Broker {
         };
         let alias = publish.properties.number(PropertyId::TopicAlias);
         let alias = alias.and_then(|alias| u16::try_from(alias).ok());
+        let limit = self.config.bounds.alias_bytes;
         let aliases = self.connections.get_mut(&id).map(|connection| &mut connection.aliases);
         match (named, alias, aliases) {
             (_, Some(alias), _) if alias > self.config.topic_alias_maximum => {
                 Err((ReasonCode::TopicAliasInvalid, "topic alias above the maximum")) // MQTT-3.3.2-9
             }
             (Some(topic), Some(alias), Some(aliases)) => {
-                aliases.insert(alias, topic.clone()); // U-3.3.2.3.4-3
-                Ok(topic)
+                match aliases.set(alias, topic.clone(), limit) {
+                    true => Ok(topic), // MQTT-3.3.2-12
+                    false => Err((ReasonCode::QuotaExceeded, "topic aliases too long")), // U-3.14.2.1-16
+                }
             }
             (Some(topic), _, _) => Ok(topic),
             (None, Some(alias), Some(aliases)) => aliases
-                .get(&alias)
-                .cloned() // U-3.3.2.3.4-2
+                .get(alias)
+                .cloned()
                 .ok_or((ReasonCode::ProtocolError, "topic alias not known")), // U-3.3.4-8
             (None, _, _) => Err((ReasonCode::ProtocolError, "no topic name")), // U-3.3.2.1-2
         }
@@ -152,7 +181,12 @@ impl Broker {
     ) -> (ReasonCode, Option<Arc<Message>>) {
         match self.take(client, topic, publish) {
             Ok(message) if self.config.handling.hands_on_at_release => {
-                (ReasonCode::Success, Some(message))
+                let held = self.sessions.get(client).map_or(0, |session| session.inbound_bytes);
+                let limit = self.config.bounds.unreleased_bytes_per_session;
+                match held.saturating_add(message.size()) <= limit {
+                    true => (ReasonCode::Success, Some(message)),
+                    false => (self.refused(ReasonCode::QuotaExceeded), None),
+                }
             }
             Ok(message) => (self.hand_on(message), None),
             Err(reason) => (reason, None),
@@ -161,28 +195,68 @@ impl Broker {
 
     /// Takes over a message, or says what its acknowledgement is to tell without more ado.
     fn take(
-        &self,
+        &mut self,
         client: &Text,
         topic: TopicName,
         publish: Publish,
     ) -> Result<Arc<Message>, ReasonCode> {
+        if !self.may_publish(client, &topic) {
+            return Err(ReasonCode::NotAuthorized); // U-3.4.2.1-7, U-3.5.2.1-7
+        }
         if topic.starts_with_dollar() {
             match self.config.handling.dollar_topics {
-                DollarTopics::Refused => return Err(ReasonCode::TopicNameInvalid), // U-4.7.2-1
+                DollarTopics::Refused => return Err(self.refused(ReasonCode::TopicNameInvalid)), // U-4.7.2-1
                 DollarTopics::Dropped => return Err(ReasonCode::Success),
                 DollarTopics::HandedOn => {}
             }
         }
+        if !self.has_levels_for(&topic) {
+            return Err(self.refused(ReasonCode::TopicNameInvalid)); // U-3.4.2.1-8
+        }
+        if publish.properties.iter().count() > self.config.bounds.properties {
+            return Err(self.refused(ReasonCode::QuotaExceeded)); // U-3.4.2.1-10
+        }
         let message =
             Message::new(topic, publish.qos, publish.retain, &publish.payload, &publish.properties)
                 .from(client.clone(), self.now);
+        // What it asks for cannot be done then, unless it is at QoS 0: MQTT-3.3.1-5, U-3.3.1.3-3
+        let must_be_kept = message.retain && message.qos > QoS::AtMostOnce;
+        if must_be_kept && !self.has_room_to_retain(&message) {
+            return Err(self.refused(ReasonCode::QuotaExceeded)); // U-3.4.2.1-10
+        }
         Ok(Arc::new(message))
+    }
+
+    /// Counts a message that its publisher is told is not accepted, at QoS 0 by nothing at all.
+    fn refused(&mut self, reason: ReasonCode) -> ReasonCode {
+        self.totals.dropped.refused += 1;
+        reason
+    }
+
+    pub(super) fn has_levels_for(&self, topic: &TopicName) -> bool {
+        topic.levels().count() <= self.config.bounds.topic_levels
+    }
+
+    /// Checks a Will against the bounds.
+    pub(super) fn check_will_size(
+        &self,
+        will: StoredWill,
+    ) -> Result<StoredWill, (ReasonCode, &'static str)> {
+        let bounds = &self.config.bounds;
+        let message = will.message();
+        let is_within = message.size() <= bounds.will_bytes
+            && message.properties.iter().count() <= bounds.properties;
+        match is_within {
+            true => Ok(will),
+            false => Err((ReasonCode::QuotaExceeded, "will too large")),
+        }
     }
 
     fn hand_on(&mut self, message: Arc<Message>) -> ReasonCode {
         match self.publish_message(message) {
-            true => ReasonCode::Success,                // U-3.4.2.1-2
-            false => ReasonCode::NoMatchingSubscribers, // U-3.4.2.1-3
+            true => ReasonCode::Success, // U-3.4.2.1-2
+            false if self.config.tells_no_subscribers => ReasonCode::NoMatchingSubscribers, // U-3.4.2.1-3
+            false => ReasonCode::Success,
         }
     }
 

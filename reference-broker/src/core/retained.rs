@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::codec::{QoS, Text};
 use crate::topic::{SubscriptionFilter, TopicName};
 
-use super::outbound::Delivery;
+use super::delivery::Delivery;
 use super::route::{Message, Subscriber};
 use super::{Broker, Moment, Timer};
 
@@ -16,10 +16,15 @@ impl Broker {
         let topic = &message.topic;
         let is_kept = message.qos > QoS::AtMostOnce || self.config.handling.retains_qos0;
         let is_kept = is_kept && !message.payload.is_empty() && !message.is_expired(self.now);
+        let has_room = self.has_room_to_retain(message);
+        self.totals.dropped.not_retained += u64::from(is_kept && !has_room);
+        let is_kept = is_kept && has_room; // U-3.3.1.3-3
+        self.retained_bytes += if is_kept { message.retained_size() } else { 0 };
         let replaced = match is_kept {
             true => self.retained.insert(topic, Arc::clone(message)), // MQTT-3.3.1-5
             false => self.retained.remove(topic),                     // MQTT-3.3.1-6, MQTT-3.3.1-7
         };
+        self.retained_bytes -= replaced.as_ref().map_or(0, |replaced| replaced.retained_size());
         if let Some(due) = replaced.and_then(|replaced| replaced.expires_at()) {
             self.timers.remove(due, Timer::Retained(topic.clone()));
         }
@@ -30,8 +35,20 @@ impl Broker {
 
     pub(super) fn retained_due(&mut self, topic: &TopicName, due: Moment) {
         if self.retained.get(topic).is_some_and(|message| message.expires_at() == Some(due)) {
-            self.retained.remove(topic); // U-3.3.1.3-4
+            let expired = self.retained.remove(topic); // U-3.3.1.3-4
+            self.retained_bytes -= expired.map_or(0, |expired| expired.retained_size());
         }
+    }
+
+    /// Whether the message can be in the place of the one that its topic has, or does not need one.
+    pub(super) fn has_room_to_retain(&self, message: &Message) -> bool {
+        let bounds = &self.config.bounds;
+        let replaced = self.retained.get(&message.topic).map(|replaced| replaced.retained_size());
+        let bytes = self.retained_bytes - replaced.unwrap_or(0) + message.retained_size();
+        let has_room = self.retained.len() - usize::from(replaced.is_some())
+            < bounds.retained_messages
+            && bytes <= bounds.retained_bytes;
+        has_room || message.payload.is_empty()
     }
 
     /// Sends what new subscriptions of one SUBSCRIBE are to bring.
@@ -44,8 +61,16 @@ impl Broker {
         let mut deliveries: Vec<Delivery> = Vec::new();
         // Where the copy of a message is that further filters go into.
         let mut merged: BTreeMap<*const Message, usize> = BTreeMap::new();
+        let limit = self.config.bounds.retained_per_subscribe;
+        let mut steps = self.config.bounds.retained_search_per_subscribe;
+        let mut found = 0;
         for (filter, subscriber) in subscriptions {
-            for message in self.retained_for(client, filter, *subscriber) {
+            for message in self.retained_for(client, filter, *subscriber, &mut steps) {
+                found += 1;
+                if found > limit {
+                    self.totals.dropped.retained_per_subscribe += 1;
+                    continue;
+                }
                 let key = Arc::as_ptr(&message);
                 let delivery = Delivery::retained(message, *subscriber); // MQTT-3.3.1-9
                 match merged.get(&key).and_then(|place| deliveries.get_mut(*place)) {
@@ -59,6 +84,7 @@ impl Broker {
                 }
             }
         }
+        self.totals.retained_searches_cut_short += u64::from(steps == 0);
         for delivery in deliveries {
             self.deliver(client, delivery);
         }
@@ -70,10 +96,12 @@ impl Broker {
         client: &Text,
         filter: &SubscriptionFilter,
         subscriber: Subscriber,
+        steps: &mut usize,
     ) -> Vec<Arc<Message>> {
         let despite = self.config.handling.retained_despite_no_local;
         let is_muted = subscriber.options.no_local && !despite;
-        let messages = self.retained.matching(filter.filter()).map(|(_, message)| message);
+        let found = self.retained.matching_within(filter.filter(), steps);
+        let messages = found.into_iter().map(|(_, message)| message);
         messages
             .filter(|message| !(is_muted && message.publisher == *client)) // MQTT-3.8.3-3
             .filter(|message| !message.is_expired(self.now)) // U-3.3.1.3-4

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use crate::codec::{Properties, Property, PropertyId, QoS, SubscriptionOptions, Text, Value};
 use crate::topic::{FilterTree, SubscriptionFilter, TopicName};
 
-use super::outbound::Delivery;
-use super::{Broker, Moment, Output, Sharing};
+use super::delivery::Delivery;
+use super::{Bounds, Broker, Moment, Output, Sharing};
 
 /// An application message as the broker holds it: shared by all who are to get it.
 #[derive(Debug)]
@@ -25,6 +25,7 @@ pub(super) struct Message {
     received: Moment,
     /// The client that published it.
     pub(super) publisher: Text,
+    size: usize,
 }
 
 impl Message {
@@ -53,9 +54,21 @@ impl Message {
             };
             Property { id: *id, value }
         });
-        let (properties, payload) = (properties.collect(), own(payload));
+        let properties: Properties = properties.collect();
+        let payload = own(payload);
+        let size = topic.as_str().len() + payload.len() + size_of_properties(&properties);
         let (received, publisher) = (Moment::default(), Text::default());
-        Message { topic, qos, retain, payload, properties, expiry, received, publisher }
+        Message { topic, qos, retain, payload, properties, expiry, received, publisher, size }
+    }
+
+    /// Its bytes, as [`Bounds`] counts them.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The same, as long as it is retained.
+    pub(super) fn retained_size(&self) -> usize {
+        self.size + (self.topic.levels().count() - 1) * Bounds::LEVEL
     }
 
     /// Says who published it, and when it came in.
@@ -123,6 +136,19 @@ fn own(bytes: &Bytes) -> Bytes {
     Bytes::copy_from_slice(bytes)
 }
 
+fn size_of_properties(properties: &Properties) -> usize {
+    let sizes = properties.iter().map(|property| {
+        let value = match &property.value {
+            Value::Number(_) => 0,
+            Value::String(text) => text.len(),
+            Value::Binary(bytes) => bytes.len(),
+            Value::Pair(name, value) => name.len() + value.len(),
+        };
+        Bounds::PROPERTY + value
+    });
+    sizes.sum()
+}
+
 /// A subscription as the trees keep it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Subscriber {
@@ -137,6 +163,8 @@ pub(super) struct Groups {
     filters: FilterTree<Text, ()>,
     /// Members by the full text.
     groups: BTreeMap<Text, Group>,
+    /// How many members all of them have together.
+    members: usize,
 }
 
 #[derive(Debug, Default)]
@@ -150,13 +178,32 @@ impl Groups {
     pub(super) fn join(&mut self, filter: &SubscriptionFilter, client: Text, member: Subscriber) {
         let text = Text::from(filter.as_str());
         self.filters.insert(filter.filter(), text.clone(), ());
-        self.groups.entry(text).or_default().members.insert(client, member); // U-3.8.4-4
+        let group = self.groups.entry(text).or_default();
+        let replaced = group.members.insert(client, member); // U-3.8.4-4
+        self.members += usize::from(replaced.is_none());
+    }
+
+    /// How many there are, and how many members they have together.
+    pub(super) fn len(&self) -> (usize, usize) {
+        (self.groups.len(), self.members)
+    }
+
+    /// Each with its members, by the full text of the filter.
+    pub(super) fn iter(
+        &self,
+    ) -> impl Iterator<Item = (&Text, impl ExactSizeIterator<Item = &Text>)> {
+        self.groups.iter().map(|(text, group)| (text, group.members.keys()))
+    }
+
+    /// What a client's membership is like.
+    pub(super) fn get(&self, filter: &SubscriptionFilter, client: &Text) -> Option<&Subscriber> {
+        self.groups.get(&Text::from(filter.as_str()))?.members.get(client)
     }
 
     pub(super) fn leave(&mut self, filter: &SubscriptionFilter, client: &Text) {
         let text = Text::from(filter.as_str());
         if let Some(group) = self.groups.get_mut(&text) {
-            group.members.remove(client); // U-3.10.4-2
+            self.members -= usize::from(group.members.remove(client).is_some()); // U-3.10.4-2
             if group.members.is_empty() {
                 self.groups.remove(&text); // U-4.8.2-6
                 self.filters.remove(filter.filter(), &text);

@@ -17,15 +17,21 @@ pub(super) const NEVER: u32 = u32::MAX;
 pub(super) struct Session {
     /// The connection it is in use on.
     pub(super) connection: Option<ConnectionId>,
+    /// The user it is of.
+    pub(super) user: Option<Text>,
     /// Session Expiry Interval in force, in seconds.
     pub(super) expiry: u32,
     /// When it ends, if nobody connects.
     pub(super) expires_at: Option<Moment>,
     /// Its subscriptions, by the text of their filters; options are in the trees.
     pub(super) subscriptions: BTreeMap<Text, SubscriptionFilter>, // U-4.1-4
+    /// Bytes of those texts.
+    pub(super) filter_bytes: usize,
     /// QoS 2 messages received and not released: their Packet Identifiers, and those that are still
     /// to be handed on.
     pub(super) inbound: BTreeMap<u16, Option<Arc<Message>>>, // U-4.1-8
+    /// Bytes of those messages.
+    pub(super) inbound_bytes: usize,
     /// Messages for the client.
     pub(super) outbound: Outbound, // U-4.1-5, U-4.1-6
     /// Its Will.

@@ -7,7 +7,7 @@ use crate::codec::{
 use crate::topic::SubscriptionFilter;
 
 use super::route::Subscriber;
-use super::{Broker, ConnectionId};
+use super::{Bounds, Broker, ConnectionId};
 
 impl Broker {
     pub(super) fn subscribe(&mut self, id: ConnectionId, client: &Text, subscribe: &Subscribe) {
@@ -19,18 +19,18 @@ impl Broker {
             let why = "subscription of a kind that is not available";
             return self.refuse(id, reason, why);
         }
-        let mut reasons = Vec::with_capacity(subscribe.subscriptions.len());
+        let mut reasons = Vec::with_capacity(subscribe.subscriptions.len()); // MQTT-3.8.4-5
         let mut retained = Vec::new();
-        for Subscription { filter, options } in &subscribe.subscriptions {
-            let Ok(filter) = SubscriptionFilter::parse(filter) else {
-                reasons.push(ReasonCode::TopicFilterInvalid); // MQTT-4.7.1-1, MQTT-4.7.1-2
-                continue;
+        for (place, Subscription { filter, options }) in subscribe.subscriptions.iter().enumerate()
+        {
+            let filter = match self.acceptable(client, place, filter, identifier) {
+                Ok(filter) => filter,
+                Err(reason) => {
+                    reasons.push(reason);
+                    continue;
+                }
             };
-            if let Some(reason) = self.unavailable(&filter, identifier) {
-                reasons.push(reason); // U-3.9.3-9
-                continue;
-            }
-            let granted = options.maximum_qos.min(self.config.granted_qos); // U-3.8.4-5
+            let granted = options.maximum_qos.min(self.config.granted_qos); // U-3.8.4-5, MQTT-3.2.2-10
             let options = SubscriptionOptions { maximum_qos: granted, ..*options };
             let subscriber = Subscriber { options, identifier }; // U-3.8.2.1.2-4
             let is_new = self.add_subscription(client, &filter, subscriber);
@@ -42,15 +42,59 @@ impl Broker {
             if wants_retained && !filter.is_shared() {
                 retained.push((filter, subscriber)); // U-3.8.4-3
             }
+            // MQTT-3.8.4-7
             reasons.push(match granted {
                 QoS::AtMostOnce => ReasonCode::Success,
                 QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
                 QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
             });
         }
-        let suback = SubscribeAck::new(subscribe.packet_id, reasons); // MQTT-3.8.4-6, MQTT-3.9.3-1
+        let is_bounded = reasons.contains(&ReasonCode::QuotaExceeded);
+        let mut suback = SubscribeAck::new(subscribe.packet_id, reasons); // MQTT-3.8.4-2, MQTT-3.8.4-6, MQTT-3.9.3-1
+        if is_bounded {
+            self.explain(&mut suback.properties, "too many filters or subscriptions");
+        }
         self.send(id, Packet::SubAck(suback)); // MQTT-3.8.4-1
         self.deliver_retained(client, &retained);
+    }
+
+    /// The filter at this place of a SUBSCRIBE, or why the client cannot have it.
+    fn acceptable(
+        &self,
+        client: &Text,
+        place: usize,
+        filter: &Text,
+        identifier: Option<u32>,
+    ) -> Result<SubscriptionFilter, ReasonCode> {
+        if place >= self.config.bounds.filters {
+            return Err(ReasonCode::QuotaExceeded); // U-3.9.3-8
+        }
+        let filter =
+            SubscriptionFilter::parse(filter).map_err(|_| ReasonCode::TopicFilterInvalid)?; // MQTT-4.7.1-1, MQTT-4.7.1-2
+        if filter.filter().levels().count() > self.config.bounds.topic_levels {
+            return Err(ReasonCode::TopicFilterInvalid); // U-3.9.3-6
+        }
+        if let Some(reason) = self.unavailable(&filter, identifier) {
+            return Err(reason); // U-3.9.3-9
+        }
+        if !self.may_subscribe(client, &filter) {
+            return Err(ReasonCode::NotAuthorized); // U-3.9.3-5
+        }
+        match self.has_room_to_subscribe(client, &filter) {
+            true => Ok(filter),
+            false => Err(ReasonCode::QuotaExceeded), // U-3.9.3-8
+        }
+    }
+
+    /// Whether there is room for a subscription, or one in whose place it comes.
+    fn has_room_to_subscribe(&self, client: &Text, filter: &SubscriptionFilter) -> bool {
+        let bounds = &self.config.bounds;
+        let Some(session) = self.sessions.get(client) else { return false };
+        let all = self.subscriptions.len() + self.groups.len().1;
+        let has_room = all < bounds.subscriptions
+            && session.subscriptions.len() < bounds.subscriptions_per_session
+            && session.filter_bytes + Bounds::size_of(filter) <= bounds.filter_bytes_per_session;
+        has_room || session.subscriptions.contains_key(&Text::from(filter.as_str()))
     }
 
     /// Why the first of the filters that the broker cannot have ends the connection, if it does not
@@ -100,18 +144,32 @@ impl Broker {
                 "UNSUBACK too large for the client",
             );
         }
-        let reasons = unsubscribe.filters.iter().map(|filter| {
-            let session = self.sessions.get_mut(client);
-            match session.and_then(|session| session.subscriptions.remove(filter)) {
-                Some(filter) => {
-                    self.drop_subscription(client, &filter); // MQTT-3.10.4-1
-                    ReasonCode::Success
-                }
-                None => ReasonCode::NoSubscriptionExisted, // U-3.11.3-2
+        let limit = self.config.bounds.filters;
+        let within = unsubscribe.filters.iter().take(limit);
+        let mut reasons: Vec<_> =
+            within.map(|filter| self.unsubscribe_one(client, filter)).collect();
+        let is_bounded = reasons.len() < unsubscribe.filters.len();
+        reasons.resize(unsubscribe.filters.len(), ReasonCode::ImplementationSpecificError); // U-3.11.3-3
+        let mut unsuback = SubscribeAck::new(unsubscribe.packet_id, reasons); // MQTT-3.10.4-6
+        if is_bounded {
+            self.explain(&mut unsuback.properties, "too many filters");
+        }
+        self.send(id, Packet::UnsubAck(unsuback)); // MQTT-3.10.4-4, MQTT-3.10.4-5
+    }
+
+    fn unsubscribe_one(&mut self, client: &Text, filter: &Text) -> ReasonCode {
+        let Some(session) = self.sessions.get_mut(client) else {
+            return ReasonCode::NoSubscriptionExisted;
+        };
+        match session.subscriptions.remove(filter) {
+            Some(removed) => {
+                session.filter_bytes -= Bounds::size_of(&removed);
+                // What is on its way, or waits, is still sent: MQTT-3.10.4-3
+                self.drop_subscription(client, &removed); // MQTT-3.10.4-1
+                ReasonCode::Success
             }
-        });
-        let unsuback = SubscribeAck::new(unsubscribe.packet_id, reasons.collect()); // MQTT-3.10.4-6
-        self.send(id, Packet::UnsubAck(unsuback)); // MQTT-3.10.4-4
+            None => ReasonCode::NoSubscriptionExisted, // U-3.11.3-2
+        }
     }
 
     /// Whether the client can take an answer with so many codes. If it cannot, its request is better
@@ -132,6 +190,7 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(client) else { return false };
         let text = Text::from(filter.as_str());
         let is_new = session.subscriptions.insert(text, filter.clone()).is_none();
+        session.filter_bytes += if is_new { Bounds::size_of(filter) } else { 0 };
         match filter.is_shared() {
             true => self.groups.join(filter, client.clone(), subscriber), // U-4.8.2-10
             false => {

@@ -20,8 +20,19 @@ pub(super) struct StoredWill {
 impl StoredWill {
     pub(super) fn new(topic: TopicName, will: &Will) -> StoredWill {
         let delay = will.properties.number(PropertyId::WillDelayInterval).unwrap_or(0); // U-3.1.3.2.2-2
+        // MQTT-3.1.2-14, MQTT-3.1.2-15, MQTT-3.1.3-10
         let message = Message::new(topic, will.qos, will.retain, &will.payload, &will.properties);
         StoredWill { message, delay, due: None }
+    }
+
+    /// Its message.
+    pub(super) fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// When it is published, if its connection is gone.
+    pub(super) fn due(&self) -> Option<Moment> {
+        self.due
     }
 
     /// Whether its publication waits when the connection has ended.

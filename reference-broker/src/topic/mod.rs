@@ -1,7 +1,8 @@
 //! Topic Names, Topic Filters, and trees of either (sections 4.7 and 4.8).
 //!
 //! Text from the wire becomes a [`TopicName`], a [`TopicFilter`] or a [`SubscriptionFilter`] once,
-//! by `parse`; whoever holds one of these need not check it again. Two trees find the filters that
+//! by `parse`; whoever holds one of these need not check it again. A [`TopicPattern`] is a filter that
+//! names what its wildcards match, for the application in the process. Two trees find the filters that
 //! match a name ([`FilterTree`], for subscriptions) and the names that match a filter
 //! ([`NameTree`], for retained messages).
 //!
@@ -17,11 +18,13 @@
 //! besides its filter, who may use a topic, and which member of a Shared Subscription is served.
 
 mod arena;
+mod cover;
 mod error;
 mod filter;
 mod filter_tree;
 mod name;
 mod name_tree;
+mod pattern;
 #[cfg(test)]
 mod testing;
 
@@ -30,3 +33,4 @@ pub use filter::{ShareName, SubscriptionFilter, TopicFilter};
 pub use filter_tree::FilterTree;
 pub use name::TopicName;
 pub use name_tree::NameTree;
+pub use pattern::{PatternError, TopicPattern};

@@ -70,19 +70,41 @@ impl<V> NameTree<V> {
         &'a self,
         filter: &TopicFilter,
     ) -> impl Iterator<Item = (&'a TopicName, &'a V)> + use<'a, V> {
+        let mut steps = usize::MAX;
+        self.matching_within(filter, &mut steps).into_iter()
+    }
+
+    /// As [`NameTree::matching`], but ends when it has looked at so many places of the tree, of which
+    /// it leaves those that are still to be had.
+    pub fn matching_within<'a>(
+        &'a self,
+        filter: &TopicFilter,
+        steps: &mut usize,
+    ) -> Vec<(&'a TopicName, &'a V)> {
         let wanted: Vec<&str> = filter.levels().collect();
-        self.find(&wanted, true).into_iter()
+        self.find(&wanted, steps)
     }
 
     /// Every name, with its value, in the order of the levels.
     pub fn iter(&self) -> impl Iterator<Item = (&TopicName, &V)> {
-        self.find(&["#"], false).into_iter()
+        let mut pending = vec![ROOT];
+        std::iter::from_fn(move || {
+            loop {
+                let node = pending.pop()?;
+                pending.extend(self.tree.children(node).rev().map(|(_, child)| child));
+                if let Some((name, value)) = self.tree.slot(node) {
+                    return Some((name, value));
+                }
+            }
+        })
     }
 
-    fn find(&self, wanted: &[&str], dollar_barred: bool) -> Vec<(&TopicName, &V)> {
+    fn find(&self, wanted: &[&str], steps: &mut usize) -> Vec<(&TopicName, &V)> {
         let mut found = Vec::new();
         let mut pending = vec![(ROOT, 0)];
         while let Some((node, depth)) = pending.pop() {
+            let Some(left) = steps.checked_sub(1) else { return found };
+            *steps = left;
             let level = wanted.get(depth).copied();
             if let (None | Some("#"), Some((name, value))) = (level, self.tree.slot(node)) {
                 found.push((name, value));
@@ -96,7 +118,7 @@ impl<V> NameTree<V> {
                     continue;
                 }
             };
-            let barred = |level: &str| dollar_barred && node == ROOT && level.starts_with('$');
+            let barred = |level: &str| node == ROOT && level.starts_with('$');
             let children = self.tree.children(node).rev();
             let children = children.filter(|(level, _)| !barred(level)); // MQTT-4.7.2-1
             pending.extend(children.map(|(_, child)| (child, below)));
@@ -147,6 +169,25 @@ mod tests {
         assert_eq!(tree.get(&name("a/b")), Some(&3));
         assert_eq!(tree.len(), 2);
         assert!(!tree.is_empty());
+    }
+
+    #[test]
+    fn a_search_may_end_early() {
+        let mut tree = NameTree::new();
+        for text in ["a/x", "b/x", "c/x"] {
+            tree.insert(&name(text), ());
+        }
+        let found = |text: &str, mut steps: usize| {
+            let found = tree.matching_within(&filter(text), &mut steps);
+            (found.iter().map(|(name, ())| name.to_string()).collect::<Vec<_>>().join(" "), steps)
+        };
+        // The root, and two places for each name.
+        assert_eq!(found("#", 7), ("a/x b/x c/x".to_string(), 0));
+        assert_eq!(found("#", 9), ("a/x b/x c/x".to_string(), 2));
+        assert_eq!(found("#", 6), ("a/x b/x".to_string(), 0));
+        assert_eq!(found("+/y", 4), (String::new(), 0));
+        assert_eq!(found("b/x", 9), ("b/x".to_string(), 6));
+        assert_eq!(found("#", 0), (String::new(), 0));
     }
 
     #[test]

@@ -12,7 +12,8 @@ use reference_broker::codec::{
     PropertyId, Publish, PublishAck, QoS, ReasonCode, Side, Subscribe, SubscriptionOptions, Will,
 };
 use reference_broker::core::{
-    Answer, Broker, Config, ConnectionId, Input, Moment, Output, Published,
+    Answer, Broker, Config, ConnectionId, Counts, Input, Moment, Output, Published, Question,
+    Redirection,
 };
 
 pub(crate) use rules::{Rules, step};
@@ -73,6 +74,11 @@ impl Bench {
         self.input(Input::Tick);
     }
 
+    /// Moves the clock without waking the broker: what comes next comes before it has been.
+    pub(crate) fn skip_to(&mut self, moment: u64) {
+        self.now = moment;
+    }
+
     /// Moves the clock by so many milliseconds.
     pub(crate) fn pass(&mut self, milliseconds: u64) {
         self.tick_to(self.now + milliseconds);
@@ -129,7 +135,14 @@ impl Bench {
         self.input(Input::Closed(id));
     }
 
-    /// Subscribes at this QoS; what the subscription brings is still to be seen.
+    /// The broker has asked this about the client next.
+    pub(crate) fn expect_question(&mut self, name: &str) -> Question {
+        match self.next(name) {
+            Some(Output::Ask(_, question)) => question,
+            other => panic!("{name} expected to be asked about, not {other:?}"),
+        }
+    }
+
     /// Answers what the broker has asked about the client.
     pub(crate) fn answer(&mut self, name: &str, answer: Answer) {
         self.input(Input::Answered(self.connections[name], answer));
@@ -140,6 +153,22 @@ impl Bench {
         self.input(Input::Stop);
     }
 
+    /// All clients are to go elsewhere, or none any more.
+    pub(crate) fn redirect(&mut self, redirection: Option<Redirection>) {
+        self.input(Input::Redirect(redirection));
+    }
+
+    /// How much there is, and how much has happened.
+    pub(crate) fn counts(&self) -> Counts {
+        self.broker.counts()
+    }
+
+    /// The broker, to be asked.
+    pub(crate) fn broker(&self) -> &Broker {
+        &self.broker
+    }
+
+    /// Subscribes at this QoS; what the subscription brings is still to be seen.
     pub(crate) fn subscribe(&mut self, name: &str, filter: &str, qos: QoS) {
         self.subscribe_with(name, Subscribe::new(9, filter, qos));
     }
@@ -212,6 +241,22 @@ impl Bench {
             }
         }
         payloads
+    }
+
+    /// The next packet that the client sees, if there is one.
+    pub(crate) fn next_packet(&mut self, name: &str) -> Option<Packet> {
+        match self.next(name)? {
+            Output::Send(_, packet) => Some(packet),
+            other => panic!("{name} expected a packet or silence, not {other:?}"),
+        }
+    }
+
+    /// Whatever is still to be seen is not, up to the end, which comes.
+    #[track_caller]
+    pub(crate) fn skip_to_close(&mut self, name: &str) {
+        let mut rest = std::iter::from_fn(|| self.next(name));
+        let is_closed = rest.any(|output| matches!(output, Output::Close(_)));
+        assert!(is_closed, "{name} expected the end");
     }
 
     /// The client sees nothing more.

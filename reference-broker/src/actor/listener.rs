@@ -1,0 +1,81 @@
+//! Accepts connections, for as long as the server lives: no death of a broker closes a listener.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use crate::transport::listener::Listener;
+use crate::transport::{BoxStream, tcp};
+
+/// How long to wait after the system refused to accept, for lack of file descriptors say.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A connection that was accepted: becomes its stream of MQTT's bytes, after a handshake if there is
+/// one. That runs in the connection's own task.
+pub type Arrival = Pin<Box<dyn Future<Output = io::Result<Arrived>> + Send>>;
+
+/// A connection that is ready for MQTT.
+pub struct Arrived {
+    /// MQTT's bytes.
+    pub stream: BoxStream,
+    /// Whether it came to where only this machine can come.
+    pub is_local: bool,
+}
+
+/// What a server can [listen](super::Server::listen_on) on.
+pub trait Accept: Send + Sync + 'static {
+    /// The next connection. Does not wait for what the client says.
+    ///
+    /// An error is logged, and does not end the listening.
+    fn accept(&self) -> impl Future<Output = io::Result<Arrival>> + Send;
+}
+
+impl Accept for TcpListener {
+    async fn accept(&self) -> io::Result<Arrival> {
+        let is_local = self.local_addr()?.ip().to_canonical().is_loopback();
+        let stream = Box::new(tcp::accept(self).await?);
+        Ok(Box::pin(async move { Ok(Arrived { stream, is_local }) }))
+    }
+}
+
+/// A listener of any transport, and how long a handshake may take.
+pub(super) struct Within(pub(super) Listener, pub(super) Duration);
+
+impl Accept for Within {
+    async fn accept(&self) -> io::Result<Arrival> {
+        let Within(listener, patience) = self;
+        let (raw, handshake, patience) =
+            (listener.accept().await?, listener.handshake(), *patience);
+        let is_local = listener.is_loopback();
+        Ok(Box::pin(async move {
+            let stream = handshake.run(raw, patience).await?.stream;
+            Ok(Arrived { stream, is_local })
+        }))
+    }
+}
+
+/// A listener at work.
+pub(super) type Listening = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Hands what is accepted to the supervisor, and waits while that takes nothing: then clients wait
+/// in the system's own queue.
+pub(super) async fn listen(listener: impl Accept, arrivals: mpsc::Sender<Arrival>) {
+    loop {
+        match listener.accept().await {
+            Ok(arrival) => {
+                if arrivals.send(arrival).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no connection accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}

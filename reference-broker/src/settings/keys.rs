@@ -1,0 +1,220 @@
+//! Every key of the configuration, with its reason. What is announced to clients has the standard's
+//! name.
+
+use super::Settings;
+use super::key::{Key, keys};
+
+pub(super) const KEYS: &[Key<Settings>] = keys![
+    "listen" => listen,
+        "Where to listen: mqtt://HOST:PORT, mqtts:// (TLS), ws:// (WebSocket), wss:// (both). Only \
+         this machine can reach the default.";
+    "http" => http,
+        "Where to tell of health, metrics and state over HTTP: HOST:PORT. Not set: nowhere, as \
+         whoever can reach it sees who is connected.";
+    "taps" => taps,
+        "Patterns of topics whose messages are printed: filters whose wildcards may have names, as \
+         in \"sensors/{room}/temperature\".";
+
+    "tls.certificate" => tls_certificate,
+        "The certificate for mqtts:// and wss://, with those that lead to its authority: a PEM file.";
+    "tls.key" => tls_key,
+        "Its private key: a PEM file.";
+    "tls.client_authority" => tls_client_authority,
+        "The authority of client certificates: a PEM file. Not set: none are asked for.";
+    "tls.client_certificate_required" => tls_client_certificate_required,
+        "Whether clients without a certificate are turned away.";
+
+    "access.anonymous" => anonymous,
+        "Who may enter without a User Name: \"nobody\", those who come where only this machine can \
+         (\"local\"), or \"everybody\". Users are written as [[user]], with name, password and scram as \
+         --hash-password prints them.";
+    "access.allow" => core.access.default_allow,
+        "Whether what no rule is about is allowed. Rules are written as [[rule]], with user (or \
+         anonymous = true), action (\"publish\", \"subscribe\" or \"both\"), filter and allow; the first \
+         that is about something decides.";
+    "access.disconnects_at_qos0" => core.access.disconnects_at_qos0,
+        "Whether a QoS 0 message that may not be published closes the connection with 0x87, rather \
+         than be dropped.";
+
+    "announced.receive_maximum" => core.receive_maximum,
+        "How many QoS 1 and 2 messages of one client may be unacknowledged at once. One more closes \
+         the connection with 0x93. Enough for any latency, and little to keep.";
+    "announced.maximum_packet_size" => core.maximum_packet_size,
+        "The largest packet a client may send, in bytes. A larger one closes the connection with \
+         0x95 before its body is read.";
+    "announced.topic_alias_maximum" => core.topic_alias_maximum,
+        "The highest Topic Alias a client may use; 0 for none. A higher one closes the connection \
+         with 0x94.";
+    "announced.maximum_qos" => core.maximum_qos,
+        "The highest QoS of messages from clients: 0, 1 or 2. One above it closes the connection \
+         with 0x9B; a Will above it refuses the CONNECT.";
+    "announced.retain_available" => core.features.retain,
+        "Whether there are retained messages. Without them RETAIN closes the connection with 0x9A.";
+    "announced.wildcard_subscription_available" => core.features.wildcards,
+        "Whether filters may have wildcards.";
+    "announced.subscription_identifier_available" => core.features.subscription_identifiers,
+        "Whether there are Subscription Identifiers.";
+    "announced.shared_subscription_available" => core.features.shared_subscriptions,
+        "Whether there are Shared Subscriptions.";
+    "announced.server_keep_alive" => core.server_keep_alive,
+        "The Keep Alive of all clients, in seconds, in the place of what they ask for; 0 for none.";
+
+    "session.expiry_at_least" => core.session_expiry.0,
+        "The shortest Session Expiry Interval, in seconds. A client that asks for less is told so.";
+    "session.expiry_at_most" => core.session_expiry.1,
+        "The longest Session Expiry Interval, in seconds; 4294967295 never ends. A client that asks \
+         for more is told so.";
+    "session.assigns_client_ids" => core.assigns_client_ids,
+        "Whether a client without a Client Identifier is given one, rather than refused with 0x85.";
+    "session.connect_timeout" => core.connect_timeout,
+        "Seconds from the opening of a connection to its CONNECT, authentication included.";
+    "session.timer_grain" => core.timer_grain,
+        "Seconds between the moments at which the broker looks for what is due. Coarser ones save \
+         wakes; finer than a millisecond there are none.";
+
+    "subscription.granted_qos" => core.granted_qos,
+        "The highest QoS a subscription is granted: 0, 1 or 2.";
+    "subscription.refused_in_suback" => core.features.refused_in_suback,
+        "Whether a subscription of a kind that is not available is refused in SUBACK, as table 3-8 \
+         has it, rather than with a DISCONNECT, as sections 3.2.2.3.11 to 13 have it.";
+    "subscription.copy_for_each" => core.handling.copy_for_each_subscription,
+        "Whether a client gets a copy of a message for each of its subscriptions that match, rather \
+         than one for all. One is what most expect.";
+    "subscription.sharing" => core.handling.sharing,
+        "Who of a Shared Subscription gets a message: the connected ones \"in-turn\", all in turn \
+         (\"in-turn-absent-too\"), or \"the-same\" one while it is connected.";
+    "subscription.shares_again_at_loss" => core.handling.shares_again_at_loss,
+        "Whether what a member of a Shared Subscription has not acknowledged goes to another as soon \
+         as its connection is lost, rather than when its session ends.";
+    "subscription.retained_once" => core.handling.retained_once_for_subscribe,
+        "Whether a retained message comes once for all filters of one SUBSCRIBE, rather than for \
+         each.";
+    "subscription.retained_despite_no_local" => core.handling.retained_despite_no_local,
+        "Whether a client's own retained messages come to its subscriptions with No Local: section \
+         3.8.3.1 can be read both ways.";
+    "subscription.retain_if_all" => core.handling.retain_if_all,
+        "Whether one copy for several subscriptions has RETAIN only if each of them alone would, \
+         rather than if any would.";
+
+    "message.send_window" => core.send_window,
+        "How many QoS 1 and 2 messages are on their way to one client at once, if its Receive \
+         Maximum does not say less. The rest waits in its session.";
+    "message.queue_limit" => core.queue_limit,
+        "How many messages wait for one client. The newest is dropped when there are more.";
+    "message.outbound_alias_maximum" => core.outbound_alias_maximum,
+        "How many topics have a Topic Alias towards a client, if its own Topic Alias Maximum does \
+         not say less. None: packets are then what they seem.";
+    "message.tells_no_subscribers" => core.tells_no_subscribers,
+        "Whether a publisher is told by 0x10 that there was no subscription for its message.";
+    "message.hands_on_at_release" => core.handling.hands_on_at_release,
+        "Whether a QoS 2 message is handed on at PUBREL rather than at PUBLISH.";
+    "message.queues_qos0" => core.handling.queues_qos0,
+        "Whether QoS 0 messages wait for clients that are not there, or have no quota left, as \
+         others do. They are for those who are there.";
+    "message.retains_qos0" => core.handling.retains_qos0,
+        "Whether messages at QoS 0 are retained.";
+    "message.drops_lifetime_0" => core.handling.drops_lifetime_0,
+        "Whether a message with a Message Expiry Interval of 0 is handed to nobody, rather than to \
+         those who can have it at once.";
+    "message.repeats_publish_first" => core.handling.repeats_publish_first,
+        "Whether PUBLISH packets are repeated before PUBREL packets on a new connection.";
+    "message.lowest_packet_id_first" => core.handling.lowest_packet_id_first,
+        "Whether the lowest free Packet Identifier is taken next, rather than the one that has been \
+         free for the longest time, which shows mistakes sooner.";
+    "message.dollar_topics" => core.handling.dollar_topics,
+        "What becomes of messages from clients whose topic begins with $: \"refused\" with 0x90, \
+         \"dropped\" after a good acknowledgement, or \"handed-on\" as others.";
+    "message.clean_start_deletes_will" => core.handling.clean_start_deletes_will,
+        "Whether a Clean Start within the Will Delay Interval deletes the Will rather than publish \
+         it because its session ends: section 3.1.3.2.2 says both.";
+
+    "answer.reason_strings" => core.reason_strings,
+        "Whether refusals come with a Reason String. They tell a client of its own fault only.";
+    "answer.response_information" => response_information,
+        "What clients that ask for Response Information are given: the beginning of topics for \
+         responses. Not set: nothing.";
+    "answer.response_information_for_each_client" => response_information_for_each_client,
+        "Whether the Client Identifier follows it, so that each client has topics of its own.";
+
+    "redirection.on" => redirection_on,
+        "Whether clients are sent elsewhere when they connect, with 0x9C or 0x9D.";
+    "redirection.permanent" => redirection_permanent,
+        "Whether they are to go there for good, 0x9D.";
+    "redirection.server_reference" => redirection_server_reference,
+        "Where: one or more HOST:PORT, separated by spaces. Not set: they have to know.";
+
+    "bounds.unaccepted_connections" => core.bounds.unaccepted_connections,
+        "Connections whose CONNECT is not accepted yet. One more is closed as it opens.";
+    "bounds.connections" => core.bounds.connections,
+        "Connected clients. One more gets CONNACK 0x89: there may be room soon.";
+    "bounds.sessions" => core.bounds.sessions,
+        "Sessions, connected or waiting. A CONNECT that needs one more gets CONNACK 0x97; who has a \
+         session can go on with it.";
+    "bounds.client_id_bytes" => core.bounds.client_id_bytes,
+        "Bytes of a Client Identifier. A longer one gets CONNACK 0x85.";
+    "bounds.will_bytes" => core.bounds.will_bytes,
+        "Bytes of a Will. A larger one gets CONNACK 0x97.";
+    "bounds.filters" => core.bounds.filters,
+        "Filters in one SUBSCRIBE or UNSUBSCRIBE. Those beyond get 0x97 in SUBACK, 0x83 in UNSUBACK.";
+    "bounds.subscriptions_per_session" => core.bounds.subscriptions_per_session,
+        "Subscriptions of one session. One more gets 0x97 in SUBACK.";
+    "bounds.filter_bytes_per_session" => core.bounds.filter_bytes_per_session,
+        "Bytes of all filters of one session. One beyond gets 0x97 in SUBACK.";
+    "bounds.subscriptions" => core.bounds.subscriptions,
+        "Subscriptions of all sessions. One more gets 0x97 in SUBACK.";
+    "bounds.topic_levels" => core.bounds.topic_levels,
+        "Levels of a topic or filter. One with more gets 0x90 or, in SUBACK, 0x8F. In memory a level \
+         costs about sixty times the byte it takes on the wire.";
+    "bounds.properties" => core.bounds.properties,
+        "Properties of one message. One with more gets 0x97. In memory one costs about thirty times \
+         the five bytes it takes on the wire.";
+    "bounds.retained_messages" => core.bounds.retained_messages,
+        "Retained messages. One more gets 0x97 in its acknowledgement.";
+    "bounds.retained_bytes" => core.bounds.retained_bytes,
+        "Bytes of all retained messages, with the same effect.";
+    "bounds.retained_per_subscribe" => core.bounds.retained_per_subscribe,
+        "Retained messages that one SUBSCRIBE brings. More are dropped.";
+    "bounds.retained_search_per_subscribe" => core.bounds.retained_search_per_subscribe,
+        "Steps in the tree of retained topics that one SUBSCRIBE may cost; what is not found by then \
+         does not come.";
+    "bounds.queued_bytes_per_session" => core.bounds.queued_bytes_per_session,
+        "Bytes of the messages that wait for, or are on their way to, one client. A message beyond \
+         is dropped.";
+    "bounds.queued_bytes" => core.bounds.queued_bytes,
+        "The same of all clients together.";
+    "bounds.unreleased_per_session" => core.bounds.unreleased_per_session,
+        "QoS 2 messages of one client that wait for PUBREL. One more gets PUBREC 0x97.";
+    "bounds.unreleased_bytes_per_session" => core.bounds.unreleased_bytes_per_session,
+        "Bytes of those, if they are kept until then. One beyond gets PUBREC 0x97.";
+    "bounds.alias_bytes" => core.bounds.alias_bytes,
+        "Bytes of the topics that a client has Topic Aliases for. More close the connection with \
+         0x97.";
+
+    "shell.maximum_connections" => shell.maximum_connections,
+        "Connections, those included that are being opened or closed. One more is closed at once: a \
+         client that waits for room could not tell that from a broker that hangs. What a usual limit \
+         of file descriptors lets a process have.";
+    "shell.inbox_messages" => shell.inbox.items,
+        "Packets that wait for the broker before readers wait for it, and so, by TCP, their clients.";
+    "shell.inbox_bytes" => shell.inbox.bytes,
+        "Their bytes, with the same effect.";
+    "shell.outbox_packets" => shell.outbox.items,
+        "Packets that wait to be written to one client. Beyond it a QoS 0 message is dropped, and \
+         anything else ends the connection: who does not read cannot be told anything.";
+    "shell.outbox_bytes" => shell.outbox.bytes,
+        "Their bytes, with the same effect; the payloads of QoS 1 and 2 are counted elsewhere.";
+    "shell.partial_bytes" => shell.partial_bytes,
+        "Bytes kept of packets that are not whole yet, over all connections. One that needs more is \
+         closed.";
+    "shell.packet_timeout" => shell.packet_timeout,
+        "Seconds from the first byte of a packet to its last, and one more for each KiB. The only \
+         bound for a client without a Keep Alive.";
+    "shell.handshake_timeout" => shell.handshake_timeout,
+        "Seconds that a TLS or WebSocket handshake may take.";
+    "shell.stop_patience" => shell.stop_patience,
+        "Seconds that clients have to take what was sent when the broker ends.";
+    "shell.tap_messages" => shell.tap_inbox.items,
+        "Messages that wait for the taps. The newest is dropped beyond it.";
+    "shell.tap_bytes" => shell.tap_inbox.bytes,
+        "Their bytes, with the same effect.";
+];

@@ -1,0 +1,142 @@
+//! What goes on in a broker, over HTTP: `/healthz`, `/metrics` and `/state`.
+//!
+//! Off unless asked for. There is no password before it: whoever reaches it sees Client Identifiers,
+//! topics and filters, though never a payload, a property or a password.
+
+mod metrics;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::actor::Server;
+use crate::transport::Stream;
+
+/// How many connections are served at once; others wait to be accepted.
+const CONNECTIONS: usize = 32;
+
+/// How long a request may take to come, and its answer to be taken.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the broker may take to show what it has before it is taken for sick.
+const HEALTHY: Duration = Duration::from_secs(2);
+
+/// How many sessions, topics and groups `/state` shows if not asked otherwise, and at the most.
+const SHOWN: usize = 100;
+const MOST_SHOWN: usize = 10_000;
+
+/// How long to wait after the system refused to accept, for lack of file descriptors say.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves HTTP on a listener until it is dropped.
+pub async fn serve(listener: TcpListener, server: Arc<Server>) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        // The semaphore is never closed.
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        while connections.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let server = Arc::clone(&server);
+                connections.spawn(async move {
+                    connection(stream, server).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no HTTP connection accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Answers one request; who has more to ask comes again, so that nobody keeps a place.
+async fn connection(stream: impl Stream, server: Arc<Server>) {
+    let service = service_fn(move |request: Request<_>| {
+        let server = Arc::clone(&server);
+        async move { Ok::<_, Infallible>(answer(&request, &server).await) }
+    });
+    let mut http = http1::Builder::new();
+    http.keep_alive(false)
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(16 * 1024);
+    // Errors are the other side's: it sent no request, or did not take the answer.
+    let _ = timeout(2 * PATIENCE, http.serve_connection(TokioIo::new(stream), service)).await;
+}
+
+async fn answer<B>(request: &Request<B>, server: &Server) -> Response<Full<Bytes>> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let mut refusal = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return refusal;
+    }
+    let answer = match request.uri().path() {
+        "/healthz" => healthz(server).await,
+        "/metrics" => metrics(server).await,
+        "/state" => state(server, request.uri().query().unwrap_or_default()).await,
+        "/" => Ok(plain(StatusCode::OK, "/healthz\n/metrics\n/state?limit=100&after=CLIENT\n")),
+        _ => Ok(plain(StatusCode::NOT_FOUND, "there are /healthz, /metrics and /state\n")),
+    };
+    answer.unwrap_or_else(|error| plain(StatusCode::SERVICE_UNAVAILABLE, &format!("{error}\n")))
+}
+
+async fn healthz(server: &Server) -> io::Result<Response<Full<Bytes>>> {
+    look(server, |_| ()).await?;
+    Ok(plain(StatusCode::OK, "ok\n"))
+}
+
+async fn metrics(server: &Server) -> io::Result<Response<Full<Bytes>>> {
+    // Those of the shell are worth showing when there is no broker to ask.
+    let core = look(server, |broker| broker.counts()).await.ok();
+    let text = metrics::text(core, server.counts()).map_err(io::Error::other)?;
+    Ok(with_type("application/openmetrics-text; version=1.0.0; charset=utf-8", text))
+}
+
+async fn state(server: &Server, query: &str) -> io::Result<Response<Full<Bytes>>> {
+    let asked = match state::Asked::parse(query) {
+        Ok(asked) => asked,
+        Err(wrong) => return Ok(plain(StatusCode::BAD_REQUEST, &format!("{wrong}\n"))),
+    };
+    let text = look(server, move |broker| asked.answer(broker)).await?;
+    Ok(with_type("application/json", text))
+}
+
+/// Looks at the core, if it shows itself in time.
+async fn look<R: Send + 'static>(
+    server: &Server,
+    look: impl FnOnce(&crate::core::Broker) -> R + Send + 'static,
+) -> io::Result<R> {
+    let late = |_| io::Error::new(io::ErrorKind::TimedOut, "the broker does not answer");
+    timeout(HEALTHY, server.inspect(look)).await.map_err(late)?
+}
+
+fn plain(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    let mut response = with_type("text/plain; charset=utf-8", text.to_owned());
+    *response.status_mut() = status;
+    response
+}
+
+fn with_type(kind: &'static str, text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(text)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
