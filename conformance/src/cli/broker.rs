@@ -23,20 +23,12 @@ pub(super) fn broker(arguments: &BrokerArguments) -> Result<Exit, Failure> {
     if variant != Variant::default() {
         print(&format!("{}\n", Target::Embedded(variant.clone())))?;
     }
-    command::log();
-    let cannot_start = |error| (Exit::Trouble, format!("cannot start: {error}"));
-    let runtime = tokio::runtime::Runtime::new().map_err(cannot_start)?;
-    let run = runtime.block_on(async {
-        let interrupt = command::interrupt().map_err(cannot_start)?;
-        let configure = {
-            let variant = variant.clone();
-            move |config: &mut _| variant.configure(config)
-        };
-        let engine = move |config: &_| variant.engine(config);
-        let variation = Variation { configure: Box::new(configure), engine: Box::new(engine) };
-        Ok(command::run(&arguments.broker, variation, interrupt).await)
-    })?;
-    match run {
+    let chosen = variant.clone();
+    let variation = Variation {
+        configure: Box::new(move |config| chosen.configure(config)),
+        engine: Box::new(move |config| variant.engine(config)),
+    };
+    match command::start(&arguments.broker, variation) {
         Ok(()) => Ok(Exit::AsExpected),
         Err(command::Failure::Usage(what)) => Err((Exit::Usage, what)),
         Err(command::Failure::Trouble(what)) => Err((Exit::Trouble, what)),
