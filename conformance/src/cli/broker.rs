@@ -6,7 +6,7 @@ use reference_broker::command::{self, Variation};
 use super::{Failure, print};
 
 #[derive(Args, Debug)]
-pub(super) struct BrokerArguments {
+pub(super) struct AnyBrokerArguments {
     #[command(flatten)]
     broker: command::BrokerArguments,
     /// Break it in this way: an id of `mqttspec mutants --list`
@@ -18,7 +18,7 @@ pub(super) struct BrokerArguments {
 }
 
 /// Serves the reference broker until it is interrupted.
-pub(super) fn broker(arguments: &BrokerArguments) -> Result<Exit, Failure> {
+pub(super) fn broker(arguments: &AnyBrokerArguments) -> Result<Exit, Failure> {
     let variant = variant(arguments).map_err(|error| (Exit::Usage, error))?;
     if variant != Variant::default() {
         print(&format!("{}\n", Target::Embedded(variant.clone())))?;
@@ -35,7 +35,7 @@ pub(super) fn broker(arguments: &BrokerArguments) -> Result<Exit, Failure> {
     }
 }
 
-fn variant(arguments: &BrokerArguments) -> Result<Variant, String> {
+fn variant(arguments: &AnyBrokerArguments) -> Result<Variant, String> {
     let mutant = arguments.mutant.iter().map(|id| format!("mutant={id}"));
     let words: Vec<_> = mutant.chain(arguments.switches.iter().cloned()).collect();
     match words.is_empty() {
