@@ -161,11 +161,14 @@ fn line(name: &str, delay: &str, measured: &Measured) {
         latencies.get(place.min(latencies.len() - 1)).copied().unwrap_or(0) as f64 / 1e6
     };
     let rate = latencies.len() as f64 / elapsed.as_secs_f64();
-    let coverage = 100.0 * tap.taken as f64 / (tap.taken + tap.dropped).max(1) as f64;
+    let coverage = match tap.taken + tap.dropped {
+        0 => "-".to_owned(),
+        all => format!("{:.2} %", 100.0 * tap.taken as f64 / all as f64),
+    };
     let (p50, p99) = (at(0.5), at(0.99));
     let (taken, dropped) = (tap.taken, tap.dropped);
     println!(
-        "| {name} | {delay} | {rate:.0} | {p50:.3} ms | {p99:.3} ms | {taken} | {dropped} | {coverage:.2} % |"
+        "| {name} | {delay} | {rate:.0} | {p50:.3} ms | {p99:.3} ms | {taken} | {dropped} | {coverage} |"
     );
 }
 
