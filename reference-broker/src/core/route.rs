@@ -47,14 +47,7 @@ impl Message {
                     | PropertyId::UserProperty // MQTT-3.3.2-17, MQTT-3.3.2-18
             )
         });
-        let properties = properties.map(|Property { id, value }| {
-            let value = match value {
-                Value::Binary(bytes) => Value::Binary(own(bytes)),
-                value => value.clone(),
-            };
-            Property { id: *id, value }
-        });
-        let properties: Properties = properties.collect();
+        let properties: Properties = properties.map(own_property).collect();
         let payload = own(payload);
         let size = topic.as_str().len() + payload.len() + size_of_properties(&properties);
         let (received, publisher) = (Moment::default(), Text::default());
@@ -132,11 +125,21 @@ pub struct Published {
 
 /// The bytes in memory of their own. As they come they are part of the buffer they were read into,
 /// and a message may be kept for long where that buffer should not.
-fn own(bytes: &Bytes) -> Bytes {
+pub(super) fn own(bytes: &Bytes) -> Bytes {
     Bytes::copy_from_slice(bytes)
 }
 
-fn size_of_properties(properties: &Properties) -> usize {
+/// The property in memory of its own.
+pub(super) fn own_property(Property { id, value }: &Property) -> Property {
+    let value = match value {
+        Value::Binary(bytes) => Value::Binary(own(bytes)),
+        value => value.clone(),
+    };
+    Property { id: *id, value }
+}
+
+/// What properties count, as [`Bounds`] has it.
+pub(super) fn size_of_properties(properties: &Properties) -> usize {
     let sizes = properties.iter().map(|property| {
         let value = match &property.value {
             Value::Number(_) => 0,
