@@ -17,7 +17,7 @@ use crate::authentication::{Cost, HashedPassword, hash_password, system_random};
 use crate::core::{Access, Broker, Config};
 use crate::settings::Settings;
 use crate::status;
-use crate::transport::listener::Listener;
+use crate::transport::listener::{Listener, advice};
 use crate::transport::tls::ServerTls;
 use crate::transport::url::Endpoint;
 
@@ -174,13 +174,25 @@ async fn run(
         tap.map_err(|error| Failure::Usage(format!("--tap {pattern}: {error}")))?;
     }
     for listener in listeners {
-        let url = listener.endpoint().to_string();
+        let (url, is_local) = (listener.endpoint().to_string(), listener.is_loopback());
+        if !settings.may_somebody_enter(is_local) {
+            tracing::warn!(
+                url,
+                "nobody may enter there: there is no [[user]], and access.anonymous is not \"everybody\""
+            );
+        }
         server.listen_at(listener).await.map_err(|error| Failure::Trouble(error.to_string()))?;
         say(&format!("listening at {url}\n"));
     }
     let mut pages = JoinSet::new();
     if let Some(http) = http {
         let address = http.local_addr().map_err(|error| Failure::Trouble(error.to_string()))?;
+        if !address.ip().to_canonical().is_loopback() {
+            tracing::warn!(
+                %address,
+                "whoever can reach the status pages sees Client Identifiers and topics: they have no password"
+            );
+        }
         say(&format!("status at http://{address}/\n"));
         pages.spawn(status::serve(http, Arc::clone(&server)));
     }
@@ -239,11 +251,19 @@ async fn bind(settings: &Settings) -> Result<Vec<Listener>, Failure> {
 }
 
 async fn bind_http(address: &str) -> Result<TcpListener, Failure> {
-    let bound = match address.parse::<u16>() {
-        Ok(port) => TcpListener::bind(("127.0.0.1", port)).await,
-        Err(_) => TcpListener::bind(address).await,
+    let (host, port) = match address.rsplit_once(':') {
+        Some((host, port)) if !host.contains("//") => (host, port),
+        Some(_) => ("", ""),
+        None => ("127.0.0.1", address),
     };
-    bound.map_err(|error| Failure::Trouble(format!("--http {address}: {error}")))
+    let port = port.parse::<u16>().ok().filter(|_| !host.is_empty()).ok_or_else(|| {
+        let told = "write HOST:PORT, such as 127.0.0.1:8080, or only a port of this machine";
+        Failure::Usage(format!("--http {address}: {told}"))
+    })?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    TcpListener::bind((host, port)).await.map_err(|error| {
+        Failure::Trouble(format!("--http {address}: {error}; {}", advice(error.kind())))
+    })
 }
 
 /// A message on one line: topic, captures, QoS, payload.
@@ -274,7 +294,8 @@ async fn say_aside(text: String) {
 /// Writes the log to standard error: warnings, or what the variable `MQTTSPEC_LOG` says (`error`,
 /// `warn`, `info`, `debug`, `trace`, `off`). It has no payload and nothing by which clients show who they are.
 fn log() {
-    let level = std::env::var("MQTTSPEC_LOG").ok().and_then(|level| level.parse().ok());
+    let asked = std::env::var("MQTTSPEC_LOG").ok();
+    let level = asked.as_ref().and_then(|level| level.parse().ok());
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level.unwrap_or(tracing::level_filters::LevelFilter::WARN))
         .with_writer(io::stderr)
@@ -282,6 +303,9 @@ fn log() {
         .finish();
     // Whoever has set another one up wants that.
     let _ = tracing::subscriber::set_global_default(subscriber);
+    if let (Some(asked), None) = (asked, level) {
+        tracing::warn!(asked, "MQTTSPEC_LOG is to be error, warn, info, debug, trace or off");
+    }
 }
 
 /// Done at the first SIGINT (Ctrl-C) or SIGTERM.

@@ -9,7 +9,7 @@ use reference_broker::codec::{
     Connect, Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, Subscribe, SubscribeAck,
     Unsubscribe, Will,
 };
-use reference_broker::core::{Bounds, Config};
+use reference_broker::core::{Answer, Bounds, Config};
 
 const FULL: ReasonCode = ReasonCode::QuotaExceeded;
 
@@ -61,6 +61,39 @@ fn connections_without_connect() {
     bench.cut("b");
     bench.open("d");
     bench.expect_nothing("d");
+}
+
+#[test]
+fn bytes_of_clients_that_are_asked_about() {
+    let mut config = config(|bounds| bounds.unaccepted_bytes = 100);
+    config.access.asks = true;
+    let mut bench = Bench::with(config);
+    let start = |bench: &mut Bench, name: &str| {
+        bench.start(name, Connect::new(name).will(Will::new("w", vec![0; 48]))); // 50 bytes with `name`.
+    };
+    start(&mut bench, "a");
+    bench.expect_question("a");
+    start(&mut bench, "b");
+    bench.expect_question("b");
+    start(&mut bench, "c");
+    bench.expect_refusal("c", ReasonCode::ServerBusy);
+    bench.send("a", Packet::PingReq);
+    bench.expect_refusal("a", FULL);
+    start(&mut bench, "c"); // What `a` took is free again, as is what one takes who is accepted.
+    bench.expect_question("c");
+    bench.answer("c", Answer::Accepted { user: None, data: None });
+    bench.expect("c");
+    (0..25).for_each(|_| bench.send("b", Packet::PingReq));
+    bench.expect_nothing("b");
+    bench.send("b", Packet::PingReq);
+    bench.expect_refusal("b", FULL);
+    start(&mut bench, "d");
+    bench.expect_question("d");
+    bench.cut("d");
+    start(&mut bench, "e");
+    bench.expect_question("e");
+    start(&mut bench, "f");
+    bench.expect_question("f");
 }
 
 #[test]

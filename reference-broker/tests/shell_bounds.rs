@@ -379,3 +379,17 @@ async fn who_is_ready_when_the_server_has_taken_leave_is_not_opened() {
     });
     assert_eq!(server.counts().cut_off, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_has_not_ended_does_not_hold_up_the_end() {
+    let (server, publisher) = start(ServerSettings::default()).await;
+    drop(publisher);
+    let (arrive, arrivals) = mpsc::channel(10);
+    server.listen_on(Handshakes(Mutex::new(arrivals))).await.unwrap();
+    arrive.send(Box::pin(pending())).await.unwrap();
+    until(|| (server.counts().accepted, server.counts().connections) == (2, 1)).await;
+    let started = Instant::now();
+    server.stop().await;
+    assert_eq!(started.elapsed().as_secs(), 0);
+    assert_eq!(server.counts().cut_off, 0);
+}

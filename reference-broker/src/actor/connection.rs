@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -62,9 +62,14 @@ pub(super) async fn run(
     arrival: Arrival,
     shared: Arc<Shared>,
     broker: Sender<Message>,
+    mut current: watch::Receiver<Option<Sender<Message>>>,
 ) {
     let counters = &shared.counters;
-    let arrived = match timeout(shared.settings.handshake_timeout, caught(arrival)).await {
+    let shaken = tokio::select! {
+        shaken = timeout(shared.settings.handshake_timeout, caught(arrival)) => shaken,
+        _ = current.wait_for(Option::is_none) => return, // The server stops: nobody is to be served.
+    };
+    let arrived = match shaken {
         Ok(Ok(Ok(arrived))) => arrived,
         failed => {
             count(&counters.failed_handshakes);

@@ -250,8 +250,9 @@ impl Supervisor {
         let id = ConnectionId(self.last_id);
         let counted = Counted::new(&self.shared.counters);
         let shared = Arc::clone(&self.shared);
+        let current = self.current.subscribe();
         self.connections.spawn(async move {
-            connection::run(id, arrival, shared, broker).await;
+            connection::run(id, arrival, shared, broker, current).await;
             drop(counted);
         });
     }

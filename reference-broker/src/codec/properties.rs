@@ -1,5 +1,7 @@
 //! Sets of properties, as packets carry them (section 2.2.2).
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::reader::Reader;
@@ -61,13 +63,22 @@ impl From<(&str, &str)> for Value {
     }
 }
 
-/// One property with its value.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// One property with its value. Its `Debug` form is without Authentication Data.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Property {
     /// Which property.
     pub id: PropertyId,
     /// Its value, of the type that the table names.
     pub value: Value,
+}
+
+impl fmt::Debug for Property {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.id {
+            PropertyId::AuthenticationData => write!(f, "{:?}(..)", self.id),
+            id => write!(f, "{id:?}({:?})", self.value),
+        }
+    }
 }
 
 /// A set of properties in the order they are sent (section 2.2.2).

@@ -15,6 +15,11 @@ pub struct Bounds {
     /// be said before its CONNECT. Default 10,000: they cost little and are gone after
     /// [`connect_timeout`](super::Config::connect_timeout), but whoever opens them needs no name.
     pub unaccepted_connections: usize,
+    /// Bytes kept for connections that have sent CONNECT and are still asked about: Client Identifiers,
+    /// Wills, and packets that wait for CONNACK, with [`PROPERTY`](Bounds::PROPERTY) more for each property
+    /// and each filter. A CONNECT beyond gets CONNACK 0x89, a packet beyond 0x97. Default 256 MiB: whoever
+    /// sends this has yet to show who it is.
+    pub unaccepted_bytes: usize,
     /// Connected clients. One more gets CONNACK 0x89: there may be room soon. Who takes over a
     /// connection of its own needs no more room. Default 100,000.
     pub connections: usize,
@@ -97,6 +102,7 @@ impl Default for Bounds {
         const MIB: usize = 1024 * 1024;
         Bounds {
             unaccepted_connections: 10_000,
+            unaccepted_bytes: 256 * MIB,
             connections: 100_000,
             sessions: 100_000,
             client_id_bytes: 65_535,

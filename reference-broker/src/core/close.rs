@@ -128,10 +128,13 @@ impl Broker {
 
     fn leave(&mut self, id: ConnectionId) {
         self.set_timer(id, None);
-        let state = self.connections.remove(&id).map(|connection| connection.state);
-        if let Some(State::Connected(client)) = state {
-            self.connected -= 1;
-            self.park_session(&client); // U-3.14-2
+        match self.connections.remove(&id).map(|connection| connection.state) {
+            Some(State::Connected(client)) => {
+                self.connected -= 1;
+                self.park_session(&client); // U-3.14-2
+            }
+            Some(State::Connecting(connecting)) => self.unaccepted_bytes -= connecting.bytes(),
+            Some(State::Opened) | None => {}
         }
     }
 

@@ -164,7 +164,9 @@ impl Broker {
         match session.subscriptions.remove(filter) {
             Some(removed) => {
                 session.filter_bytes -= Bounds::size_of(&removed);
-                // What is on its way, or waits, is still sent: MQTT-3.10.4-3
+                // What is on its way, or waits, is still sent (MQTT-3.10.4-3, U-3.10.4-1), also what a
+                // Shared Subscription has brought that ends with this: it is the session's by now, and
+                // goes to nobody else (U-4.8.2-6).
                 self.drop_subscription(client, &removed); // MQTT-3.10.4-1
                 ReasonCode::Success
             }

@@ -145,6 +145,9 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
 
     "bounds.unaccepted_connections" => core.bounds.unaccepted_connections,
         "Connections whose CONNECT is not accepted yet. One more is closed as it opens.";
+    "bounds.unaccepted_bytes" => core.bounds.unaccepted_bytes,
+        "Bytes kept for clients that are still asked about: Wills, and packets that wait for CONNACK. \
+         A CONNECT beyond gets CONNACK 0x89, a packet beyond 0x97.";
     "bounds.connections" => core.bounds.connections,
         "Connected clients. One more gets CONNACK 0x89: there may be room soon.";
     "bounds.sessions" => core.bounds.sessions,

@@ -64,11 +64,12 @@ pub(crate) fn redirection() -> impl Strategy<Value = Redirection> {
 
 /// Bounds that are met, a few at a time.
 fn bounds() -> impl Strategy<Value = Bounds> {
-    (vec(option::weighted(0.2, 1..6_usize), 20), 0..8_usize).prop_map(|(few, scale)| {
+    (vec(option::weighted(0.2, 1..6_usize), 21), 0..8_usize).prop_map(|(few, scale)| {
         let most = Bounds::default();
         let bytes = |few: Option<usize>, most: usize| few.map_or(most, |few| few * 4 + scale);
         Bounds {
             unaccepted_connections: few[0].unwrap_or(most.unaccepted_connections),
+            unaccepted_bytes: bytes(few[20], most.unaccepted_bytes),
             connections: few[1].unwrap_or(most.connections),
             sessions: few[2].unwrap_or(most.sessions),
             client_id_bytes: few[3].map_or(most.client_id_bytes, |few| few + 1),
