@@ -54,7 +54,7 @@ impl Message {
             };
             Property { id: *id, value }
         });
-        let properties: Properties = properties.collect();
+        let properties = properties.collect::<Properties>().into_shared();
         let payload = own(payload);
         let size = topic.as_str().len() + payload.len() + size_of_properties(&properties);
         let (received, publisher) = (Moment::default(), Text::default());
