@@ -126,8 +126,9 @@ impl Broker {
 
     fn leave(&mut self, id: ConnectionId) {
         self.set_timer(id, None);
-        let state = self.connections.remove(&id).map(|connection| connection.state);
-        if let Some(State::Connected(client)) = state {
+        let Some(connection) = self.connections.remove(&id) else { return };
+        self.alias_bytes -= connection.aliases.bytes();
+        if let State::Connected(client) = connection.state {
             self.connected -= 1;
             self.park_session(&client); // U-3.14-2
         }

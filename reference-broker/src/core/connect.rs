@@ -24,7 +24,8 @@ impl Broker {
             true => self.assign_id(), // MQTT-3.1.3-6
             false => connect.client_id.clone(),
         };
-        if let Err((reason, why)) = self.check_room(&client) {
+        let room = self.check_room(&client).and_then(|()| self.check_will_room(&client, &will));
+        if let Err((reason, why)) = room {
             return self.refuse_connect(id, reason, why);
         }
         let connack = self.connack(&connect, assigned.then_some(&client));
@@ -130,6 +131,7 @@ impl Broker {
         if let Some(due) = session.expires_at.take() {
             self.timers.remove(due, Timer::Session(client.clone())); // MQTT-4.1.0-1
         }
+        self.will_bytes += will.as_ref().map_or(0, StoredWill::size);
         session.will = will; // MQTT-3.1.2-7, MQTT-3.1.2-10
 
         if let Some(connection) = self.connections.get_mut(&id) {
@@ -191,6 +193,7 @@ impl Broker {
         let will = self.take_will(client);
         let Some(mut session) = self.sessions.remove(client) else { return };
         self.unreleased -= session.inbound.len();
+        self.filter_bytes -= session.filter_bytes;
         session.outbound.settle_end(&mut self.held);
         for message in std::mem::take(&mut session.inbound).into_values().flatten() {
             self.publish_message(message); // PUBREC has made the broker its owner: U-4.3.3-3
