@@ -14,17 +14,22 @@ pub(super) fn queue<T>(bound: Bound) -> (Sender<T>, Receiver<T>) {
     let most = u32::try_from(bound.bytes).unwrap_or(u32::MAX).max(1);
     let (items, received) = mpsc::channel(bound.items.clamp(1, Semaphore::MAX_PERMITS));
     let bytes = Arc::new(Semaphore::new(most as usize));
-    (Sender { items, bytes: Arc::clone(&bytes), most }, Receiver { items: received, bytes })
+    let sender = Sender { items, bytes: Arc::clone(&bytes), most, share: None };
+    (sender, Receiver { items: received, bytes })
 }
 
 /// The room that an item takes, given back when this is dropped.
 #[derive(Debug)]
-pub(super) struct Room(OwnedSemaphorePermit);
+pub(super) struct Room {
+    bytes: OwnedSemaphorePermit,
+    /// Of the share of its sender, if that has one.
+    _item: Option<OwnedSemaphorePermit>,
+}
 
 impl Room {
     /// Takes in the room of another item of the same channel.
     pub(super) fn add(&mut self, other: Room) {
-        self.0.merge(other.0);
+        self.bytes.merge(other.bytes);
     }
 }
 
@@ -41,6 +46,8 @@ pub(super) struct Sender<T> {
     items: mpsc::Sender<(T, Room)>,
     bytes: Arc<Semaphore>,
     most: u32,
+    /// How many more items of this sender may wait, if that is bounded.
+    share: Option<Arc<Semaphore>>,
 }
 
 impl<T> fmt::Debug for Sender<T> {
@@ -51,15 +58,31 @@ impl<T> fmt::Debug for Sender<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        Sender { items: self.items.clone(), bytes: Arc::clone(&self.bytes), most: self.most }
+        Sender {
+            items: self.items.clone(),
+            bytes: Arc::clone(&self.bytes),
+            most: self.most,
+            share: self.share.clone(),
+        }
     }
 }
 
 impl<T> Sender<T> {
+    /// A sender of whose items no more than so many wait at once, so that others have their turn.
+    pub(super) fn with_share(&self, items: usize) -> Sender<T> {
+        Sender { share: Some(Arc::new(Semaphore::new(items))), ..self.clone() }
+    }
+
     /// Sends an item of so many bytes, as soon as there is room.
     pub(super) async fn send(&self, item: T, size: usize) -> Result<(), Refused> {
-        let bytes = Arc::clone(&self.bytes).acquire_many_owned(self.share(size));
-        let room = Room(bytes.await.map_err(|_| Refused::Closed)?);
+        let own = match &self.share {
+            Some(share) => {
+                Some(Arc::clone(share).acquire_owned().await.map_err(|_| Refused::Closed)?)
+            }
+            None => None,
+        };
+        let bytes = Arc::clone(&self.bytes).acquire_many_owned(self.weight(size));
+        let room = Room { bytes: bytes.await.map_err(|_| Refused::Closed)?, _item: own };
         self.items.send((item, room)).await.map_err(|_| Refused::Closed)
     }
 
@@ -70,9 +93,9 @@ impl<T> Sender<T> {
 
     /// As [`Sender::try_send`], and gives back what was not taken.
     pub(super) fn offer(&self, item: T, size: usize) -> Result<(), (T, Refused)> {
-        let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(self.share(size));
+        let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(self.weight(size));
         let room = match bytes {
-            Ok(bytes) => Room(bytes),
+            Ok(bytes) => Room { bytes, _item: None },
             Err(TryAcquireError::NoPermits) => return Err((item, Refused::Full)),
             Err(TryAcquireError::Closed) => return Err((item, Refused::Closed)),
         };
@@ -87,7 +110,7 @@ impl<T> Sender<T> {
         self.items.max_capacity() - self.items.capacity()
     }
 
-    fn share(&self, size: usize) -> u32 {
+    fn weight(&self, size: usize) -> u32 {
         u32::try_from(size).unwrap_or(u32::MAX).min(self.most)
     }
 }
@@ -154,6 +177,23 @@ mod tests {
         receiver.recv().await.unwrap();
         assert_eq!(sender.try_send('b', 1_000), Ok(()));
         assert_eq!(sender.try_send('c', 1), Err(Refused::Full));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sender_with_a_share_leaves_room_for_others() {
+        let (sender, mut receiver) = queue(Bound { items: 4, bytes: 10 });
+        let busy = sender.with_share(2);
+        busy.send('a', 1).await.unwrap();
+        busy.send('b', 1).await.unwrap();
+        let waiting = tokio::spawn(async move { busy.send('c', 1).await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        sender.with_share(2).send('x', 1).await.unwrap();
+        let (first, room) = receiver.recv().await.unwrap();
+        drop(room);
+        assert_eq!(waiting.await.unwrap(), Ok(()));
+        let rest: Vec<char> = std::iter::from_fn(|| Some(receiver.try_recv()?.0)).collect();
+        assert_eq!((first, &rest[..]), ('a', &['b', 'x', 'c'][..]));
     }
 
     #[tokio::test(start_paused = true)]

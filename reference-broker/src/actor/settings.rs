@@ -36,8 +36,8 @@ pub struct ServerSettings {
     /// a few KiB of each. A connection that would need more is closed; to wait would be of no use,
     /// as all others may wait for their last byte as well.
     pub partial_bytes: usize,
-    /// How long a packet may take from its first byte to its last; a second more for each KiB that
-    /// has come. Longer than the core waits for a CONNECT, so that the core is first to act there,
+    /// How long a packet may take from its first byte to its last, or else to come on by half as
+    /// many KiB as this has seconds. Longer than the core waits for a CONNECT, so that the core is first to act there,
     /// and the only bound for a client without a Keep Alive.
     pub packet_timeout: Duration,
     /// How long a TLS or WebSocket handshake may take.
