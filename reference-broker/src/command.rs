@@ -11,7 +11,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::actor::{Engine, Server, TapMessage};
-use crate::core::{Broker, Config};
+use crate::authentication::{Cost, HashedPassword, hash_password, system_random};
+use crate::core::{Access, Broker, Config};
 use crate::settings::Settings;
 use crate::status;
 use crate::transport::listener::Listener;
@@ -40,6 +41,9 @@ pub struct BrokerArguments {
     /// Print the configuration in force, with every key and its reason, and end
     #[arg(long)]
     print_config: bool,
+    /// Read a password from standard input, print what the configuration says of this user, and end
+    #[arg(long, value_name = "USER")]
+    hash_password: Option<String>,
 }
 
 /// Why the broker does not run.
@@ -56,8 +60,11 @@ pub struct Variation {
     /// Changes the configuration.
     pub configure: Box<dyn Fn(&mut Config)>,
     /// Makes an engine of it.
-    pub engine: Box<dyn Fn(&Config) -> Box<dyn Engine> + Send>,
+    pub engine: MakeEngine,
 }
+
+/// What makes an engine of a configuration, as often as one is needed.
+pub type MakeEngine = Box<dyn Fn(&Config) -> Box<dyn Engine> + Send>;
 
 impl Variation {
     /// The core itself.
@@ -108,6 +115,9 @@ pub async fn run(
     variation: Variation,
     interrupt: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
+    if let Some(user) = &arguments.hash_password {
+        return print_user(user);
+    }
     let settings = arguments.settings()?;
     if arguments.print_config {
         say(&settings.to_toml());
@@ -118,11 +128,23 @@ pub async fn run(
         Some(address) => Some(bind_http(address).await?),
         None => None,
     };
+    let all_local = listeners.iter().all(Listener::is_loopback);
+    let authenticator = settings.authenticator(all_local).map_err(Failure::Usage)?;
     let mut config = settings.config();
+    if let Some(authenticator) = &authenticator {
+        let Access { asks, methods, .. } = authenticator.access();
+        config.access = Access { asks, methods, ..config.access };
+    }
+    config.access.rules = settings.rules().map_err(Failure::Usage)?;
     (variation.configure)(&mut config);
     let limit = config.maximum_packet_size;
     let engine = variation.engine;
-    let server = Server::start_engines(move || engine(&config), limit, settings.shell.clone());
+    let server = Server::start_engines(
+        move || engine(&config),
+        limit,
+        settings.shell.clone(),
+        authenticator,
+    );
     let server = Arc::new(server);
     for pattern in &settings.taps {
         let tap = server.tap(pattern, |message| async move { say(&told(&message)) }).await;
@@ -142,6 +164,24 @@ pub async fn run(
     interrupt.await;
     say("stopping\n");
     server.stop().await;
+    Ok(())
+}
+
+/// Prints a user of the configuration, with the hashes of the password on standard input.
+fn print_user(name: &str) -> Result<(), Failure> {
+    let mut password = String::new();
+    io::stdin()
+        .read_line(&mut password)
+        .map_err(|error| Failure::Usage(format!("standard input: {error}")))?;
+    let password = password.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        return Err(Failure::Usage("standard input has no password".into()));
+    }
+    let hashed = hash_password(password, Cost::default(), &system_random())
+        .map_err(|error| Failure::Trouble(error.to_string()))?;
+    let name = toml::Value::from(name);
+    let HashedPassword { password, scram } = hashed;
+    say(&format!("[[user]]\nname = {name}\npassword = \"{password}\"\nscram = \"{scram}\"\n"));
     Ok(())
 }
 
