@@ -79,6 +79,7 @@ pub(super) async fn run(
         }
     };
     let (packets, outbox) = queue::queue(shared.settings.outbox);
+    let packets = packets.within(&shared.waiting);
     let (cut, is_cut) = oneshot::channel();
     let Arrived { stream, is_local } = arrived;
     let outbox_of_broker = Outbox { packets, cut, is_local };

@@ -209,6 +209,9 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
          anything else ends the connection: who does not read cannot be told anything.";
     "shell.outbox_bytes" => shell.outbox.bytes,
         "Their bytes, with the same effect; the payloads of QoS 1 and 2 are counted elsewhere.";
+    "shell.outbox_total_bytes" => shell.outbox_total_bytes,
+        "Bytes that wait to be written to all clients: of a packet all but its payload, and 256 more. \
+         Beyond it, a client for whom more than 64 KiB wait is treated as if its outbox were full.";
     "shell.partial_bytes" => shell.partial_bytes,
         "Bytes kept of packets that are not whole yet, over all connections. One that needs more is \
          closed.";
