@@ -12,7 +12,7 @@ use tokio::time::{interval, timeout};
 use crate::client::{Client, Over, Site};
 
 /// How long a message of the innocent may take.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(5);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// How far apart their messages are.
 const PERIOD: Duration = Duration::from_millis(20);

@@ -36,7 +36,7 @@ const SLOWEST_PACKET: u64 = 512;
 
 /// How many packets of one connection may wait for the broker: enough that it never has to wait for the
 /// reader, few enough that what others send has its turn soon, however much work those are.
-const SHARE: usize = 32;
+const SHARE: usize = 16;
 
 /// How long a closed connection is read on, and how much of it, so that what the client still
 /// sends does not make the system throw away what it has yet to read.

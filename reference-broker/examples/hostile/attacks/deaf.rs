@@ -7,10 +7,10 @@ use reference_broker::codec::{Connect, Packet, PropertyId, Publish, PublishAck, 
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use crate::client::{AT_ONCE, Client, Over, Site, bytes_of, crowd};
+use crate::client::{AT_ONCE, Client, Over, PATIENCE, Site, bytes_of, crowd};
 
 /// How long messages flow.
-const FLOW: Duration = Duration::from_secs(8);
+const FLOW: Duration = Duration::from_secs(5);
 
 /// 1,000 clients that subscribe to a busy topic at QoS 0 or 1 and do not read.
 pub(super) async fn subscribers(site: Arc<Site>) -> Result<(), String> {
@@ -52,7 +52,7 @@ async fn flow(site: &Arc<Site>, count: usize, publish: Publish) -> Result<(), St
         let bytes = bytes_of(batch)?;
         site.sent.fetch_add(bytes.len() as u64, std::sync::atomic::Ordering::Relaxed);
         // Receive Maximum is no concern: who publishes at QoS 1 is answered at once.
-        let written = timeout(FLOW, sink.write_all(&bytes)).await;
+        let written = timeout(PATIENCE, sink.write_all(&bytes)).await;
         written.map_err(|_| "the publisher is not read".to_owned())?.map_err(|e| e.to_string())?;
     }
     drop(deaf);
