@@ -220,3 +220,23 @@ async fn its_health_can_be_asked_for() {
     broker.terminate();
     assert_eq!(broker.end().0, Some(0));
 }
+
+#[tokio::test]
+async fn who_does_not_read_what_it_prints_holds_nothing_up() {
+    let listen = ["--listen", "mqtt://127.0.0.1:0", "--tap", "#"];
+    let mut broker = Running::start(&listen);
+    let endpoint = broker.url().parse().unwrap();
+    let mut client = Client::over(connect(&endpoint, None, DEADLINE).await.unwrap());
+    client.connect("c").await;
+    // Much more than a pipe and the tap's queue hold.
+    for _ in 0..4_000 {
+        client.send(Publish::new("t", vec![b'x'; 1_000])).await;
+    }
+    client.expect_alive().await;
+    broker.terminate();
+    assert!(matches!(client.expect().await, Packet::Disconnect(_)));
+    client.expect_end().await;
+    let ended = tokio::task::spawn_blocking(move || broker.child.wait().unwrap().code());
+    let ended = tokio::time::timeout(DEADLINE, ended).await;
+    assert_eq!(ended.expect("it ends in time").unwrap(), Some(0));
+}
