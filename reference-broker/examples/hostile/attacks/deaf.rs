@@ -45,7 +45,7 @@ async fn flow(site: &Arc<Site>, count: usize, publish: Publish) -> Result<(), St
     while started.elapsed() < FLOW {
         let batch = (0..10).map(|_| {
             number = number % 1_000 + 1;
-            let qos = if number % 2 == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+            let qos = if number.is_multiple_of(2) { QoS::AtMostOnce } else { QoS::AtLeastOnce };
             let id = if qos == QoS::AtMostOnce { 0 } else { number };
             Packet::Publish(publish.clone().qos(qos, id))
         });
