@@ -222,13 +222,13 @@ static void both_ways(const char *t, int qos) {
   for (int i = 0; i < 256; i++) bytes[i] = (char)i;
   for (int i = 0; i < LARGE; i++) large[i] = (char)(i * 7 % 251);
   struct { const char *data; int length; } payloads[] = {{"", 0}, {"text", 4}, {bytes, 256}, {large, LARGE}};
-  /* Not the large one over WebSocket: 1.3.11 fails in its own memory there, see README.md. */
-  size_t count = strncmp(server, "ws", 2) ? 4 : 3;
   MQTTClient reader = open_plain(with(t, "s")), writer = open_plain(with(t, "p"));
   subscribe(reader, t, qos, 0);
-  for (size_t i = 0; i < count; i++) {
-    send_all(writer, t, payloads[i].data, payloads[i].length, qos, 0, NULL);
-    receive_as(reader, t, payloads[i].data, payloads[i].length, qos, 0);
+  for (int i = 0; i < 4; i++) {
+    /* Over WebSocket the large one is sent but not read: 1.3.11 then takes bytes of it for frames, see README.md. */
+    int unread = i == 3 && !strncmp(server, "ws", 2);
+    send_all(writer, unread ? with(t, "/unread") : t, payloads[i].data, payloads[i].length, qos, 0, NULL);
+    if (!unread) receive_as(reader, t, payloads[i].data, payloads[i].length, qos, 0);
   }
   end(writer);
   end(reader);
