@@ -2,21 +2,27 @@
 //! `mqttspec broker` are this.
 
 use std::future::Future;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::actor::{Engine, Server, TapMessage};
-use crate::core::{Broker, Config};
+use crate::authentication::{Cost, HashedPassword, hash_password, system_random};
+use crate::core::{Access, Broker, Config};
 use crate::settings::Settings;
 use crate::status;
 use crate::transport::listener::Listener;
 use crate::transport::tls::ServerTls;
 use crate::transport::url::Endpoint;
+
+/// How long whoever reads what is printed may take to read the last of it.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// What may be said on the command line.
 #[derive(Args, Clone, Debug, Default)]
@@ -40,6 +46,9 @@ pub struct BrokerArguments {
     /// Print the configuration in force, with every key and its reason, and end
     #[arg(long)]
     print_config: bool,
+    /// Read a password from standard input, print what the configuration says of this user, and end
+    #[arg(long, value_name = "USER")]
+    hash_password: Option<String>,
 }
 
 /// Why the broker does not run.
@@ -56,8 +65,11 @@ pub struct Variation {
     /// Changes the configuration.
     pub configure: Box<dyn Fn(&mut Config)>,
     /// Makes an engine of it.
-    pub engine: Box<dyn Fn(&Config) -> Box<dyn Engine> + Send>,
+    pub engine: MakeEngine,
 }
+
+/// What makes an engine of a configuration, as often as one is needed.
+pub type MakeEngine = Box<dyn Fn(&Config) -> Box<dyn Engine> + Send>;
 
 impl Variation {
     /// The core itself.
@@ -98,16 +110,36 @@ impl BrokerArguments {
     }
 }
 
+/// Runs a broker on a runtime of its own until the process is told to end; see [`run`].
+///
+/// # Errors
+///
+/// As [`run`], and what keeps the process from starting.
+pub fn start(arguments: &BrokerArguments, variation: Variation) -> Result<(), Failure> {
+    log();
+    let trouble = |error: io::Error| Failure::Trouble(format!("cannot start: {error}"));
+    let runtime = tokio::runtime::Runtime::new().map_err(trouble)?;
+    let result = runtime.block_on(async {
+        let interrupt = interrupt().map_err(trouble)?;
+        run(arguments, variation, interrupt).await
+    });
+    runtime.shutdown_background(); // What prints to nobody would never end.
+    result
+}
+
 /// Runs a broker until `interrupt` is done, then takes leave of its clients.
 ///
 /// # Errors
 ///
 /// For settings that cannot be used, and what the system refuses.
-pub async fn run(
+async fn run(
     arguments: &BrokerArguments,
     variation: Variation,
     interrupt: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
+    if let Some(user) = &arguments.hash_password {
+        return print_user(user);
+    }
     let settings = arguments.settings()?;
     if arguments.print_config {
         say(&settings.to_toml());
@@ -118,14 +150,27 @@ pub async fn run(
         Some(address) => Some(bind_http(address).await?),
         None => None,
     };
+    let all_local = listeners.iter().all(Listener::is_loopback);
+    let authenticator = settings.authenticator(all_local).map_err(Failure::Usage)?;
     let mut config = settings.config();
+    if let Some(authenticator) = &authenticator {
+        let Access { asks, methods, .. } = authenticator.access();
+        config.access = Access { asks, methods, ..config.access };
+    }
+    config.access.rules = settings.rules().map_err(Failure::Usage)?;
     (variation.configure)(&mut config);
     let limit = config.maximum_packet_size;
     let engine = variation.engine;
-    let server = Server::start_engines(move || engine(&config), limit, settings.shell.clone());
+    let server = Server::start_engines(
+        move || engine(&config),
+        limit,
+        settings.shell.clone(),
+        authenticator,
+    );
     let server = Arc::new(server);
     for pattern in &settings.taps {
-        let tap = server.tap(pattern, |message| async move { say(&told(&message)) }).await;
+        let tap =
+            server.tap(pattern, |message| async move { say_aside(told(&message)).await }).await;
         tap.map_err(|error| Failure::Usage(format!("--tap {pattern}: {error}")))?;
     }
     for listener in listeners {
@@ -140,8 +185,28 @@ pub async fn run(
         pages.spawn(status::serve(http, Arc::clone(&server)));
     }
     interrupt.await;
-    say("stopping\n");
+    let telling = tokio::spawn(say_aside("stopping\n".into()));
     server.stop().await;
+    // Whoever has not read by now does not hold the end up.
+    let _ = timeout(LAST_WORD, telling).await;
+    Ok(())
+}
+
+/// Prints a user of the configuration, with the hashes of the password on standard input.
+fn print_user(name: &str) -> Result<(), Failure> {
+    let mut password = String::new();
+    io::stdin()
+        .read_line(&mut password)
+        .map_err(|error| Failure::Usage(format!("standard input: {error}")))?;
+    let password = password.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        return Err(Failure::Usage("standard input has no password".into()));
+    }
+    let hashed = hash_password(password, Cost::default(), &system_random())
+        .map_err(|error| Failure::Trouble(error.to_string()))?;
+    let name = toml::Value::from(name);
+    let HashedPassword { password, scram } = hashed;
+    say(&format!("[[user]]\nname = {name}\npassword = \"{password}\"\nscram = \"{scram}\"\n"));
     Ok(())
 }
 
@@ -200,13 +265,20 @@ fn say(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+/// Prints without keeping the broker waiting for whoever reads it.
+async fn say_aside(text: String) {
+    // It ends when it can: an error means that the process does first.
+    let _ = tokio::task::spawn_blocking(move || say(&text)).await;
+}
+
 /// Writes the log to standard error: warnings, or what the variable `MQTTSPEC_LOG` says (`error`,
 /// `warn`, `info`, `debug`, `trace`, `off`). It has no payload and nothing by which clients show who they are.
-pub fn log() {
+fn log() {
     let level = std::env::var("MQTTSPEC_LOG").ok().and_then(|level| level.parse().ok());
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level.unwrap_or(tracing::level_filters::LevelFilter::WARN))
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .finish();
     // Whoever has set another one up wants that.
     let _ = tracing::subscriber::set_global_default(subscriber);

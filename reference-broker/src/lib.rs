@@ -1,12 +1,15 @@
 //! A minimal, spec-faithful MQTT 5.0 broker.
 //!
 //! Bottom up: [`codec`] (bytes and packets), [`topic`] (names, filters and trees of them),
-//! [`core`] (the broker as a pure state machine), [`transport`] (byte streams) and [`actor`] (the
-//! tasks that connect streams to the core). The first three depend on nothing but `bytes`: without
+//! [`core`] (the broker as a pure state machine), [`transport`] (byte streams), [`authentication`]
+//! (users and what proves who one is) and [`actor`] (the tasks that connect all that to the core).
+//! The first three depend on nothing but `bytes`: without
 //! the feature `server` they are all there is.
 
 #[cfg(feature = "server")]
 pub mod actor;
+#[cfg(feature = "server")]
+pub mod authentication;
 pub mod codec;
 #[cfg(feature = "server")]
 pub mod command;

@@ -9,17 +9,20 @@ mod choices;
 mod support;
 
 use bench::{Q1, Rules, puback, pubcomp, pubrec, pubrel, step};
-use choices::{config, redirection};
+use bytes::Bytes;
+use choices::redirection;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use reference_broker::codec::{
-    Connect, DecodeError, Disconnect, Fault, Packet, PacketType, PropertyId, Publish, PublishAck,
-    QoS, ReasonCode, RetainHandling, Side, Subscribe, SubscriptionOptions, Unsubscribe, Will,
+    Auth, Connect, DecodeError, Disconnect, Fault, Packet, PacketType, PropertyId, Publish,
+    PublishAck, QoS, ReasonCode, RetainHandling, Side, Subscribe, SubscriptionOptions, Unsubscribe,
+    Will,
 };
 use reference_broker::core::{
-    Bounds, Broker, Config, ConnectionId, Input, Moment, Output, Redirection, SessionState, State,
+    Access, Action, Answer as Decision, Bounds, Broker, Config, ConnectionId, Input, Moment,
+    Output, Redirection, Rule, RuleFilter, SessionState, State, Users,
 };
 
 const CLIENTS: usize = 3;
@@ -28,11 +31,14 @@ const CLIENTS: usize = 3;
 #[derive(Clone, Debug)]
 enum Event {
     Open(usize),
-    Connect(usize, Box<Connect>),
+    /// With what is answered at once if the client is asked about.
+    Connect(usize, Box<Connect>, Option<Decision>),
     Send(usize, Box<Packet>),
     /// The client answers the oldest packet that it has not answered, well or with an error.
     Answer(usize, bool),
     Malformed(usize, Option<PacketType>, Fault),
+    /// Somebody answers what may have been asked about the client.
+    Decide(usize, Decision),
     Close(usize),
     Pass(u64),
     /// The broker sends its clients elsewhere, or takes them again.
@@ -44,7 +50,10 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         1 => client.clone().prop_map(Event::Open),
         6 => client.clone().prop_flat_map(|client| (Just(client), connect(client)))
-            .prop_map(|(client, connect)| Event::Connect(client, Box::new(connect))),
+            .prop_flat_map(|(client, connect)| {
+                let decision = option::weighted(0.8, decision());
+                decision.prop_map(move |it| Event::Connect(client, Box::new(connect.clone()), it))
+            }),
         24 => (client.clone(), likely_packet())
             .prop_map(|(client, packet)| Event::Send(client, Box::new(packet))),
         2 => (client.clone(), support::packet(Side::Client))
@@ -53,6 +62,8 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(client, well)| Event::Answer(client, well)),
         1 => (client.clone(), option::of(select(PacketType::ALL.to_vec())), fault())
             .prop_map(|(client, packet, fault)| Event::Malformed(client, packet, fault)),
+        8 => (client.clone(), decision())
+            .prop_map(|(client, decision)| Event::Decide(client, decision)),
         2 => client.prop_map(Event::Close),
         3 => prop_oneof![0..3_u64, 900..2_100_u64, 0..20_000_u64].prop_map(Event::Pass),
         1 => prop_oneof![1 => redirection().prop_map(Some), 4 => Just(None)].prop_map(Event::Redirect),
@@ -74,9 +85,13 @@ fn connect(client: usize) -> impl Strategy<Value = Connect> {
     });
     let client = prop_oneof![12 => Just(format!("c{client}")), 1 => Just(String::new())];
     let will = option::of((topic(), qos(), any::<bool>(), option::of(0..7_u32), "x?"));
-    (client, session, limits, will).prop_map(|(client, session, limits, will)| {
+    let will = (will, option::weighted(0.4, method()));
+    (client, session, limits, will).prop_map(|(client, session, limits, (will, method))| {
         let (clean_start, expiry, keep_alive) = session;
         let mut connect = Connect::new(client).keep_alive(keep_alive);
+        method.into_iter().for_each(|method| {
+            connect.properties.push(PropertyId::AuthenticationMethod, method);
+        });
         connect.clean_start = clean_start;
         let properties = &mut connect.properties;
         properties.push(PropertyId::SessionExpiryInterval, expiry);
@@ -104,6 +119,7 @@ fn likely_packet() -> impl Strategy<Value = Packet> {
         1 => (id(), filter()).prop_map(|(id, filter)| Unsubscribe::new(id, filter).into()),
         1 => select(vec![puback, pubrec, pubcomp]).prop_flat_map(move |ack| id().prop_map(ack)),
         1 => Just(Packet::PingReq),
+        8 => auth().prop_map(Packet::from),
         1 => (select(vec![ReasonCode::Success, ReasonCode::DisconnectWithWill]), option::of(0..9_u32))
             .prop_map(|(reason, expiry)| {
                 let mut disconnect = Disconnect::because(reason);
@@ -113,6 +129,46 @@ fn likely_packet() -> impl Strategy<Value = Packet> {
                 disconnect.into()
             }),
     ]
+}
+
+fn auth() -> impl Strategy<Value = Auth> {
+    let reasons = select(vec![ReasonCode::ContinueAuthentication, ReasonCode::ReAuthenticate]);
+    (reasons, method()).prop_map(|(reason, method)| {
+        let mut auth = Auth::new(reason);
+        auth.properties.push(PropertyId::AuthenticationMethod, method);
+        auth
+    })
+}
+
+fn method() -> impl Strategy<Value = &'static str> {
+    prop_oneof![3 => Just("X"), 1 => Just("Y")]
+}
+
+fn decision() -> impl Strategy<Value = Decision> {
+    let data = || option::of(select(vec![Bytes::from_static(b"x"), Bytes::from_static(&[0; 50])]));
+    let user = select(vec![None, None, Some("c0".into()), Some("+".into())]);
+    prop_oneof![
+        6 => (user, data()).prop_map(|(user, data)| Decision::Accepted { user, data }),
+        3 => data().prop_map(Decision::GoesOn),
+        1 => select(ReasonCode::ALL.to_vec()).prop_map(Decision::Refused),
+    ]
+}
+
+/// Rules for few topics and few users, none of which is about `fresh`.
+fn access() -> impl Strategy<Value = Access> {
+    let users = select(vec![Users::Any, Users::Anonymous, Users::Named("c0".into())]);
+    let action = select(vec![Action::Publish, Action::Subscribe, Action::Both]);
+    let filter = select(vec!["a", "a/#", "+/b", "#", "{user}/x", "a/{client}", "$x"]);
+    let rule = (users, action, filter, any::<bool>()).prop_map(|(users, action, filter, allow)| {
+        Rule { users, action, filter: RuleFilter::parse(filter).unwrap(), allow }
+    });
+    (vec(rule, 0..4), vec(prop::bool::weighted(0.6), 4)).prop_map(|(mut rules, is)| {
+        let (users, filter) = (Users::Any, RuleFilter::parse("fresh").unwrap());
+        rules.insert(0, Rule { users, action: Action::Both, filter, allow: true });
+        let methods = if is[1] { vec!["X".into()] } else { Vec::new() };
+        let (default_allow, disconnects_at_qos0) = (is[2], is[3]);
+        Access { asks: is[0], methods, rules, default_allow, disconnects_at_qos0 }
+    })
 }
 
 fn publish() -> impl Strategy<Value = Publish> {
@@ -175,6 +231,12 @@ fn fault() -> impl Strategy<Value = Fault> {
     select(vec![Fault::Truncated, Fault::TopicMissing, Fault::UnsupportedProtocolName, too_large])
 }
 
+/// Choices, with rules and questions about clients or without.
+fn config() -> impl Strategy<Value = Config> {
+    let access = prop_oneof![1 => Just(Access::default()), 2 => access()];
+    (choices::config(), access).prop_map(|(config, access)| Config { access, ..config })
+}
+
 /// A broker, what it was told and what it did.
 struct Run {
     broker: Broker,
@@ -206,9 +268,11 @@ impl Run {
     fn event(&mut self, event: Event) {
         match event {
             Event::Open(client) => self.open(client),
-            Event::Connect(client, connect) => {
+            Event::Connect(client, connect, decision) => {
                 self.open(client);
-                self.input(Input::Received(self.connections[client], Packet::Connect(connect)));
+                let id = self.connections[client];
+                self.input(Input::Received(id, Packet::Connect(connect)));
+                decision.into_iter().for_each(|it| self.input(Input::Answered(id, it)));
             }
             Event::Send(client, packet) => {
                 self.input(Input::Received(self.connections[client], *packet));
@@ -226,6 +290,9 @@ impl Run {
                 self.input(Input::Malformed(self.connections[client], packet_type, error));
             }
             Event::Redirect(redirection) => self.input(Input::Redirect(redirection)),
+            Event::Decide(client, decision) => {
+                self.input(Input::Answered(self.connections[client], decision));
+            }
             Event::Close(client) => self.input(Input::Closed(self.connections[client])),
             Event::Pass(milliseconds) => {
                 self.now = Moment(self.now.0 + milliseconds);
@@ -347,7 +414,8 @@ proptest! {
 
         // And it still serves.
         run.event(Event::Redirect(None));
-        run.event(Event::Connect(0, Box::new(Connect::new("fresh"))));
+        let nobody = Decision::Accepted { user: None, data: None };
+        run.event(Event::Connect(0, Box::new(Connect::new("fresh")), Some(nobody)));
         let answer = run.outputs.iter().rev().find_map(|output| match output {
             Output::Send(_, Packet::ConnAck(connack)) => Some(connack.reason),
             _ => None,

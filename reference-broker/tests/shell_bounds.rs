@@ -13,11 +13,10 @@ use std::time::Duration;
 
 use client::{Client, PATIENCE, until};
 use reference_broker::actor::{
-    Accept, Arrival, Bound, Engine, Server, ServerSettings, ShellCounts,
+    Accept, Arrival, Arrived, Bound, Engine, Server, ServerSettings, ShellCounts,
 };
 use reference_broker::codec::{Connect, Packet, Publish, QoS, Will};
 use reference_broker::core::{Broker, Config, Input, Moment, Output};
-use reference_broker::transport::BoxStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, sleep, timeout};
@@ -154,7 +153,7 @@ async fn held_up(inbox: Bound, clients: usize, messages: usize, payload: usize) 
         Box::new(Halting(Broker::new(Config::default()), Arc::clone(&halt)))
     };
     let settings = ServerSettings { inbox, ..ServerSettings::default() };
-    let server = Server::start_engines(engines, 1 << 24, settings);
+    let server = Server::start_engines(engines, 1 << 24, settings, None);
     let mut senders = Vec::new();
     for n in 0..clients {
         senders.push(connected(&server, Connect::new(format!("c{n}"))).await);
@@ -335,14 +334,14 @@ async fn a_handshake_holds_up_nobody_else_and_has_to_end_in_time() {
     let (mut ours, theirs) = tokio::io::duplex(100);
     let never: Arrival = Box::pin(async move {
         pending::<()>().await;
-        Ok(Box::new(theirs) as BoxStream)
+        Ok(Arrived { stream: Box::new(theirs), is_local: true })
     });
     let panics: Arrival = Box::pin(async { panic!("a bad handshake") });
     let fails: Arrival = Box::pin(async { Err(io::ErrorKind::InvalidData.into()) });
     let (good, theirs) = tokio::io::duplex(100);
     let shakes: Arrival = Box::pin(async move {
         sleep(Duration::from_secs(1)).await;
-        Ok(Box::new(theirs) as BoxStream)
+        Ok(Arrived { stream: Box::new(theirs), is_local: true })
     });
     let started = Instant::now();
     for arrival in [never, panics, fails, shakes] {
@@ -366,7 +365,7 @@ async fn who_is_ready_when_the_server_has_taken_leave_is_not_opened() {
     let (late, theirs) = tokio::io::duplex(100);
     let shakes: Arrival = Box::pin(async move {
         sleep(Duration::from_secs(1)).await;
-        Ok(Box::new(theirs) as BoxStream)
+        Ok(Arrived { stream: Box::new(theirs), is_local: true })
     });
     arrive.send(shakes).await.unwrap();
     until(|| (server.counts().accepted, server.counts().connections) == (2, 1)).await;

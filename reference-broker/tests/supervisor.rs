@@ -55,7 +55,7 @@ fn fragile() -> (Server, Arc<AtomicU32>) {
         counted.fetch_add(1, Ordering::SeqCst);
         Box::new(Fragile(Broker::new(Config::default())))
     };
-    (Server::start_engines(engines, 1 << 20, ServerSettings::default()), count)
+    (Server::start_engines(engines, 1 << 20, ServerSettings::default(), None), count)
 }
 
 /// Publishes until the connection ends.
@@ -151,7 +151,7 @@ async fn engines_that_cannot_even_be_made_are_given_pauses_too() {
             _ => Box::new(Broker::new(Config::default())),
         }
     };
-    let server = Server::start_engines(engines, 1 << 20, ServerSettings::default());
+    let server = Server::start_engines(engines, 1 << 20, ServerSettings::default(), None);
     let started = Instant::now();
     let mut client = Client::memory(&server).await;
     client.connect(Connect::new("c")).await;
@@ -162,7 +162,7 @@ async fn engines_that_cannot_even_be_made_are_given_pauses_too() {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_waits_for_a_broker_can_be_stopped() {
     let engines = || -> Box<dyn Engine> { panic!("no engine") };
-    let server = Server::start_engines(engines, 1 << 20, ServerSettings::default());
+    let server = Server::start_engines(engines, 1 << 20, ServerSettings::default(), None);
     tokio::time::sleep(Duration::from_secs(60)).await;
     let tries = server.counts().restarts;
     assert!((10..=20).contains(&tries), "{tries}");

@@ -197,7 +197,7 @@ impl Engine for Fragile {
 #[tokio::test(start_paused = true)]
 async fn taps_and_their_counts_outlive_a_broker() {
     let engines = || -> Box<dyn Engine> { Box::new(Fragile(Broker::new(config()))) };
-    let server = Server::start_engines(engines, 1 << 20, ServerSettings::default());
+    let server = Server::start_engines(engines, 1 << 20, ServerSettings::default(), None);
     let tap = server.tap_with("t", queue(3), |_| pending()).await.unwrap();
     for round in 1..=3 {
         let mut publisher = publisher(&server).await;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use reference_broker::codec::QoS;
-use reference_broker::core::{Config, DollarTopics, Features, Handling, Sharing};
+use reference_broker::core::{
+    Access, Bounds, Config, DollarTopics, Features, Handling, ResponseInformation, Sharing,
+};
 
 use crate::choices::Choices;
 
@@ -28,6 +30,32 @@ pub(super) fn config(choices: &mut Choices<'_>) -> Config {
         connect_timeout: seconds(choices.of(&[30, 1])),
         timer_grain: Duration::from_millis(choices.of(&[1, 250, 1_000]).unwrap_or(1)),
         handling: handling(choices),
+        outbound_alias_maximum: choices.of(&[0, 1, 2]).unwrap_or(0),
+        assigns_client_ids: true, // Or an empty identifier would be a refusal for no reason the world knows.
+        tells_no_subscribers: !choices.flag(),
+        response_information: choices.flag().then(|| ResponseInformation {
+            prefix: "answers/".into(),
+            for_each_client: choices.flag(),
+        }),
+        reason_strings: !choices.flag(),
+        bounds: bounds(choices),
+        // Nobody is asked about, sent elsewhere or told: the script has no words for that.
+        redirection: None,
+        access: Access::default(),
+        reports_published: false,
+    }
+}
+
+/// Bounds of which some may be met: those that only drop messages. The others refuse what the script takes
+/// for granted.
+fn bounds(choices: &mut Choices<'_>) -> Bounds {
+    let most = Bounds::default();
+    Bounds {
+        retained_messages: seldom(choices, &[0, 1], most.retained_messages),
+        retained_per_subscribe: seldom(choices, &[1, 2], most.retained_per_subscribe),
+        queued_bytes_per_session: seldom(choices, &[300], most.queued_bytes_per_session),
+        unreleased_per_session: seldom(choices, &[1, 2], most.unreleased_per_session),
+        ..most
     }
 }
 

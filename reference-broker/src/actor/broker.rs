@@ -12,6 +12,7 @@ use crate::codec::{Packet, QoS};
 use crate::core::{Broker, ConnectionId, Input, Moment, Output};
 
 use super::Engine;
+use super::asker::Asker;
 use super::counts::count;
 use super::panic::caught_call;
 use super::queue::{Receiver, Refused, Sender};
@@ -41,17 +42,21 @@ pub(super) struct Outbox {
     pub(super) packets: Sender<Packet>,
     /// Ends the connection at once.
     pub(super) cut: oneshot::Sender<()>,
+    /// Whether its client is on this machine for sure.
+    pub(super) is_local: bool,
 }
 
 /// Runs until it is told to end. A panic of the engine is a panic of this.
 pub(super) async fn run(
     engine: Box<dyn Engine>,
+    asker: Asker,
     mut inbox: Receiver<Message>,
     shared: Arc<Shared>,
     taps: Taps,
 ) {
     let mut actor = BrokerActor {
         engine,
+        asker,
         connections: BTreeMap::new(),
         origin: Instant::now(),
         shared,
@@ -83,6 +88,7 @@ pub(super) async fn run(
 
 struct BrokerActor {
     engine: Box<dyn Engine>,
+    asker: Asker,
     connections: BTreeMap<ConnectionId, Outbox>,
     /// When the engine's clock began.
     origin: Instant,
@@ -104,6 +110,7 @@ impl BrokerActor {
             Message::Happened(input) => {
                 if let Input::Closed(id) = &input {
                     self.connections.remove(id);
+                    self.asker.forget(*id);
                 }
                 self.handle(input);
             }
@@ -143,10 +150,14 @@ impl BrokerActor {
             Output::Send(id, packet) => self.send(id, packet),
             Output::Close(id) => {
                 self.connections.remove(&id);
+                self.asker.forget(id);
                 None
             }
-            // Nothing in the configuration brings this yet.
-            Output::Ask(..) => None,
+            Output::Ask(id, question) => {
+                // Cut off meanwhile, it is forgotten already.
+                let is_local = self.connections.get(&id)?.is_local;
+                self.asker.ask(id, is_local, question)
+            }
             Output::Published(message) => {
                 self.taps.publish(message);
                 None
@@ -174,6 +185,7 @@ impl BrokerActor {
                 let outbox = self.connections.remove(&id)?;
                 tracing::warn!(connection = id.0, "connection cut off: it takes nothing more");
                 count(&self.shared.counters.cut_off);
+                self.asker.forget(id);
                 let _ = outbox.cut.send(()); // An error means that it has ended.
                 Some(Input::Closed(id))
             }

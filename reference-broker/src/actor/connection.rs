@@ -17,12 +17,12 @@ use crate::codec::{DecodeError, Framer, Packet, PacketType, Side};
 use crate::core::{ConnectionId, Input};
 use crate::transport::BoxStream;
 
-use super::Arrival;
 use super::broker::{Message, Outbox};
 use super::counts::{Counters, count};
 use super::panic::caught;
 use super::queue::{self, Receiver, Sender};
 use super::supervisor::Shared;
+use super::{Arrival, Arrived};
 
 /// How many bytes are written at once.
 const BATCH: usize = 64 * 1024;
@@ -64,8 +64,8 @@ pub(super) async fn run(
     broker: Sender<Message>,
 ) {
     let counters = &shared.counters;
-    let stream = match timeout(shared.settings.handshake_timeout, caught(arrival)).await {
-        Ok(Ok(Ok(stream))) => stream,
+    let arrived = match timeout(shared.settings.handshake_timeout, caught(arrival)).await {
+        Ok(Ok(Ok(arrived))) => arrived,
         failed => {
             count(&counters.failed_handshakes);
             let why = why(failed);
@@ -75,7 +75,9 @@ pub(super) async fn run(
     };
     let (packets, outbox) = queue::queue(shared.settings.outbox);
     let (cut, is_cut) = oneshot::channel();
-    if broker.send(Message::Opened(id, Outbox { packets, cut }), 0).await.is_err() {
+    let Arrived { stream, is_local } = arrived;
+    let outbox_of_broker = Outbox { packets, cut, is_local };
+    if broker.send(Message::Opened(id, outbox_of_broker), 0).await.is_err() {
         return;
     }
     let served = caught(async {

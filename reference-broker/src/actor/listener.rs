@@ -17,7 +17,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A connection that was accepted: becomes its stream of MQTT's bytes, after a handshake if there is
 /// one. That runs in the connection's own task.
-pub type Arrival = Pin<Box<dyn Future<Output = io::Result<BoxStream>> + Send>>;
+pub type Arrival = Pin<Box<dyn Future<Output = io::Result<Arrived>> + Send>>;
+
+/// A connection that is ready for MQTT.
+pub struct Arrived {
+    /// MQTT's bytes.
+    pub stream: BoxStream,
+    /// Whether it came to where only this machine can come.
+    pub is_local: bool,
+}
 
 /// What a server can [listen](super::Server::listen_on) on.
 pub trait Accept: Send + Sync + 'static {
@@ -29,8 +37,9 @@ pub trait Accept: Send + Sync + 'static {
 
 impl Accept for TcpListener {
     async fn accept(&self) -> io::Result<Arrival> {
-        let stream = tcp::accept(self).await?;
-        Ok(Box::pin(async { Ok(Box::new(stream) as BoxStream) }))
+        let is_local = self.local_addr()?.ip().to_canonical().is_loopback();
+        let stream = Box::new(tcp::accept(self).await?);
+        Ok(Box::pin(async move { Ok(Arrived { stream, is_local }) }))
     }
 }
 
@@ -42,7 +51,11 @@ impl Accept for Within {
         let Within(listener, patience) = self;
         let (raw, handshake, patience) =
             (listener.accept().await?, listener.handshake(), *patience);
-        Ok(Box::pin(async move { Ok(handshake.run(raw, patience).await?.stream) }))
+        let is_local = listener.is_loopback();
+        Ok(Box::pin(async move {
+            let stream = handshake.run(raw, patience).await?.stream;
+            Ok(Arrived { stream, is_local })
+        }))
     }
 }
 

@@ -31,6 +31,7 @@
 
 use crate::core::{Broker, Input, Moment, Output};
 
+mod asker;
 mod broker;
 mod connection;
 mod counts;
@@ -43,7 +44,7 @@ mod supervisor;
 mod tap;
 
 pub use counts::ShellCounts;
-pub use listener::{Accept, Arrival};
+pub use listener::{Accept, Arrival, Arrived};
 pub use server::Server;
 pub use settings::{Bound, ServerSettings};
 pub use tap::{TapCounts, TapError, TapHandle, TapMessage, TapMode, TapOptions};

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::authentication::Authenticator;
 use crate::core::{Broker, Config};
 use crate::topic::TopicPattern;
 use crate::transport::listener::Listener;
@@ -22,7 +23,7 @@ use super::queue::Sender;
 use super::supervisor::{Engines, Order, Shared, Supervisor};
 use super::tap::Tap;
 use super::{
-    Accept, Arrival, Engine, ServerSettings, ShellCounts, TapError, TapHandle, TapMessage,
+    Accept, Arrival, Arrived, Engine, ServerSettings, ShellCounts, TapError, TapHandle, TapMessage,
     TapOptions,
 };
 
@@ -57,11 +58,20 @@ impl Server {
         Server::start_with_settings(config, ServerSettings::default())
     }
 
+    /// As [`Server::start`], with somebody to ask about clients. Whether and how the broker asks is
+    /// for its configuration to say; see [`Authenticator::access`]. Without one, a client that is
+    /// asked about is turned away.
+    pub fn start_with(config: Config, authenticator: Authenticator) -> Server {
+        let limit = config.maximum_packet_size;
+        let engine = move || Box::new(Broker::new(config.clone())) as Box<dyn Engine>;
+        Server::start_engines(engine, limit, ServerSettings::default(), Some(authenticator))
+    }
+
     /// As [`Server::start`], with other bounds around it.
     pub fn start_with_settings(config: Config, settings: ServerSettings) -> Server {
         let (limit, reports) = (config.maximum_packet_size, config.reports_published);
         let engines: Engines = Box::new(move || Some(Box::new(Broker::new(config.clone()))));
-        Server::launch(engines, limit, reports, settings)
+        Server::launch(engines, limit, reports, settings, None)
     }
 
     /// As [`Server::start`], with something that stands in the place of the core; packets of more
@@ -70,17 +80,19 @@ impl Server {
     pub fn start_engine(engine: Box<dyn Engine>, maximum_packet_size: u32) -> Server {
         let mut engine = Some(engine);
         let engines: Engines = Box::new(move || engine.take());
-        Server::launch(engines, maximum_packet_size, true, ServerSettings::default())
+        Server::launch(engines, maximum_packet_size, true, ServerSettings::default(), None)
     }
 
-    /// As [`Server::start_engine`], with another one whenever one has died.
+    /// As [`Server::start_engine`], with another one whenever one has died, other bounds around it,
+    /// and somebody to ask about clients.
     pub fn start_engines(
         engines: impl Fn() -> Box<dyn Engine> + Send + 'static,
         maximum_packet_size: u32,
         settings: ServerSettings,
+        authenticator: Option<Authenticator>,
     ) -> Server {
         let engines: Engines = Box::new(move || Some(engines()));
-        Server::launch(engines, maximum_packet_size, true, settings)
+        Server::launch(engines, maximum_packet_size, true, settings, authenticator)
     }
 
     fn launch(
@@ -88,13 +100,14 @@ impl Server {
         packet_limit: u32,
         reports_published: bool,
         settings: ServerSettings,
+        authenticator: Option<Authenticator>,
     ) -> Server {
         let (orders, ordered) = mpsc::channel(ORDERS);
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
         let (publish, current) = watch::channel(None);
         let counters = Arc::new(Counters::default());
-        let shared =
-            Shared { settings: settings.clone(), packet_limit, counters: Arc::clone(&counters) };
+        let (bounds, counting) = (settings.clone(), Arc::clone(&counters));
+        let shared = Shared { settings: bounds, packet_limit, authenticator, counters: counting };
         let supervisor = Supervisor::new(engines, Arc::new(shared), publish);
         let mut task = JoinSet::new();
         task.spawn(supervisor.run(ordered, arrived));
@@ -119,7 +132,7 @@ impl Server {
     ///
     /// When the broker has stopped.
     pub async fn serve(&self, stream: BoxStream) -> io::Result<()> {
-        let arrival: Arrival = Box::pin(async { Ok(stream) });
+        let arrival: Arrival = Box::pin(async { Ok(Arrived { stream, is_local: true }) });
         self.arrivals.send(arrival).await.map_err(|_| stopped())
     }
 

@@ -16,8 +16,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+use crate::authentication::Authenticator;
 use crate::core::ConnectionId;
 
+use super::asker::Asker;
 use super::broker::{self, Message};
 use super::connection::{self, Counted};
 use super::counts::{Counters, count};
@@ -42,6 +44,7 @@ pub(super) struct Shared {
     pub(super) settings: ServerSettings,
     /// The largest packet from a client, in bytes.
     pub(super) packet_limit: u32,
+    pub(super) authenticator: Option<Authenticator>,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -202,7 +205,8 @@ impl Supervisor {
         let shared = Arc::clone(&self.shared);
         match caught_call(&mut self.engines) {
             Ok(Some(engine)) => {
-                self.broker.spawn(broker::run(engine, messages, shared, taps));
+                let asker = Asker::new(self.shared.authenticator.clone(), inbox.clone());
+                self.broker.spawn(broker::run(engine, asker, messages, shared, taps));
                 self.current.send_replace(Some(inbox));
             }
             Ok(None) => return false,

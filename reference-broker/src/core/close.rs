@@ -40,7 +40,7 @@ impl Broker {
                 Some(State::Connected(_)) => {
                     self.refuse(id, ReasonCode::ServerShuttingDown, "server is shutting down");
                 }
-                Some(State::Opened) => self.close(id), // MQTT-3.14.0-1
+                Some(State::Opened | State::Connecting(_)) => self.close(id), // MQTT-3.14.0-1
                 None => {}
             }
         }
@@ -51,8 +51,9 @@ impl Broker {
     }
 
     pub(super) fn connect_timed_out(&mut self, id: ConnectionId) {
-        if self.connections.get(&id).is_some_and(|open| open.state == State::Opened) {
-            self.close(id); // U-3.1.4-2
+        let state = self.connections.get(&id).map(|connection| &connection.state);
+        if let Some(State::Opened | State::Connecting(_)) = state {
+            self.close(id); // U-3.1.4-2, MQTT-4.12.0-4
         }
     }
 
@@ -94,6 +95,7 @@ impl Broker {
                 self.refuse_connect(id, reason, &error.to_string()); // MQTT-3.1.4-1
             }
             Some(State::Opened) => self.close(id), // MQTT-3.14.0-1
+            Some(State::Connecting(_)) => self.malformed_connecting(id, packet_type, error),
             None => {}
         }
     }

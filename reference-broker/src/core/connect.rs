@@ -1,24 +1,38 @@
 use std::time::Duration;
 
-use crate::codec::{ConnAck, Connect, Disconnect, PropertyId, QoS, ReasonCode, Text};
+use crate::codec::{ConnAck, Connect, Disconnect, PropertyId, QoS, ReasonCode, Text, Will};
 use crate::topic::TopicName;
 
+use super::access::{Credentials, ReAuthentication};
 use super::connection::State;
 use super::session::{NEVER, Session};
 use super::will::StoredWill;
 use super::{Broker, ConnectionId, Moment, Timer};
 
 impl Broker {
-    /// Accepts a CONNECT, or refuses it (section 3.1.4).
+    /// Checks a CONNECT, and refuses it or goes on to find out whose it is (section 3.1.4).
     pub(super) fn connect(&mut self, id: ConnectionId, connect: Connect) {
         self.note_limits(id, &connect);
         if let Some(redirection) = self.redirection.clone() {
             return self.refuse_elsewhere(id, redirection);
         }
-        let will = match self.check_connect(&connect) {
-            Ok(will) => will,
-            Err((reason, why)) => return self.refuse_connect(id, reason, why),
-        };
+        match self.check_connect(&connect) {
+            Ok(will) => self.identify(id, connect, will),
+            Err((reason, why)) => self.refuse_connect(id, reason, why),
+        }
+    }
+
+    /// Accepts the CONNECT of a client that is known for what it is.
+    pub(super) fn accept_connect(
+        &mut self,
+        id: ConnectionId,
+        connect: &Connect,
+        will: Option<StoredWill>,
+        credentials: Credentials,
+    ) {
+        if let Some(redirection) = self.redirection.clone() {
+            return self.refuse_elsewhere(id, redirection); // It may have begun meanwhile.
+        }
         let assigned = connect.client_id.is_empty();
         let client = match assigned {
             true => self.assign_id(), // MQTT-3.1.3-6
@@ -27,16 +41,51 @@ impl Broker {
         if let Err((reason, why)) = self.check_room(&client) {
             return self.refuse_connect(id, reason, why);
         }
-        let connack = self.connack(&connect, assigned.then_some(&client));
-        let mut connack = self.add_response_information(id, &connect, &client, connack);
+        if let Err(why) = self.authorize(&client, connect.will.as_ref(), credentials.user.as_ref())
+        {
+            return self.refuse_connect(id, ReasonCode::NotAuthorized, why); // MQTT-3.1.4-2
+        }
+        let connack = self.connack(connect, assigned.then_some(&client));
+        let mut connack = self.add_response_information(id, connect, &client, connack);
+        if let Some(method) = &credentials.method {
+            connack.properties.push(PropertyId::AuthenticationMethod, method.clone()); // MQTT-4.12.0-5
+            if let Some(data) = credentials.data {
+                connack.properties.push(PropertyId::AuthenticationData, data);
+            }
+        }
         if !self.can_send(id, &connack.clone().into()) {
             return self.close(id); // Before it could disturb a session or leave a Will.
         }
         self.catch_up(&client);
         self.take_over(&client, connect.clean_start); // MQTT-3.1.4-4
-        connack.session_present = self.open_session(id, &client, &connect, will); // MQTT-3.2.2-2, MQTT-3.2.2-3
+        connack.session_present = self.open_session(id, &client, connect, will); // MQTT-3.2.2-2, MQTT-3.2.2-3
+        if let Some(session) = self.sessions.get_mut(&client) {
+            session.user = credentials.user;
+        }
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.re_authentication = credentials.method.map(ReAuthentication::new);
+        }
         self.send(id, connack.into()); // MQTT-3.2.0-1
         self.resume_outbound(&client);
+    }
+
+    /// Whether this user may connect as this client, and with this Will.
+    fn authorize(
+        &self,
+        client: &Text,
+        will: Option<&Will>,
+        user: Option<&Text>,
+    ) -> Result<(), &'static str> {
+        // What a session holds was had with the rights of its user. While it lasts nobody else gets
+        // that, or ends it, by the mere name of the client.
+        if self.sessions.get(client).is_some_and(|session| session.user.as_ref() != user) {
+            return Err("client identifier of another user");
+        }
+        let topic = will.and_then(|will| TopicName::parse(&will.topic).ok());
+        match topic.is_none_or(|topic| self.config.access.may_publish(user, client, &topic)) {
+            true => Ok(()),
+            false => Err("will topic not authorized"), // U-3.2.2.2-10
+        }
     }
 
     /// Checks beyond what the packet's bytes show; gives the Will as it is to be kept.
@@ -44,9 +93,10 @@ impl Broker {
         &self,
         connect: &Connect,
     ) -> Result<Option<StoredWill>, (ReasonCode, &'static str)> {
-        if connect.properties.contains(PropertyId::AuthenticationMethod) {
+        let method = connect.properties.text(PropertyId::AuthenticationMethod);
+        if method.is_some_and(|method| !self.config.access.methods.contains(method)) {
             let reason = ReasonCode::BadAuthenticationMethod;
-            return Err((reason, "no authentication method is supported")); // MQTT-4.12.0-1
+            return Err((reason, "authentication method not supported")); // MQTT-4.12.0-1
         }
         self.check_client_id(&connect.client_id)?;
         let Some(will) = &connect.will else { return Ok(None) };
@@ -136,6 +186,7 @@ impl Broker {
             let window = number(PropertyId::ReceiveMaximum).unwrap_or(u32::from(u16::MAX));
             let window = u16::try_from(window).unwrap_or(u16::MAX); // U-3.1.2.11.3-4
             connection.state = State::Connected(client.clone()); // MQTT-3.2.0-2
+            connection.last_received = self.now; // Its CONNECT may have come long ago: U-3.1.4-6
             connection.keep_alive = self.config.server_keep_alive.unwrap_or(connect.keep_alive); // MQTT-3.2.2-22
             connection.requested_expiry = requested;
             connection.quota = window.min(self.config.send_window); // MQTT-4.9.0-1, U-3.1.2.11.3-3

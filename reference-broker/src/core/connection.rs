@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use crate::codec::{Packet, Publish, Text};
 
+use super::access::{Connecting, ReAuthentication};
 use super::alias::{InboundAliases, OutboundAliases};
 use super::{Moment, Timer};
 
@@ -22,6 +23,8 @@ pub(super) struct Connection {
     pub(super) packet_limit: u32,
     /// How many more QoS 1 and 2 messages may be sent now (section 4.9).
     pub(super) quota: u16,
+    /// Its enhanced authentication, if it connected with one.
+    pub(super) re_authentication: Option<ReAuthentication>,
     /// Whether the client wants to read why something failed (section 3.1.2.11.7).
     pub(super) wants_problems: bool,
     /// Topic Aliases that the client has set.
@@ -33,10 +36,12 @@ pub(super) struct Connection {
     pub(super) open_inbound: BTreeSet<u16>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum State {
     /// No CONNECT yet.
     Opened,
+    /// CONNECT has come, and it is yet to be known from whom.
+    Connecting(Connecting),
     /// Connected as this client.
     Connected(Text),
 }
@@ -51,6 +56,7 @@ impl Connection {
             requested_expiry: 0,
             packet_limit: u32::MAX, // U-3.1.2.11.4-3
             quota: 0,
+            re_authentication: None,
             wants_problems: true, // U-3.1.2.11.7-4
             aliases: InboundAliases::default(),
             outbound_aliases: OutboundAliases::default(),

@@ -4,11 +4,12 @@
 //! be done ([`Broker::next_output`]) after each input, and comes back at
 //! [`Broker::next_deadline`] with [`Input::Tick`]. Equal inputs give equal outputs, byte for byte.
 //!
-//! A file a concern: `connect` (CONNECT, takeover), `close` (every way a connection ends),
-//! `admission` (room for a client, redirection), `publish` (from clients), `route` (to subscribers),
-//! `delivery` (a message for one client), `outbound` (all of them), `send` (their way), `alias`, `subscribe`, `retained`,
-//! `will`, `timer`. What a session remembers is in `session`, what a connection knows in `connection`.
-//! What is kept has [`Bounds`], and is told in [`Counts`] and by name in [`State`].
+//! A file a concern: `connect` (CONNECT, takeover), `access` (who may do what), `close` (every way a
+//! connection ends), `admission` (room for a client, redirection), `publish` (from clients), `route` (to
+//! subscribers), `delivery` (a message for one client), `outbound` (all of them), `send` (their way),
+//! `alias`, `subscribe`, `retained`, `will`, `timer`. What a session remembers is in `session`, what a
+//! connection knows in `connection`. What is kept has [`Bounds`], and is told in [`Counts`] and by name
+//! in [`State`].
 
 mod access;
 mod admission;
@@ -39,7 +40,7 @@ use std::time::Duration;
 use crate::codec::{DecodeError, Packet, PacketType, Properties, PropertyId, ReasonCode, Text};
 use crate::topic::{FilterTree, NameTree};
 
-pub use access::{Access, Answer, Question};
+pub use access::{Access, Action, Answer, Question, Rule, RuleFilter, Users};
 pub use bounds::Bounds;
 pub use config::{
     Config, DollarTopics, Features, Handling, Redirection, ResponseInformation, Sharing,
@@ -104,8 +105,8 @@ pub enum Output {
     Send(ConnectionId, Packet),
     /// Close the network connection after all that was sent before.
     Close(ConnectionId),
-    /// Find out who a client is, and say so with [`Input::Answered`]. What else comes from the
-    /// connection waits until then.
+    /// Find out who a client is, and say so with [`Input::Answered`]. There is one question at a time
+    /// for a connection; what else comes before its CONNACK waits in the core.
     Ask(ConnectionId, Question),
     /// A message has been published; told only if [`Config::reports_published`] says so.
     Published(Published),
@@ -217,6 +218,7 @@ impl Broker {
         match (&connection.state, packet) {
             (ConnectionState::Opened, Packet::Connect(connect)) => self.connect(id, *connect),
             (ConnectionState::Opened, _) => self.close(id), // MQTT-3.1.0-1, MQTT-3.14.0-1
+            (ConnectionState::Connecting(_), packet) => self.receive_connecting(id, packet),
             (ConnectionState::Connected(client), packet) => {
                 let client = client.clone();
                 self.receive_connected(id, &client, packet);
@@ -235,8 +237,8 @@ impl Broker {
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(id, client, &unsubscribe),
             Packet::PingReq => self.send(id, Packet::PingResp), // MQTT-3.12.4-1
             Packet::Disconnect(disconnect) => self.receive_disconnect(id, &disconnect),
-            // A second CONNECT (MQTT-3.1.0-2), AUTH without a method (U-3.15-1), and what only
-            // servers send (U-2.1.2-2).
+            Packet::Auth(auth) => self.receive_auth(id, &auth),
+            // A second CONNECT (MQTT-3.1.0-2), and what only servers send (U-2.1.2-2).
             _ => self.refuse(id, ReasonCode::ProtocolError, "unexpected packet"),
         }
     }

@@ -29,7 +29,11 @@ impl Broker {
         match publish.qos {
             // MQTT-3.3.4-1
             QoS::AtMostOnce => {
-                self.accept(client, topic, publish); // U-4.3.1-1
+                let reason = self.accept(client, topic, publish); // U-4.3.1-1
+                let closes = self.config.access.disconnects_at_qos0;
+                if closes && reason == ReasonCode::NotAuthorized {
+                    self.refuse(id, reason, "topic not authorized"); // U-3.14.2.1-7
+                }
             }
             QoS::AtLeastOnce => {
                 let packet_id = publish.packet_id;
@@ -196,6 +200,9 @@ impl Broker {
         topic: TopicName,
         publish: Publish,
     ) -> Result<Arc<Message>, ReasonCode> {
+        if !self.may_publish(client, &topic) {
+            return Err(ReasonCode::NotAuthorized); // U-3.4.2.1-7, U-3.5.2.1-7
+        }
         if topic.starts_with_dollar() {
             match self.config.handling.dollar_topics {
                 DollarTopics::Refused => return Err(self.refused(ReasonCode::TopicNameInvalid)), // U-4.7.2-1

@@ -17,6 +17,8 @@ pub(super) const NEVER: u32 = u32::MAX;
 pub(super) struct Session {
     /// The connection it is in use on.
     pub(super) connection: Option<ConnectionId>,
+    /// The user it is of.
+    pub(super) user: Option<Text>,
     /// Session Expiry Interval in force, in seconds.
     pub(super) expiry: u32,
     /// When it ends, if nobody connects.

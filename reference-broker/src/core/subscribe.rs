@@ -77,6 +77,9 @@ impl Broker {
         if let Some(reason) = self.unavailable(&filter, identifier) {
             return Err(reason); // U-3.9.3-9
         }
+        if !self.may_subscribe(client, &filter) {
+            return Err(ReasonCode::NotAuthorized); // U-3.9.3-5
+        }
         match self.has_room_to_subscribe(client, &filter) {
             true => Ok(filter),
             false => Err(ReasonCode::QuotaExceeded), // U-3.9.3-8

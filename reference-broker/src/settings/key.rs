@@ -1,5 +1,6 @@
 use std::fmt::Write;
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::SettingsError;
@@ -83,6 +84,28 @@ pub(super) fn read<T>(
         }
     }
     Ok(())
+}
+
+/// Takes over a list of tables, `[[name]]`.
+///
+/// # Errors
+///
+/// As [`read`], and for what is no list of tables.
+pub(super) fn read_list<T: Default>(
+    list: &Spanned<DeValue<'_>>,
+    place: Place<'_>,
+    name: &str,
+    keys: &[Key<T>],
+) -> Result<Vec<T>, SettingsError> {
+    let wrong = |at: usize| place.error(at, format!("'{name}' is written as [[{name}]]"));
+    let items = list.get_ref().as_array().ok_or_else(|| wrong(list.span().start))?;
+    let read_item = |item: &Spanned<DeValue<'_>>| {
+        let table = item.get_ref().as_table().ok_or_else(|| wrong(item.span().start))?;
+        let mut entry = T::default();
+        read(table, Place { prefix: &format!("{name}."), ..place }, keys, &mut entry)?;
+        Ok(entry)
+    };
+    items.iter().map(read_item).collect()
 }
 
 /// Says that there is no such key, and which one is nearest.

@@ -24,6 +24,18 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
     "tls.client_certificate_required" => tls_client_certificate_required,
         "Whether clients without a certificate are turned away.";
 
+    "access.anonymous" => anonymous,
+        "Who may enter without a User Name: \"nobody\", those who come where only this machine can \
+         (\"local\"), or \"everybody\". Users are written as [[user]], with name, password and scram as \
+         --hash-password prints them.";
+    "access.allow" => core.access.default_allow,
+        "Whether what no rule is about is allowed. Rules are written as [[rule]], with user (or \
+         anonymous = true), action (\"publish\", \"subscribe\" or \"both\"), filter and allow; the first \
+         that is about something decides.";
+    "access.disconnects_at_qos0" => core.access.disconnects_at_qos0,
+        "Whether a QoS 0 message that may not be published closes the connection with 0x87, rather \
+         than be dropped.";
+
     "announced.receive_maximum" => core.receive_maximum,
         "How many QoS 1 and 2 messages of one client may be unacknowledged at once. One more closes \
          the connection with 0x93. Enough for any latency, and little to keep.";

@@ -3,6 +3,7 @@
 //! Each key has its default and its reason in `keys`; what the file may say, what `--set` takes and
 //! what `--print-config` shows all come from there.
 
+mod access;
 mod key;
 mod keys;
 #[cfg(test)]
@@ -11,13 +12,16 @@ mod value;
 
 use std::path::PathBuf;
 
-use toml::de::DeTable;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use crate::actor::ServerSettings;
+use crate::authentication::{Anonymous, Authenticator};
 use crate::codec::Text;
-use crate::core::{Config, Redirection, ResponseInformation};
+use crate::core::{Config, Redirection, ResponseInformation, Rule};
 use crate::transport::tls::{ClientCertificates, TlsFiles};
 
+use access::{RULE_KEYS, RuleEntry, USER_KEYS, UserEntry};
 use key::Place;
 use keys::KEYS;
 
@@ -42,6 +46,10 @@ pub struct Settings {
     pub shell: ServerSettings,
     /// The core's part, but for what [`Settings::config`] adds.
     pub core: Config,
+    /// Who may enter without a User Name.
+    anonymous: Anonymous,
+    users: Vec<UserEntry>,
+    rules: Vec<RuleEntry>,
     response_information: Option<Text>,
     response_information_for_each_client: bool,
     redirection_on: bool,
@@ -61,6 +69,9 @@ impl Default for Settings {
             tls_client_certificate_required: false,
             shell: ServerSettings::default(),
             core: Config::default(),
+            anonymous: Anonymous::Local,
+            users: Vec::new(),
+            rules: Vec::new(),
             response_information: None,
             response_information_for_each_client: false,
             redirection_on: false,
@@ -94,7 +105,14 @@ impl Settings {
             let at = error.span().map_or(0, |span| span.start);
             place.error(at, error.message().trim_end().replace('\n', ", "))
         })?;
-        key::read(table.get_ref(), place, KEYS, self)
+        let (lists, table) = split_lists(table.into_inner());
+        for (name, value) in lists {
+            match &*name {
+                "user" => self.users.extend(key::read_list(&value, place, "user", USER_KEYS)?),
+                _ => self.rules.extend(key::read_list(&value, place, "rule", RULE_KEYS)?),
+            }
+        }
+        key::read(&table, place, KEYS, self)
     }
 
     /// Takes over one `KEY=VALUE`. A value that is no TOML is taken for text.
@@ -114,8 +132,8 @@ impl Settings {
             .find(|key| key.name == name)
             .ok_or_else(|| SettingsError(key::unknown(name, KEYS)))?;
         let wrong = |kind: String| SettingsError(format!("'{name}' is to be {kind}, not {value}"));
-        let parsed = toml::de::DeValue::parse(value);
-        let text = toml::de::DeValue::String(value.into());
+        let parsed = DeValue::parse(value);
+        let text = DeValue::String(value.into());
         let value = parsed.map_or(text, |value| value.into_inner());
         (key.set)(self, &value).map_err(wrong)
     }
@@ -125,7 +143,34 @@ impl Settings {
         key::write(KEYS, self)
     }
 
-    /// The configuration of the core.
+    /// Who decides about clients; nobody, if all may enter from everywhere that is listened on. The
+    /// core is to ask as [`Authenticator::access`] says.
+    ///
+    /// # Errors
+    ///
+    /// Which user cannot be.
+    pub fn authenticator(&self, all_local: bool) -> Result<Option<Authenticator>, String> {
+        let may_all_enter = match self.anonymous {
+            Anonymous::Nobody => false,
+            Anonymous::Local => all_local,
+            Anonymous::Everybody => true,
+        };
+        if self.users.is_empty() && may_all_enter {
+            return Ok(None);
+        }
+        access::authenticator(&self.users, self.anonymous).map(Some)
+    }
+
+    /// What clients may do.
+    ///
+    /// # Errors
+    ///
+    /// Which rule cannot be.
+    pub fn rules(&self) -> Result<Vec<Rule>, String> {
+        self.rules.iter().map(RuleEntry::rule).collect()
+    }
+
+    /// The configuration of the core, but for what depends on users and rules.
     pub fn config(&self) -> Config {
         let mut config = self.core.clone();
         config.response_information =
@@ -160,4 +205,17 @@ impl Settings {
             (_, None) => Err("tls.key is missing".into()),
         }
     }
+}
+
+/// Takes the lists out of a table: `[[user]]` and `[[rule]]`.
+fn split_lists<'a>(table: DeTable<'a>) -> (Vec<(String, Spanned<DeValue<'a>>)>, DeTable<'a>) {
+    let is_list = |name: &str| ["user", "rule"].contains(&name);
+    let (mut lists, mut rest) = (Vec::new(), DeTable::new());
+    for (name, value) in table {
+        match is_list(name.get_ref()) {
+            true => lists.push((name.into_inner().into_owned(), value)),
+            false => drop(rest.insert(name, value)),
+        }
+    }
+    (lists, rest)
 }

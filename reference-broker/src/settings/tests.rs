@@ -2,12 +2,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::*;
+use crate::authentication::{Cost, hash_password};
 use crate::codec::QoS;
-use crate::core::{DollarTopics, Handling, Sharing};
+use crate::core::{Action, DollarTopics, Handling, Sharing, Users};
 
 /// For every key something that it can be and is not by default.
-const CANDIDATES: [&str; 8] =
-    ["true", "false", "1", "77", "'x'", "['x']", "'the-same'", "'dropped'"];
+const CANDIDATES: [&str; 9] =
+    ["true", "false", "1", "77", "'x'", "['x']", "'the-same'", "'dropped'", "'nobody'"];
 
 fn read(text: &str) -> Result<Settings, String> {
     let mut settings = Settings::default();
@@ -175,8 +176,61 @@ fn every_field_of_the_core_has_a_key() {
             }
         }
     }
-    let users_and_rules = |name: &String| name.contains("access");
-    without.retain(|name| !users_and_rules(name));
+    for of_users_and_rules in ["asks", "methods", "rules"] {
+        assert!(without.remove(&format!("[\"\", \"access\"] {of_users_and_rules}")));
+    }
     assert!(before.len() > 50, "{before:#?}");
     assert_eq!(without, BTreeSet::new());
+}
+
+#[test]
+fn users_and_rules_are_lists() {
+    let random: crate::authentication::Random = std::sync::Arc::new(|bytes| {
+        bytes.fill(7);
+        Ok(())
+    });
+    let hashed = hash_password("secret", Cost::least(), &random).unwrap();
+    let text = format!(
+        "[[user]]\nname = 'alice'\npassword = '{}'\nscram = '{}'\n\
+         [[rule]]\nuser = 'alice'\nfilter = 'home/{{user}}/#'\n\
+         [[rule]]\nanonymous = true\naction = 'publish'\nfilter = '#'\nallow = false\n",
+        hashed.password, hashed.scram
+    );
+    let settings = read(&text).unwrap();
+    let access = settings.authenticator(true).unwrap().unwrap().access();
+    assert!(access.asks);
+    assert_eq!(access.methods, ["SCRAM-SHA-256".into()]);
+    let rules = settings.rules().unwrap();
+    assert_eq!(rules.len(), 2);
+    assert_eq!((&rules[0].users, rules[0].allow), (&Users::Named("alice".into()), true));
+    assert_eq!((rules[1].action, &rules[1].users), (Action::Publish, &Users::Anonymous));
+    for (text, expected) in [
+        (
+            "[[user]]\nnam = 'alice'",
+            "broker.toml:2: there is no key 'user.nam'; did you mean 'user.name'?",
+        ),
+        ("[user]\nname = 'alice'", "broker.toml:1: 'user' is written as [[user]]"),
+        ("rule = [1]", "broker.toml:1: 'rule' is written as [[rule]]"),
+    ] {
+        assert_eq!(read(text).unwrap_err(), expected, "{text}");
+    }
+    let wrong = read("[[user]]\nname = 'alice'\npassword = 'secret'").unwrap();
+    let error = wrong.authenticator(true).unwrap_err();
+    assert!(error.starts_with("user 'alice': "), "{error}");
+    assert!(!error.contains("secret"), "{error}");
+    let wrong = read("[[rule]]\nfilter = 'a/#/b'").unwrap();
+    assert!(wrong.rules().unwrap_err().starts_with("rule.filter 'a/#/b': "));
+}
+
+#[test]
+fn strangers_enter_only_where_this_machine_can_come_unless_said() {
+    let with = |anonymous: &str| {
+        let mut settings = Settings::default();
+        settings.set(&format!("access.anonymous={anonymous}")).unwrap();
+        settings
+    };
+    assert!(Settings::default().authenticator(true).unwrap().is_none());
+    assert!(Settings::default().authenticator(false).unwrap().is_some());
+    assert!(with("everybody").authenticator(false).unwrap().is_none());
+    assert!(with("nobody").authenticator(true).unwrap().is_some());
 }

@@ -3,8 +3,9 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
+use crate::authentication::Anonymous;
 use crate::codec::{QoS, Text};
-use crate::core::{DollarTopics, Sharing};
+use crate::core::{Action, DollarTopics, Sharing};
 
 /// What a key may be set to: how it is read from TOML, and how it is written.
 pub(super) trait Value: Sized {
@@ -185,6 +186,16 @@ macro_rules! named {
 }
 
 named! {
+    Anonymous {
+        "nobody" = Anonymous::Nobody,
+        "local" = Anonymous::Local,
+        "everybody" = Anonymous::Everybody
+    }
+    Action {
+        "publish" = Action::Publish,
+        "subscribe" = Action::Subscribe,
+        "both" = Action::Both
+    }
     Sharing {
         "in-turn" = Sharing::InTurn,
         "in-turn-absent-too" = Sharing::InTurnAbsentToo,

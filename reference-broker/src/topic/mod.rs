@@ -18,6 +18,7 @@
 //! besides its filter, who may use a topic, and which member of a Shared Subscription is served.
 
 mod arena;
+mod cover;
 mod error;
 mod filter;
 mod filter_tree;

@@ -12,7 +12,8 @@ use reference_broker::codec::{
     PropertyId, Publish, PublishAck, QoS, ReasonCode, Side, Subscribe, SubscriptionOptions, Will,
 };
 use reference_broker::core::{
-    Answer, Broker, Config, ConnectionId, Counts, Input, Moment, Output, Published, Redirection,
+    Answer, Broker, Config, ConnectionId, Counts, Input, Moment, Output, Published, Question,
+    Redirection,
 };
 
 pub(crate) use rules::{Rules, step};
@@ -132,6 +133,14 @@ impl Bench {
     pub(crate) fn cut(&mut self, name: &str) {
         let id = self.connections[name];
         self.input(Input::Closed(id));
+    }
+
+    /// The broker has asked this about the client next.
+    pub(crate) fn expect_question(&mut self, name: &str) -> Question {
+        match self.next(name) {
+            Some(Output::Ask(_, question)) => question,
+            other => panic!("{name} expected to be asked about, not {other:?}"),
+        }
     }
 
     /// Answers what the broker has asked about the client.

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reference_broker::codec::{DecodeError, Packet, PropertyId, Publish, QoS, ReasonCode, Side};
+use reference_broker::codec::{
+    DecodeError, Packet, Properties, PropertyId, Publish, QoS, ReasonCode, Side, Text,
+};
 use reference_broker::core::{Broker, ConnectionId, Input, Moment, Output};
 
 use super::frame;
@@ -55,6 +57,8 @@ pub(crate) struct Rules {
 struct Limits {
     /// From the CONNECT: Receive Maximum and Maximum Packet Size.
     given: Option<(usize, usize)>,
+    /// The Authentication Method of the CONNECT.
+    method: Option<Text>,
     /// From the CONNECT: Topic Alias Maximum, Request Problem Information.
     aliases: u32,
     wants_no_problems: bool,
@@ -126,6 +130,7 @@ impl Limits {
                 let number = |id| connect.properties.number(id);
                 self.aliases = number(PropertyId::TopicAliasMaximum).unwrap_or(0);
                 self.wants_no_problems = number(PropertyId::RequestProblemInformation) == Some(0);
+                self.method = method(&connect.properties);
             }
             Packet::PubAck(ack) => {
                 self.at_qos1.remove(&ack.packet_id);
@@ -166,6 +171,14 @@ impl Limits {
                 assert!(!self.is_accepted, "one CONNACK");
                 self.is_accepted = connack.reason == ReasonCode::Success;
                 self.is_over = !self.is_accepted;
+                let has_it = method(&connack.properties);
+                assert_eq!(has_it, self.method.clone().filter(|_| self.is_accepted));
+            }
+            Packet::Auth(auth) => {
+                assert!(self.method.is_some(), "{packet:?} without a method in CONNECT");
+                assert_eq!(method(&auth.properties), self.method);
+                let goes_on = auth.reason == ReasonCode::ContinueAuthentication;
+                assert!(self.is_accepted || goes_on, "{packet:?} before CONNACK");
             }
             _ => assert!(self.is_accepted, "{packet:?} before CONNACK"),
         }
@@ -192,6 +205,10 @@ impl Limits {
             _ => {}
         }
     }
+}
+
+fn method(properties: &Properties) -> Option<Text> {
+    properties.text(PropertyId::AuthenticationMethod).cloned()
 }
 
 fn decode(bytes: &[u8]) -> Result<Packet, DecodeError> {

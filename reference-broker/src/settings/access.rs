@@ -1,0 +1,81 @@
+//! Users and rules, as the file has them.
+
+use crate::authentication::{Anonymous, Authenticator, User};
+use crate::codec::Text;
+use crate::core::{Action, Rule, RuleFilter, Users};
+
+use super::key::{Key, keys};
+
+/// `[[user]]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct UserEntry {
+    name: Text,
+    password: String,
+    scram: Option<String>,
+}
+
+pub(super) const USER_KEYS: &[Key<UserEntry>] = keys![
+    "user.name" => name, "The User Name.";
+    "user.password" => password, "The hash of its password, as --hash-password prints it.";
+    "user.scram" => scram, "What SCRAM-SHA-256 needs of it. Not set: the user has no SCRAM.";
+];
+
+/// `[[rule]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RuleEntry {
+    user: Option<Text>,
+    anonymous: bool,
+    action: Action,
+    filter: String,
+    allow: bool,
+}
+
+impl Default for RuleEntry {
+    fn default() -> RuleEntry {
+        RuleEntry {
+            user: None,
+            anonymous: false,
+            action: Action::Both,
+            filter: String::new(),
+            allow: true,
+        }
+    }
+}
+
+pub(super) const RULE_KEYS: &[Key<RuleEntry>] = keys![
+    "rule.user" => user, "The User Name it is about. Not set: everybody.";
+    "rule.anonymous" => anonymous, "Whether it is only about clients without a User Name.";
+    "rule.action" => action, "What it is about.";
+    "rule.filter" => filter, "The topics, in which {user} and {client} stand for a whole level.";
+    "rule.allow" => allow, "Whether it allows, or denies.";
+];
+
+impl RuleEntry {
+    pub(super) fn rule(&self) -> Result<Rule, String> {
+        let users = match (&self.user, self.anonymous) {
+            (None, false) => Users::Any,
+            (None, true) => Users::Anonymous,
+            (Some(name), false) => Users::Named(name.clone()),
+            (Some(name), true) => return Err(format!("a rule about '{name}' is not anonymous")),
+        };
+        let filter = RuleFilter::parse(&self.filter)
+            .map_err(|error| format!("rule.filter '{}': {error}", self.filter))?;
+        Ok(Rule { users, action: self.action, filter, allow: self.allow })
+    }
+}
+
+pub(super) fn authenticator(
+    entries: &[UserEntry],
+    anonymous: Anonymous,
+) -> Result<Authenticator, String> {
+    let mut users = Vec::with_capacity(entries.len());
+    for UserEntry { name, password, scram } in entries {
+        let wrong = |error| format!("user '{name}': {error}");
+        let user = User::new(name.clone(), password).map_err(wrong)?;
+        users.push(match scram {
+            Some(scram) => user.scram(scram).map_err(wrong)?,
+            None => user,
+        });
+    }
+    Authenticator::new(users, anonymous).map_err(|error| error.to_string())
+}
