@@ -185,7 +185,7 @@ pub(super) async fn properties(site: Arc<Site>) -> Result<(), String> {
     site.note_times("PUBACK 0x10", kept as u64);
     site.note_times("PUBACK 0x97", 2);
     // They do not read on.
-    let deaf: Vec<Client> = crowd(20, 20, |number| {
+    let deaf: Vec<Client> = crowd(10, 10, |number| {
         let site = Arc::clone(&site);
         async move {
             let mut client = site.join(Connect::new(format!("hostile-{number}"))).await?;
