@@ -2,7 +2,7 @@
 //! `mqttspec broker` are this.
 
 use std::future::Future;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -268,6 +268,7 @@ pub fn log() {
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level.unwrap_or(tracing::level_filters::LevelFilter::WARN))
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .finish();
     // Whoever has set another one up wants that.
     let _ = tracing::subscriber::set_global_default(subscriber);
