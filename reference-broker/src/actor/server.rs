@@ -124,17 +124,22 @@ impl Server {
     /// When the broker has stopped.
     pub async fn connect(&self) -> io::Result<DuplexStream> {
         let (ours, theirs) = memory::pair();
-        self.serve(Box::new(theirs)).await?;
+        self.arrive(Arrived { stream: Box::new(theirs), is_local: true }).await?;
         Ok(ours)
     }
 
-    /// Serves a connection that was accepted elsewhere, over any transport.
+    /// Serves a connection that was accepted elsewhere, over any transport. Where it comes from is
+    /// not known, so it does not count as one from this machine.
     ///
     /// # Errors
     ///
     /// When the broker has stopped.
     pub async fn serve(&self, stream: BoxStream) -> io::Result<()> {
-        let arrival: Arrival = Box::pin(async { Ok(Arrived { stream, is_local: true }) });
+        self.arrive(Arrived { stream, is_local: false }).await
+    }
+
+    async fn arrive(&self, arrived: Arrived) -> io::Result<()> {
+        let arrival: Arrival = Box::pin(async { Ok(arrived) });
         self.arrivals.send(arrival).await.map_err(|_| stopped())
     }
 

@@ -16,6 +16,12 @@ pub(super) struct UserEntry {
     scram: Option<String>,
 }
 
+impl UserEntry {
+    pub(super) fn is_called(&self, name: &Text) -> bool {
+        self.name.as_ref() == Some(name)
+    }
+}
+
 /// Nothing by which a user is known is ever printed.
 impl fmt::Debug for UserEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,10 +60,14 @@ pub(super) const RULE_KEYS: &[Key<RuleEntry>] = keys![
 ];
 
 impl RuleEntry {
-    pub(super) fn rule(&self) -> Result<Rule, String> {
+    /// The rule, which can only be about a user that there is.
+    pub(super) fn rule(&self, is_user: impl Fn(&Text) -> bool) -> Result<Rule, String> {
         let users = match (&self.user, self.anonymous) {
             (None, false) => Users::Any,
             (None, true) => Users::Anonymous,
+            (Some(name), _) if !is_user(name) => {
+                return Err(format!("rule.user '{name}' is the name of no [[user]]"));
+            }
             (Some(name), false) => Users::Named(name.clone()),
             (Some(name), true) => return Err(format!("a rule about '{name}' is not anonymous")),
         };

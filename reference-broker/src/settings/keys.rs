@@ -223,6 +223,9 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
          to come. The only bound for a client without a Keep Alive.";
     "shell.handshake_timeout" => shell.handshake_timeout,
         "Seconds that a TLS or WebSocket handshake may take.";
+    "shell.close_timeout" => shell.close_timeout,
+        "Seconds that a client has to take what was sent to it before its connection was closed, however \
+         much that is. The rest is lost to it.";
     "shell.stop_patience" => shell.stop_patience,
         "Seconds that clients have to take what was sent when the broker ends.";
     "shell.tap_messages" => shell.tap_inbox.items,

@@ -180,7 +180,8 @@ impl Settings {
     ///
     /// Which rule cannot be.
     pub fn rules(&self) -> Result<Vec<Rule>, String> {
-        self.rules.iter().map(RuleEntry::rule).collect()
+        let is_user = |name: &Text| self.users.iter().any(|user| user.is_called(name));
+        self.rules.iter().map(|rule| rule.rule(is_user)).collect()
     }
 
     /// The configuration of the core, but for what depends on users and rules.

@@ -245,6 +245,7 @@ fn users_and_rules_are_whole_or_refused() {
     for (text, told) in [
         ("[[user]]\npassword = 'x'", "a [[user]] has no name"),
         ("[[user]]\nname = 'bob'", "user 'bob': password is not an argon2id hash; --hash-password"),
+        ("[[rule]]\nfilter = '#'\nuser = 'bob'", "rule.user 'bob' is the name of no [[user]]"),
         ("[[rule]]\nallow = false", "a [[rule]] has no filter"),
         ("[[rule]]\nfilter = 'a/#/b'", "rule.filter 'a/#/b': "),
     ] {
