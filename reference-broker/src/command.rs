@@ -168,22 +168,8 @@ async fn run(
         authenticator,
     );
     let server = Arc::new(server);
-    for pattern in &settings.taps {
-        let tap =
-            server.tap(pattern, |message| async move { say_aside(told(&message)).await }).await;
-        tap.map_err(|error| Failure::Usage(format!("--tap {pattern}: {error}")))?;
-    }
-    for listener in listeners {
-        let (url, is_local) = (listener.endpoint().to_string(), listener.is_loopback());
-        if !settings.may_somebody_enter(is_local) {
-            tracing::warn!(
-                url,
-                "nobody may enter there: there is no [[user]], and access.anonymous is not \"everybody\""
-            );
-        }
-        server.listen_at(listener).await.map_err(|error| Failure::Trouble(error.to_string()))?;
-        say(&format!("listening at {url}\n"));
-    }
+    tap(&server, &settings).await?;
+    listen(&server, &settings, listeners).await?;
     let mut pages = JoinSet::new();
     if let Some(http) = http {
         let address = http.local_addr().map_err(|error| Failure::Trouble(error.to_string()))?;
@@ -201,6 +187,36 @@ async fn run(
     server.stop().await;
     // Whoever has not read by now does not hold the end up.
     let _ = timeout(LAST_WORD, telling).await;
+    Ok(())
+}
+
+/// Prints the messages that are asked for.
+async fn tap(server: &Server, settings: &Settings) -> Result<(), Failure> {
+    for pattern in &settings.taps {
+        let tap =
+            server.tap(pattern, |message| async move { say_aside(told(&message)).await }).await;
+        tap.map_err(|error| Failure::Usage(format!("--tap {pattern}: {error}")))?;
+    }
+    Ok(())
+}
+
+/// Listens, and says where, and where in vain.
+async fn listen(
+    server: &Server,
+    settings: &Settings,
+    listeners: Vec<Listener>,
+) -> Result<(), Failure> {
+    for listener in listeners {
+        let (url, is_local) = (listener.endpoint().to_string(), listener.is_loopback());
+        if !settings.may_somebody_enter(is_local) {
+            tracing::warn!(
+                url,
+                "nobody may enter there: there is no [[user]], and access.anonymous is not \"everybody\""
+            );
+        }
+        server.listen_at(listener).await.map_err(|error| Failure::Trouble(error.to_string()))?;
+        say(&format!("listening at {url}\n"));
+    }
     Ok(())
 }
 

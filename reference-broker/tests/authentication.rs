@@ -404,6 +404,20 @@ async fn an_exchange_that_stops_ends_with_the_connect_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_panic_at_an_answer_turns_that_client_away_at_once() {
+    let random: Random = Arc::new(|_| panic!("no random bytes"));
+    let authenticator = Authenticator::with_random(users(), false, random).unwrap();
+    let access = authenticator.access();
+    let server = Server::start_with(Config { access, ..Config::default() }, authenticator);
+    let mut client = Client::memory(&server).await;
+    client.send(enhanced(CHALLENGE, Some("alice".into()))).await;
+    client.expect_refusal(ReasonCode::UnspecifiedError).await;
+    let mut client = Client::memory(&server).await;
+    client.send(with_password(Some("alice"), Some("pencil"))).await;
+    client.expect_connack().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_flood_of_logins_keeps_nobody_else_waiting() {
     let server = server(true);
     let mut client = Client::memory(&server).await;

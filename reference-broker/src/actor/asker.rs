@@ -10,6 +10,7 @@ use crate::codec::ReasonCode;
 use crate::core::{Answer, ConnectionId, Input, Question};
 
 use super::broker::Message;
+use super::panic::caught;
 use super::queue::Sender;
 
 /// Owns a task for each connection that has been asked about, and each task an exchange. A task ends
@@ -39,8 +40,8 @@ impl Asker {
         Asker { authenticator, broker, exchanges: BTreeMap::new(), tasks: JoinSet::new() }
     }
 
-    /// Takes a question about a client, which may be on this machine for sure. The answer comes to the broker's inbox later, or is given back if there is
-    /// nobody to ask.
+    /// Takes a question about a client, which may be on this machine for sure. The answer comes to the
+    /// broker's inbox later, or is given back if there is nobody to ask.
     pub(super) fn ask(
         &mut self,
         id: ConnectionId,
@@ -66,7 +67,7 @@ impl Asker {
     }
 }
 
-/// Answers one question after the other about one connection.
+/// Answers one question after the other about one connection. A panic at that turns this client away.
 async fn answer(
     id: ConnectionId,
     authenticator: Authenticator,
@@ -75,7 +76,11 @@ async fn answer(
     broker: Sender<Message>,
 ) {
     while let Some(question) = questions.recv().await {
-        let answer = authenticator.answer(&mut exchange, question).await;
+        let answered = caught(authenticator.answer(&mut exchange, question)).await;
+        let answer = answered.unwrap_or_else(|panic| {
+            tracing::error!(connection = id.0, panic, "an exchange with a client panicked");
+            Answer::Refused(ReasonCode::UnspecifiedError)
+        });
         if broker.send(Message::Happened(Input::Answered(id, answer)), 0).await.is_err() {
             return;
         }

@@ -7,6 +7,7 @@
 //! | supervisor | 1 | all other tasks, and so the listeners | orders of the [`Server`], accepted streams |
 //! | BrokerActor | 1 | the engine: all sessions and messages; no lock is needed | what clients did |
 //! | ConnectionActor | 1 a connection | the write side of its stream; beside it, a reader | packets to write |
+//! | asker | 1 a client that is asked about | the exchange with it | questions of the core |
 //! | TapActor | 1 | nothing | published messages, with the taps concerned |
 //! | tap | 1 a tap | nothing | its messages |
 //! | listener | 1 a socket | the socket that is listened on | |
@@ -17,6 +18,7 @@
 //! - a listener waits for the supervisor, and clients for it in the system's accept queue;
 //! - the supervisor waits for nobody, but for tasks that it ends;
 //! - a reader waits for the broker, which is how a client is slowed down;
+//! - an asker waits for the broker with its answer, and for its turn to hash a password;
 //! - the broker waits for nobody. A full outbox is a decision: a QoS 0 message is dropped, for
 //!   anything else the connection is cut off. A full inbox of the taps drops the newest message;
 //! - the TapActor waits for nobody: a full queue of a tap drops the newest message for that tap.

@@ -7,8 +7,8 @@ use crate::topic::SubscriptionFilter;
 ///
 /// Bytes of a message are those of its Topic Name, its payload and its properties, each property with
 /// [`PROPERTY`](Bounds::PROPERTY) more, as it takes that in memory. Retained messages, and filters, count
-/// [`LEVEL`](Bounds::LEVEL) more for each level beyond the first: they stand in trees. A message that waits for several
-/// clients counts for each of them, although it is kept once.
+/// [`LEVEL`](Bounds::LEVEL) more for each level beyond the first: they stand in trees. A message that waits
+/// for several clients counts for each of them, although it is kept once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Network connections that have not been accepted yet. One more is closed as it opens: nothing can

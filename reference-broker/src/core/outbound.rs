@@ -126,8 +126,8 @@ impl Outbound {
         ids(true).collect() // MQTT-4.3.3-5
     }
 
-    /// The next PUBLISH of those that wait for quota to be sent over a connection: first what is to be repeated,
-    /// then what waits.
+    /// The next PUBLISH of those that wait for quota to be sent over a connection: first what is to be
+    /// repeated, then what waits.
     pub(super) fn next(
         &mut self,
         now: Moment,
