@@ -2,22 +2,27 @@
 //! `mqttspec broker` are this.
 
 use std::future::Future;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::actor::{Engine, Server, TapMessage};
 use crate::authentication::{Cost, HashedPassword, hash_password, system_random};
 use crate::core::{Access, Broker, Config};
 use crate::settings::Settings;
 use crate::status;
-use crate::transport::listener::Listener;
+use crate::transport::listener::{Listener, advice};
 use crate::transport::tls::ServerTls;
 use crate::transport::url::Endpoint;
+
+/// How long whoever reads what is printed may take to read the last of it.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// What may be said on the command line.
 #[derive(Args, Clone, Debug, Default)]
@@ -105,12 +110,29 @@ impl BrokerArguments {
     }
 }
 
+/// Runs a broker on a runtime of its own until the process is told to end; see [`run`].
+///
+/// # Errors
+///
+/// As [`run`], and what keeps the process from starting.
+pub fn start(arguments: &BrokerArguments, variation: Variation) -> Result<(), Failure> {
+    log();
+    let trouble = |error: io::Error| Failure::Trouble(format!("cannot start: {error}"));
+    let runtime = tokio::runtime::Runtime::new().map_err(trouble)?;
+    let result = runtime.block_on(async {
+        let interrupt = interrupt().map_err(trouble)?;
+        run(arguments, variation, interrupt).await
+    });
+    runtime.shutdown_background(); // What prints to nobody would never end.
+    result
+}
+
 /// Runs a broker until `interrupt` is done, then takes leave of its clients.
 ///
 /// # Errors
 ///
 /// For settings that cannot be used, and what the system refuses.
-pub async fn run(
+async fn run(
     arguments: &BrokerArguments,
     variation: Variation,
     interrupt: impl Future<Output = ()>,
@@ -147,23 +169,38 @@ pub async fn run(
     );
     let server = Arc::new(server);
     for pattern in &settings.taps {
-        let tap = server.tap(pattern, |message| async move { say(&told(&message)) }).await;
+        let tap =
+            server.tap(pattern, |message| async move { say_aside(told(&message)).await }).await;
         tap.map_err(|error| Failure::Usage(format!("--tap {pattern}: {error}")))?;
     }
     for listener in listeners {
-        let url = listener.endpoint().to_string();
+        let (url, is_local) = (listener.endpoint().to_string(), listener.is_loopback());
+        if !settings.may_somebody_enter(is_local) {
+            tracing::warn!(
+                url,
+                "nobody may enter there: there is no [[user]], and access.anonymous is not \"everybody\""
+            );
+        }
         server.listen_at(listener).await.map_err(|error| Failure::Trouble(error.to_string()))?;
         say(&format!("listening at {url}\n"));
     }
     let mut pages = JoinSet::new();
     if let Some(http) = http {
         let address = http.local_addr().map_err(|error| Failure::Trouble(error.to_string()))?;
+        if !address.ip().to_canonical().is_loopback() {
+            tracing::warn!(
+                %address,
+                "whoever can reach the status pages sees Client Identifiers and topics: they have no password"
+            );
+        }
         say(&format!("status at http://{address}/\n"));
         pages.spawn(status::serve(http, Arc::clone(&server)));
     }
     interrupt.await;
-    say("stopping\n");
+    let telling = tokio::spawn(say_aside("stopping\n".into()));
     server.stop().await;
+    // Whoever has not read by now does not hold the end up.
+    let _ = timeout(LAST_WORD, telling).await;
     Ok(())
 }
 
@@ -214,11 +251,19 @@ async fn bind(settings: &Settings) -> Result<Vec<Listener>, Failure> {
 }
 
 async fn bind_http(address: &str) -> Result<TcpListener, Failure> {
-    let bound = match address.parse::<u16>() {
-        Ok(port) => TcpListener::bind(("127.0.0.1", port)).await,
-        Err(_) => TcpListener::bind(address).await,
+    let (host, port) = match address.rsplit_once(':') {
+        Some((host, port)) if !host.contains("//") => (host, port),
+        Some(_) => ("", ""),
+        None => ("127.0.0.1", address),
     };
-    bound.map_err(|error| Failure::Trouble(format!("--http {address}: {error}")))
+    let port = port.parse::<u16>().ok().filter(|_| !host.is_empty()).ok_or_else(|| {
+        let told = "write HOST:PORT, such as 127.0.0.1:8080, or only a port of this machine";
+        Failure::Usage(format!("--http {address}: {told}"))
+    })?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    TcpListener::bind((host, port)).await.map_err(|error| {
+        Failure::Trouble(format!("--http {address}: {error}; {}", advice(error.kind())))
+    })
 }
 
 /// A message on one line: topic, captures, QoS, payload.
@@ -240,16 +285,27 @@ fn say(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+/// Prints without keeping the broker waiting for whoever reads it.
+async fn say_aside(text: String) {
+    // It ends when it can: an error means that the process does first.
+    let _ = tokio::task::spawn_blocking(move || say(&text)).await;
+}
+
 /// Writes the log to standard error: warnings, or what the variable `MQTTSPEC_LOG` says (`error`,
 /// `warn`, `info`, `debug`, `trace`, `off`). It has no payload and nothing by which clients show who they are.
-pub fn log() {
-    let level = std::env::var("MQTTSPEC_LOG").ok().and_then(|level| level.parse().ok());
+fn log() {
+    let asked = std::env::var("MQTTSPEC_LOG").ok();
+    let level = asked.as_ref().and_then(|level| level.parse().ok());
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level.unwrap_or(tracing::level_filters::LevelFilter::WARN))
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .finish();
     // Whoever has set another one up wants that.
     let _ = tracing::subscriber::set_global_default(subscriber);
+    if let (Some(asked), None) = (asked, level) {
+        tracing::warn!(asked, "MQTTSPEC_LOG is to be error, warn, info, debug, trace or off");
+    }
 }
 
 /// Done at the first SIGINT (Ctrl-C) or SIGTERM.

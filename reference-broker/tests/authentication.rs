@@ -2,26 +2,25 @@
 
 #![cfg(feature = "server")]
 
+#[path = "support/client.rs"]
+mod client;
+
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use bytes::Bytes;
 use reference_broker::actor::Server;
 use reference_broker::authentication::{
-    Authenticator, CHALLENGE, Cost, HashedPassword, Random, SCRAM_SHA_256, User, UserError,
-    challenge_response, hash_password, system_random,
+    Anonymous, Authenticator, CHALLENGE, Cost, HashedPassword, Random, SCRAM_SHA_256, User,
+    UserError, challenge_response, hash_password, system_random,
 };
 use reference_broker::codec::{
-    Auth, ConnAck, Connect, Framer, Packet, PropertyId, Publish, QoS, ReasonCode, Side, Subscribe,
-    Will,
+    Auth, ConnAck, Connect, Packet, PropertyId, Publish, QoS, ReasonCode, Subscribe, Will,
 };
 use reference_broker::core::{Access, Action, Config, Rule, RuleFilter, Users};
 use rsasl::mechname::Mechname;
 use rsasl::prelude::{SASLClient, SASLConfig, Session};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::time::{Instant, timeout};
-
-const PATIENCE: Duration = Duration::from_secs(600);
+use tokio::io::DuplexStream;
+use tokio::time::Instant;
 
 /// What is kept of the password `pencil`.
 fn pencil() -> &'static HashedPassword {
@@ -56,73 +55,19 @@ fn server(anonymous: bool) -> Server {
     Server::start_with(Config { access, ..Config::default() }, authenticator)
 }
 
-struct Client {
-    stream: DuplexStream,
-    framer: Framer,
+type Client = client::Client<DuplexStream>;
+
+/// The Authentication Data of the AUTH with this code that comes next.
+async fn expect_auth(client: &mut Client, reason: ReasonCode) -> Option<Bytes> {
+    match client.expect().await {
+        Packet::Auth(auth) if auth.reason == reason => data(&auth),
+        other => panic!("no AUTH: {other:?}"),
+    }
 }
 
-impl Client {
-    async fn over(server: &Server) -> Client {
-        Client { stream: server.connect().await.unwrap(), framer: Framer::new(u32::MAX) }
-    }
-
-    async fn send(&mut self, packet: impl Into<Packet>) {
-        let bytes = packet.into().to_bytes().unwrap();
-        timeout(PATIENCE, self.stream.write_all(&bytes)).await.unwrap().unwrap();
-    }
-
-    /// The next packet, or `None` at the end of the stream.
-    async fn next(&mut self) -> Option<Packet> {
-        loop {
-            if let Some(frame) = self.framer.next_frame().unwrap() {
-                return Some(Packet::decode(&frame, Side::Server).unwrap());
-            }
-            let read = self.stream.read_buf(self.framer.buffer());
-            match timeout(PATIENCE, read).await.expect("something, and be it the end") {
-                Ok(0) | Err(_) => return None,
-                Ok(_) => {}
-            }
-        }
-    }
-
-    async fn expect_connack(&mut self) -> ConnAck {
-        match self.next().await {
-            Some(Packet::ConnAck(connack)) => connack,
-            other => panic!("no CONNACK: {other:?}"),
-        }
-    }
-
-    async fn expect_accepted(&mut self) -> ConnAck {
-        let connack = self.expect_connack().await;
-        assert_eq!(connack.reason, ReasonCode::Success);
-        connack
-    }
-
-    async fn expect_refusal(&mut self, reason: ReasonCode) {
-        assert_eq!(self.expect_connack().await.reason, reason);
-        assert_eq!(self.next().await, None);
-    }
-
-    async fn expect_disconnect(&mut self, reason: ReasonCode) {
-        match self.next().await {
-            Some(Packet::Disconnect(disconnect)) => assert_eq!(disconnect.reason, reason),
-            other => panic!("no DISCONNECT: {other:?}"),
-        }
-        assert_eq!(self.next().await, None);
-    }
-
-    /// The Authentication Data of the AUTH with this code that comes next.
-    async fn expect_auth(&mut self, reason: ReasonCode) -> Option<Bytes> {
-        match self.next().await {
-            Some(Packet::Auth(auth)) if auth.reason == reason => data(&auth),
-            other => panic!("no AUTH: {other:?}"),
-        }
-    }
-
-    async fn expect_alive(&mut self) {
-        self.send(Packet::PingReq).await;
-        assert_eq!(self.next().await, Some(Packet::PingResp));
-    }
+async fn expect_last_words(client: &mut Client, reason: ReasonCode) {
+    client.expect_disconnect(reason).await;
+    client.expect_end().await;
 }
 
 fn data(auth: &Auth) -> Option<Bytes> {
@@ -184,10 +129,10 @@ impl Scram {
 async fn connect_by_scram(client: &mut Client, mut scram: Scram) -> ConnAck {
     let first = scram.step(None).unwrap();
     client.send(enhanced(SCRAM_SHA_256, Some(first))).await;
-    let challenge = client.expect_auth(ReasonCode::ContinueAuthentication).await.unwrap();
+    let challenge = expect_auth(client, ReasonCode::ContinueAuthentication).await.unwrap();
     let response = scram.step(Some(&challenge)).unwrap();
     client.send(go_on(SCRAM_SHA_256, response)).await;
-    let connack = client.expect_connack().await;
+    let Packet::ConnAck(connack) = client.expect().await else { panic!("no CONNACK") };
     if connack.reason == ReasonCode::Success {
         let last = connack.properties.binary(PropertyId::AuthenticationData).unwrap();
         scram.step(Some(last)).expect("a server that knows the keys");
@@ -198,10 +143,10 @@ async fn connect_by_scram(client: &mut Client, mut scram: Scram) -> ConnAck {
 #[tokio::test(start_paused = true)]
 async fn the_right_password_opens() {
     let server = server(false);
-    let mut client = Client::over(&server).await;
+    let mut client = Client::memory(&server).await;
     client.send(with_password(Some("alice"), Some("pencil"))).await;
     client.send(Packet::PingReq).await;
-    let connack = client.expect_accepted().await;
+    let connack = client.expect_connack().await;
     assert!(!connack.properties.contains(PropertyId::AuthenticationMethod)); // MQTT-4.12.0-6
     assert_eq!(client.next().await, Some(Packet::PingResp));
     client.expect_alive().await;
@@ -219,7 +164,7 @@ async fn anything_else_is_a_bad_user_name_or_password() {
         ("", Some("pencil")),
         ("", None),
     ] {
-        let mut client = Client::over(&server).await;
+        let mut client = Client::memory(&server).await;
         client.send(with_password(Some(user), password)).await;
         client.expect_refusal(ReasonCode::BadUserNameOrPassword).await; // MQTT-3.1.4-2
     }
@@ -229,14 +174,29 @@ async fn anything_else_is_a_bad_user_name_or_password() {
 async fn those_without_a_name_enter_if_they_may() {
     for connect in [Connect::new("c"), with_password(None, Some("pencil"))] {
         let open = server(true);
-        let mut client = Client::over(&open).await;
+        let mut client = Client::memory(&open).await;
         client.send(connect.clone()).await;
-        client.expect_accepted().await;
+        client.expect_connack().await;
         let closed = server(false);
-        let mut client = Client::over(&closed).await;
+        let mut client = Client::memory(&closed).await;
         client.send(connect).await;
         client.expect_refusal(ReasonCode::NotAuthorized).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_those_of_this_machine_enter_if_they_are_to_be_local() {
+    let authenticator = Authenticator::new(users(), Anonymous::Local).unwrap();
+    let access = authenticator.access();
+    let server = Server::start_with(Config { access, ..Config::default() }, authenticator);
+    let mut client = Client::memory(&server).await;
+    client.send(Connect::new("c")).await;
+    client.expect_connack().await;
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    server.serve(Box::new(theirs)).await.unwrap();
+    let mut client = Client::over(ours);
+    client.send(Connect::new("from somewhere")).await;
+    client.expect_refusal(ReasonCode::NotAuthorized).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -244,7 +204,7 @@ async fn without_an_authenticator_all_are_turned_away() {
     let access = Access { asks: true, methods: vec!["X".into()], ..Access::default() };
     let server = Server::start(Config { access, ..Config::default() });
     for connect in [with_password(Some("alice"), Some("pencil")), enhanced("X", None)] {
-        let mut client = Client::over(&server).await;
+        let mut client = Client::memory(&server).await;
         client.send(connect).await;
         client.expect_refusal(ReasonCode::NotAuthorized).await;
     }
@@ -255,10 +215,10 @@ async fn nobody_enters_where_there_are_no_users() {
     let authenticator = Authenticator::new([], false).unwrap();
     let access = Access { methods: vec![SCRAM_SHA_256.into()], ..authenticator.access() };
     let server = Server::start_with(Config { access, ..Config::default() }, authenticator);
-    let mut client = Client::over(&server).await;
+    let mut client = Client::memory(&server).await;
     client.send(with_password(Some("alice"), Some("pencil"))).await;
     client.expect_refusal(ReasonCode::BadUserNameOrPassword).await;
-    let mut client = Client::over(&server).await;
+    let mut client = Client::memory(&server).await;
     let connack = connect_by_scram(&mut client, Scram::new("alice", "pencil")).await;
     assert_eq!(connack.reason, ReasonCode::NotAuthorized);
 }
@@ -267,7 +227,7 @@ async fn nobody_enters_where_there_are_no_users() {
 async fn scram_opens_by_a_proof_of_the_password() {
     let server = server(false);
     for name in ["alice", "a,b="] {
-        let mut client = Client::over(&server).await;
+        let mut client = Client::memory(&server).await;
         let connack = connect_by_scram(&mut client, Scram::new(name, "pencil")).await;
         assert_eq!(connack.reason, ReasonCode::Success, "{name}");
         let method = connack.properties.text(PropertyId::AuthenticationMethod);
@@ -287,7 +247,7 @@ async fn scram_refuses_all_others_in_the_same_way() {
         Scram::new("plain", "pencil"),
         Scram::acting_as(Some("bob"), "alice", "pencil"),
     ] {
-        let mut client = Client::over(&server).await;
+        let mut client = Client::memory(&server).await;
         let connack = connect_by_scram(&mut client, scram).await;
         assert_eq!(connack.reason, ReasonCode::NotAuthorized); // MQTT-4.12.0-4
         let told = &connack.properties;
@@ -298,10 +258,10 @@ async fn scram_refuses_all_others_in_the_same_way() {
 
 /// Salt and iterations that SCRAM tells this user.
 async fn salt_of(server: &Server, user: &str) -> String {
-    let mut client = Client::over(server).await;
+    let mut client = Client::memory(server).await;
     let first = Scram::new(user, "x").step(None).unwrap();
     client.send(enhanced(SCRAM_SHA_256, Some(first))).await;
-    let challenge = client.expect_auth(ReasonCode::ContinueAuthentication).await.unwrap();
+    let challenge = expect_auth(&mut client, ReasonCode::ContinueAuthentication).await.unwrap();
     let challenge = String::from_utf8(challenge.to_vec()).unwrap();
     challenge.split_once(",s=").expect("a salt").1.to_string()
 }
@@ -323,14 +283,14 @@ async fn an_unknown_user_has_a_salt_like_others() {
 async fn what_is_no_scram_is_refused() {
     let server = server(false);
     for first in ["", "n,,", "n,,n=alice", "garbage", "p=tls-unique,,n=alice,r=abc"] {
-        let mut client = Client::over(&server).await;
+        let mut client = Client::memory(&server).await;
         client.send(enhanced(SCRAM_SHA_256, Some(first.into()))).await;
         client.expect_refusal(ReasonCode::NotAuthorized).await;
     }
     for second in ["", "c=biws", "c=biws,r=other,p=AAAA", "\u{0}"] {
-        let mut client = Client::over(&server).await;
+        let mut client = Client::memory(&server).await;
         client.send(enhanced(SCRAM_SHA_256, Some("n,,n=alice,r=abc".into()))).await;
-        client.expect_auth(ReasonCode::ContinueAuthentication).await;
+        expect_auth(&mut client, ReasonCode::ContinueAuthentication).await;
         client.send(go_on(SCRAM_SHA_256, second)).await;
         client.expect_refusal(ReasonCode::NotAuthorized).await;
     }
@@ -339,41 +299,41 @@ async fn what_is_no_scram_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_client_without_first_data_is_asked_for_it() {
     let server = server(false);
-    let mut client = Client::over(&server).await;
+    let mut client = Client::memory(&server).await;
     client.send(enhanced(CHALLENGE, None)).await;
-    assert_eq!(client.expect_auth(ReasonCode::ContinueAuthentication).await, None);
+    assert_eq!(expect_auth(&mut client, ReasonCode::ContinueAuthentication).await, None);
     client.send(go_on(CHALLENGE, "alice")).await;
-    let challenge = client.expect_auth(ReasonCode::ContinueAuthentication).await.unwrap();
+    let challenge = expect_auth(&mut client, ReasonCode::ContinueAuthentication).await.unwrap();
     assert_eq!(challenge, [0; 32][..], "what the random source gave");
     client.send(go_on(CHALLENGE, challenge_response(b"secret", &challenge))).await;
-    client.expect_accepted().await;
+    client.expect_connack().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_wrong_response_to_a_challenge_is_refused() {
     let server = server(false);
     for (user, secret) in [("alice", "Secret"), ("bob", "secret"), ("plain", ""), ("a\u{7}", "")] {
-        let mut client = Client::over(&server).await;
+        let mut client = Client::memory(&server).await;
         client.send(enhanced(CHALLENGE, Some(user.to_string().into()))).await;
-        let challenge = client.expect_auth(ReasonCode::ContinueAuthentication).await.unwrap();
+        let challenge = expect_auth(&mut client, ReasonCode::ContinueAuthentication).await.unwrap();
         // The made-up key for those without a secret is the challenge, which all can see.
         for key in [secret.as_bytes(), &challenge] {
             let response = challenge_response(key, &challenge);
             client.send(go_on(CHALLENGE, response)).await;
             client.expect_refusal(ReasonCode::NotAuthorized).await;
-            client = Client::over(&server).await;
+            client = Client::memory(&server).await;
             client.send(enhanced(CHALLENGE, Some(user.to_string().into()))).await;
-            client.expect_auth(ReasonCode::ContinueAuthentication).await;
+            expect_auth(&mut client, ReasonCode::ContinueAuthentication).await;
         }
     }
 }
 
 async fn join_by_challenge(server: &Server, connect: Connect) -> Client {
-    let mut client = Client::over(server).await;
+    let mut client = Client::memory(server).await;
     client.send(connect).await;
-    let challenge = client.expect_auth(ReasonCode::ContinueAuthentication).await.unwrap();
+    let challenge = expect_auth(&mut client, ReasonCode::ContinueAuthentication).await.unwrap();
     client.send(go_on(CHALLENGE, challenge_response(b"secret", &challenge))).await;
-    client.expect_accepted().await;
+    client.expect_connack().await;
     client
 }
 
@@ -383,34 +343,34 @@ async fn a_client_can_prove_again_who_it_is() {
     let mut client = join_by_challenge(&server, enhanced(CHALLENGE, Some("alice".into()))).await;
     for _ in 0..2 {
         client.send(auth(ReasonCode::ReAuthenticate, CHALLENGE, "alice")).await;
-        let challenge = client.expect_auth(ReasonCode::ContinueAuthentication).await.unwrap();
+        let challenge = expect_auth(&mut client, ReasonCode::ContinueAuthentication).await.unwrap();
         client.send(Subscribe::new(1, "t", QoS::AtMostOnce)).await;
         assert!(matches!(client.next().await, Some(Packet::SubAck(_)))); // U-4.12.1-2
         client.send(Publish::new("t", "x")).await;
         assert!(matches!(client.next().await, Some(Packet::Publish(_))));
         client.send(go_on(CHALLENGE, challenge_response(b"secret", &challenge))).await;
-        assert_eq!(client.expect_auth(ReasonCode::Success).await, None); // U-4.12.1-1
+        assert_eq!(expect_auth(&mut client, ReasonCode::Success).await, None); // U-4.12.1-1
     }
     client.send(auth(ReasonCode::ReAuthenticate, SCRAM_SHA_256, "")).await;
-    client.expect_disconnect(ReasonCode::ProtocolError).await; // MQTT-4.12.1-1
+    expect_last_words(&mut client, ReasonCode::ProtocolError).await; // MQTT-4.12.1-1
 }
 
 #[tokio::test(start_paused = true)]
 async fn whoever_fails_to_prove_it_again_is_gone() {
     let server = server(false);
-    let mut watcher = Client::over(&server).await;
+    let mut watcher = Client::memory(&server).await;
     watcher
         .send(Connect { client_id: "w".into(), ..with_password(Some("plain"), Some("pencil")) })
         .await;
-    watcher.expect_accepted().await;
+    watcher.expect_connack().await;
     watcher.send(Subscribe::new(1, "will", QoS::AtMostOnce)).await;
     assert!(matches!(watcher.next().await, Some(Packet::SubAck(_))));
     let connect = enhanced(CHALLENGE, Some("alice".into())).will(Will::new("will", "gone"));
     let mut client = join_by_challenge(&server, connect).await;
     client.send(auth(ReasonCode::ReAuthenticate, CHALLENGE, "alice")).await;
-    client.expect_auth(ReasonCode::ContinueAuthentication).await;
+    expect_auth(&mut client, ReasonCode::ContinueAuthentication).await;
     client.send(go_on(CHALLENGE, "wrong")).await;
-    client.expect_disconnect(ReasonCode::NotAuthorized).await; // MQTT-4.12.1-2
+    expect_last_words(&mut client, ReasonCode::NotAuthorized).await; // MQTT-4.12.1-2
     match watcher.next().await {
         Some(Packet::Publish(publish)) => assert_eq!(publish.payload, "gone"),
         other => panic!("no Will: {other:?}"),
@@ -427,18 +387,18 @@ async fn no_user_becomes_another() {
     let server = Server::start_with(Config { access, ..Config::default() }, authenticator);
     let mut client = join_by_challenge(&server, enhanced(CHALLENGE, Some("alice".into()))).await;
     client.send(auth(ReasonCode::ReAuthenticate, CHALLENGE, "bob")).await;
-    let challenge = client.expect_auth(ReasonCode::ContinueAuthentication).await.unwrap();
+    let challenge = expect_auth(&mut client, ReasonCode::ContinueAuthentication).await.unwrap();
     client.send(go_on(CHALLENGE, challenge_response(b"secret", &challenge))).await;
-    client.expect_disconnect(ReasonCode::NotAuthorized).await;
+    expect_last_words(&mut client, ReasonCode::NotAuthorized).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_exchange_that_stops_ends_with_the_connect_timeout() {
     let server = server(false);
-    let mut client = Client::over(&server).await;
+    let mut client = Client::memory(&server).await;
     let begin = Instant::now();
     client.send(enhanced(CHALLENGE, Some("alice".into()))).await;
-    client.expect_auth(ReasonCode::ContinueAuthentication).await;
+    expect_auth(&mut client, ReasonCode::ContinueAuthentication).await;
     assert_eq!(client.next().await, None); // MQTT-3.14.0-1
     assert_eq!(begin.elapsed().as_secs(), Config::default().connect_timeout.as_secs());
 }
@@ -446,12 +406,12 @@ async fn an_exchange_that_stops_ends_with_the_connect_timeout() {
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_logins_keeps_nobody_else_waiting() {
     let server = server(true);
-    let mut client = Client::over(&server).await;
+    let mut client = Client::memory(&server).await;
     client.send(Connect { client_id: "calm".into(), ..Connect::default() }).await;
-    client.expect_accepted().await;
+    client.expect_connack().await;
     let mut flood = Vec::new();
     for number in 0..50 {
-        let mut one = Client::over(&server).await;
+        let mut one = Client::memory(&server).await;
         let connect = with_password(Some("alice"), Some(if number == 0 { "pencil" } else { "x" }));
         one.send(Connect { client_id: format!("c{number}").into(), ..connect }).await;
         flood.push(one);
@@ -460,7 +420,7 @@ async fn a_flood_of_logins_keeps_nobody_else_waiting() {
     client.expect_alive().await;
     for (number, mut one) in flood.into_iter().enumerate() {
         match number {
-            0 => drop(one.expect_accepted().await),
+            0 => drop(one.expect_connack().await),
             _ => one.expect_refusal(ReasonCode::BadUserNameOrPassword).await,
         }
     }
@@ -473,9 +433,9 @@ async fn users_have_the_rights_that_rules_give_them() {
     let rules = vec![Rule { users: Users::Any, action: Action::Both, filter, allow: true }];
     let access = Access { rules, default_allow: false, ..authenticator.access() };
     let server = Server::start_with(Config { access, ..Config::default() }, authenticator);
-    let mut client = Client::over(&server).await;
+    let mut client = Client::memory(&server).await;
     client.send(with_password(Some("alice"), Some("pencil"))).await;
-    client.expect_accepted().await;
+    client.expect_connack().await;
     let options = Subscribe::new(1, "x", QoS::AtMostOnce).subscriptions[0].options;
     client
         .send(Subscribe::new(1, "home/alice/#", QoS::AtMostOnce).and("home/bob/#", options))

@@ -8,7 +8,7 @@ mod bench;
 use access::*;
 use bench::{Bench, NEVER, Q0, Q1, disconnect, message, will};
 use bytes::Bytes;
-use reference_broker::codec::{Connect, Packet, PropertyId, Publish, ReasonCode, Subscribe};
+use reference_broker::codec::{Connect, Packet, PropertyId, Publish, ReasonCode, Subscribe, Will};
 use reference_broker::core::{
     Access, Answer, Broker, Config, ConnectionId, Input, Moment, Question,
 };
@@ -206,6 +206,15 @@ fn only_so_much_waits_for_connack() {
     bench.send("many", Packet::PingReq);
     bench.expect_refusal("many", ReasonCode::QuotaExceeded); // U-3.1.4-8
 
+    // Five bytes each on the wire, but far more as they are kept.
+    let property = |it: Publish, _| it.with(PropertyId::UserProperty, ("", ""));
+    bench.start("dear", Connect::new("dear"));
+    bench.expect_question("dear");
+    bench.send("dear", (0..1_000).fold(message("t"), property));
+    bench.expect_nothing("dear");
+    bench.send("dear", (0..1_000).fold(message("t"), property));
+    bench.expect_refusal("dear", ReasonCode::QuotaExceeded);
+
     // A PUBLISH of 9 bytes around its payload: 1 and 3 for the header, 2 and 1 for `t`, 1, and 1.
     let whole = |size: usize| Publish::new("t", vec![0; size - 8]);
     bench.start("big", Connect::new("big"));
@@ -268,6 +277,11 @@ fn nothing_secret_is_printed() {
         format!("{:?}", exchange(Some(b"hunter2"), true)),
         format!("{:?}", go_on(b"hunter2")),
         format!("{:?}", Answer::Accepted { user: None, data: Some(secret.clone()) }),
+        format!(
+            "{:?}",
+            Packet::from(Connect { password: Some(secret.clone()), ..Connect::new("c") })
+        ),
+        format!("{:?}", Packet::from(step(b"hunter2"))),
     ];
     let mut broker = Broker::new(Config {
         access: Access { asks: true, methods: vec![METHOD.into()], ..Access::default() },
@@ -287,4 +301,19 @@ fn nothing_secret_is_printed() {
     for text in texts {
         assert!(!text.contains("hunter2"), "{text}");
     }
+}
+
+#[test]
+fn what_is_kept_of_a_connect_is_what_is_needed_yet() {
+    let mut broker = Broker::new(Config {
+        access: Access { asks: true, ..Access::default() },
+        ..Config::default()
+    });
+    let will = Will::new("will", "farewell").with(PropertyId::UserProperty, ("padding", "w"));
+    let connect = Connect::new("c").will(will).with(PropertyId::UserProperty, ("ballast", "b"));
+    broker.handle(Moment(0), Input::Opened(ConnectionId(1)));
+    broker.handle(Moment(0), Input::Received(ConnectionId(1), connect.into()));
+    let kept = format!("{broker:?}");
+    assert!(!kept.contains("ballast"), "nobody reads it any more: {kept}");
+    assert_eq!(kept.matches("padding").count(), 1, "the Will is kept once: {kept}");
 }

@@ -9,7 +9,7 @@ use reference_broker::codec::{
     Connect, Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, Subscribe, SubscribeAck,
     Unsubscribe, Will,
 };
-use reference_broker::core::{Bounds, Config};
+use reference_broker::core::{Answer, Bounds, Config};
 
 const FULL: ReasonCode = ReasonCode::QuotaExceeded;
 
@@ -64,6 +64,39 @@ fn connections_without_connect() {
 }
 
 #[test]
+fn bytes_of_clients_that_are_asked_about() {
+    let mut config = config(|bounds| bounds.unaccepted_bytes = 100);
+    config.access.asks = true;
+    let mut bench = Bench::with(config);
+    let start = |bench: &mut Bench, name: &str| {
+        bench.start(name, Connect::new(name).will(Will::new("w", vec![0; 48]))); // 50 bytes with `name`.
+    };
+    start(&mut bench, "a");
+    bench.expect_question("a");
+    start(&mut bench, "b");
+    bench.expect_question("b");
+    start(&mut bench, "c");
+    bench.expect_refusal("c", ReasonCode::ServerBusy);
+    bench.send("a", Packet::PingReq);
+    bench.expect_refusal("a", FULL);
+    start(&mut bench, "c"); // What `a` took is free again, as is what one takes who is accepted.
+    bench.expect_question("c");
+    bench.answer("c", Answer::Accepted { user: None, data: None });
+    bench.expect("c");
+    (0..25).for_each(|_| bench.send("b", Packet::PingReq));
+    bench.expect_nothing("b");
+    bench.send("b", Packet::PingReq);
+    bench.expect_refusal("b", FULL);
+    start(&mut bench, "d");
+    bench.expect_question("d");
+    bench.cut("d");
+    start(&mut bench, "e");
+    bench.expect_question("e");
+    start(&mut bench, "f");
+    bench.expect_question("f");
+}
+
+#[test]
 fn clients() {
     let mut bench = bounded(|bounds| bounds.connections = 2);
     bench.resume("a");
@@ -106,6 +139,25 @@ fn client_identifiers() {
     bench.expect_refusal("fiver", ReasonCode::ClientIdentifierNotValid);
     let connack = bench.connect("none", Connect::new(""));
     assert!(connack.properties.contains(PropertyId::AssignedClientIdentifier));
+}
+
+#[test]
+fn wills_of_all_sessions() {
+    let mut bench = bounded(|bounds| bounds.all_will_bytes = 10);
+    let with =
+        |name: &str, payload: &str| lasting(name).will(Will::new("will", payload.to_string()));
+    bench.connect("a", with("a", "1"));
+    bench.start("b", with("b", "12"));
+    bench.expect_refusal("b", FULL);
+    bench.connect("b", with("b", "1"));
+    bench.start("b again", with("b", "12"));
+    bench.expect_refusal("b again", FULL);
+    bench.expect_alive("b");
+    bench.connect("c", lasting("c"));
+    bench.cut("a"); // Its Will is published, and gone.
+    bench.start("b again", with("b", "123456"));
+    bench.expect_disconnect("b", ReasonCode::SessionTakenOver);
+    assert!(matches!(bench.expect("b again"), Packet::ConnAck(it) if it.session_present));
 }
 
 #[test]
@@ -193,6 +245,27 @@ fn bytes_of_filters_of_one_session() {
 }
 
 #[test]
+fn bytes_of_filters_of_all_sessions() {
+    let mut bench = bounded(|bounds| bounds.filter_bytes = 6);
+    let ok = ReasonCode::Success;
+    bench.join("a");
+    bench.join("b");
+    bench.send("a", filters(&["aaaa"]));
+    assert_eq!(bench.expect("a"), suback(&[ok]));
+    bench.send("b", filters(&["bbb", "bb", "$share/g/b"]));
+    assert_eq!(bench.expect("b"), suback(&[FULL, ok, FULL]));
+    bench.send("a", filters(&["aaaa"]));
+    assert_eq!(bench.expect("a"), suback(&[ok]), "what is there stays");
+    bench.cut("a");
+    bench.send("b", filters(&["cccc", "d"]));
+    assert_eq!(bench.expect("b"), suback(&[ok, FULL]), "a session that ends makes room");
+    bench.send("b", Unsubscribe::new(9, "bb"));
+    bench.expect("b");
+    bench.send("b", filters(&["ee"]));
+    assert_eq!(bench.expect("b"), suback(&[ok]));
+}
+
+#[test]
 fn subscriptions_of_all() {
     let mut bench = bounded(|bounds| bounds.subscriptions = 2);
     bench.join("a");
@@ -243,6 +316,24 @@ fn bytes_of_topic_aliases() {
     bench.join("p");
     bench.send("p", alias("abcde", 1));
     bench.expect_alive("p");
+}
+
+#[test]
+fn bytes_of_topic_aliases_of_all_connections() {
+    let mut bench = bounded(|bounds| bounds.all_alias_bytes = 5);
+    let alias = |topic: &str, alias: u32| message(topic).with(PropertyId::TopicAlias, alias);
+    bench.join("p");
+    bench.join("q");
+    bench.send("p", alias("abc", 1));
+    bench.send("q", alias("de", 1));
+    bench.send("q", alias("fg", 1));
+    bench.expect_alive("q");
+    bench.send("q", alias("h", 2));
+    bench.expect_disconnect("q", FULL);
+    bench.join("q");
+    bench.cut("p");
+    bench.send("q", alias("abcde", 1));
+    bench.expect_alive("q");
 }
 
 #[test]

@@ -260,14 +260,16 @@ fn no_more_is_told_than_asked_for() {
         (state.sessions[0].subscriptions.len(), state.sessions[0].subscription_count),
         (2, 3)
     );
+    let second = &state.sessions[1];
+    assert_eq!((second.subscriptions.len(), second.subscription_count), (0, 3), "two of all");
     let topics: Vec<_> = state.retained.iter().map(|retained| &*retained.topic).collect();
     assert_eq!(topics, ["a", "b"]);
     let shared: Vec<_> = state.shared.iter().map(|shared| &*shared.filter).collect();
     assert_eq!(shared, ["$share/a/y", "$share/b/y"]);
-    let all = bench.broker().state(4).shared;
+    let all = bench.broker().state(6).shared;
     assert_eq!((all[3].members.len(), all[3].member_count), (3, 3));
-    let few = bench.broker().state(2);
-    assert!(few.shared.iter().all(|shared| shared.members.len() <= 2));
+    let few = bench.broker().state(4).shared;
+    assert_eq!((few[3].members.len(), few[3].member_count), (1, 3), "four of all");
     assert_eq!(bench.broker().state(0), Default::default());
 
     // Page by page.

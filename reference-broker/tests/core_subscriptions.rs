@@ -403,3 +403,47 @@ fn the_will_of_a_dead_member_goes_to_a_living_one() {
     bench.resume("b");
     assert_eq!(text(&bench.expect_publish("b")), "gone");
 }
+
+#[test]
+fn what_a_dead_member_has_published_is_not_for_it() {
+    let mut config = Config { queue_limit: 100, ..Config::default() };
+    config.handling.hands_on_at_release = true;
+    let mut bench = Bench::with(config);
+    for member in ["a", "b"] {
+        bench.resume(member);
+        bench.subscribe(member, "$share/g/t", Q2);
+    }
+    bench.send("a", message("t").qos(Q2, 1));
+    bench.expect("a");
+    bench.cut("b");
+    bench.cut("a");
+    bench.join("a"); // Its session ends, and with it the wait for PUBREL.
+    bench.resume("b");
+    assert_eq!(bench.payloads("b"), ["t"]);
+}
+
+#[test]
+fn what_was_for_a_group_that_has_ended_is_for_no_later_one() {
+    let mut bench = group(&["a"]);
+    bench.cut("a");
+    bench.publish("p", message("t"));
+    bench.resume("a");
+    assert_eq!(bench.payloads("a").len(), 1);
+    bench.send("a", Unsubscribe::new(1, "$share/g/t"));
+    bench.expect("a");
+    bench.resume("b");
+    bench.subscribe("b", "$share/g/t", Q2);
+    bench.join("a"); // Its session ends.
+    assert!(bench.payloads("b").is_empty()); // U-4.8.2-6
+
+    // It is another matter if somebody has been in the group all the time.
+    let mut bench = group(&["a", "b"]);
+    bench.cut("b");
+    bench.publish("p", message("t"));
+    assert_eq!(bench.payloads("a").len(), 1);
+    bench.send("a", Unsubscribe::new(1, "$share/g/t"));
+    bench.expect("a");
+    bench.resume("b");
+    bench.join("a");
+    assert_eq!(bench.payloads("b").len(), 1); // U-4.8.2-9
+}

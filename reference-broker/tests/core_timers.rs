@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bench::{Bench, NEVER, Q0, Q1, Q2, disconnect, message, puback, text, will};
 use reference_broker::codec::{Connect, Packet, PropertyId, Publish, QoS, ReasonCode, Will};
-use reference_broker::core::Config;
+use reference_broker::core::{Answer, Config};
 
 fn with(change: impl Fn(&mut Config)) -> Bench {
     let mut config = Config::default();
@@ -415,4 +415,24 @@ fn a_clock_that_goes_back_changes_nothing() {
     bench.subscribe("p", "t", Q0);
     let publish = bench.expect_publish("p");
     assert_eq!((text(&publish), left(&publish)), ("t".to_string(), Some(1)));
+}
+
+#[test]
+fn a_session_that_is_over_is_in_nobodys_way() {
+    let mut bench = with(|config| {
+        config.timer_grain = Duration::from_secs(60);
+        config.access.methods = vec!["X".into()];
+    });
+    let connect = || Connect::new("c").with(PropertyId::AuthenticationMethod, "X");
+    let mut enter = |connect: Connect, user: &str| {
+        bench.start("c", connect);
+        bench.expect_question("c");
+        bench.answer("c", Answer::Accepted { user: Some(user.into()), data: None });
+        let accepted = bench.expect("c");
+        assert!(matches!(accepted, Packet::ConnAck(it) if it.reason == ReasonCode::Success));
+        bench.cut("c");
+        bench.skip_to(1_000); // Nobody has looked for what is due by then.
+    };
+    enter(connect().session_expiry(1), "one");
+    enter(connect(), "another");
 }

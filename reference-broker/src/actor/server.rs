@@ -19,7 +19,7 @@ use crate::transport::{BoxStream, memory};
 use super::broker::{Look, Message};
 use super::counts::Counters;
 use super::listener::{self, Within};
-use super::queue::Sender;
+use super::queue::{Sender, Total};
 use super::supervisor::{Engines, Order, Shared, Supervisor};
 use super::tap::Tap;
 use super::{
@@ -107,7 +107,9 @@ impl Server {
         let (publish, current) = watch::channel(None);
         let counters = Arc::new(Counters::default());
         let (bounds, counting) = (settings.clone(), Arc::clone(&counters));
-        let shared = Shared { settings: bounds, packet_limit, authenticator, counters: counting };
+        let waiting = Total::new(bounds.outbox_total_bytes);
+        let shared =
+            Shared { settings: bounds, packet_limit, authenticator, counters: counting, waiting };
         let supervisor = Supervisor::new(engines, Arc::new(shared), publish);
         let mut task = JoinSet::new();
         task.spawn(supervisor.run(ordered, arrived));
@@ -122,17 +124,22 @@ impl Server {
     /// When the broker has stopped.
     pub async fn connect(&self) -> io::Result<DuplexStream> {
         let (ours, theirs) = memory::pair();
-        self.serve(Box::new(theirs)).await?;
+        self.arrive(Arrived { stream: Box::new(theirs), is_local: true }).await?;
         Ok(ours)
     }
 
-    /// Serves a connection that was accepted elsewhere, over any transport.
+    /// Serves a connection that was accepted elsewhere, over any transport. Where it comes from is
+    /// not known, so it does not count as one from this machine.
     ///
     /// # Errors
     ///
     /// When the broker has stopped.
     pub async fn serve(&self, stream: BoxStream) -> io::Result<()> {
-        let arrival: Arrival = Box::pin(async { Ok(Arrived { stream, is_local: true }) });
+        self.arrive(Arrived { stream, is_local: false }).await
+    }
+
+    async fn arrive(&self, arrived: Arrived) -> io::Result<()> {
+        let arrival: Arrival = Box::pin(async { Ok(arrived) });
         self.arrivals.send(arrival).await.map_err(|_| stopped())
     }
 

@@ -25,7 +25,7 @@ use super::connection::{self, Counted};
 use super::counts::{Counters, count};
 use super::listener::Listening;
 use super::panic::{caught_call, cause};
-use super::queue::{Receiver, Sender, queue};
+use super::queue::{Receiver, Sender, Total, queue};
 use super::tap::{self, Tap, TapHandle, TapMessage, TapSet, Tapped, Taps};
 use super::{Arrival, Engine, ServerSettings};
 
@@ -46,6 +46,8 @@ pub(super) struct Shared {
     pub(super) packet_limit: u32,
     pub(super) authenticator: Option<Authenticator>,
     pub(super) counters: Arc<Counters>,
+    /// What waits to be written to all clients.
+    pub(super) waiting: Arc<Total>,
 }
 
 /// Where engines come from; none when the last one is used up.
@@ -250,8 +252,9 @@ impl Supervisor {
         let id = ConnectionId(self.last_id);
         let counted = Counted::new(&self.shared.counters);
         let shared = Arc::clone(&self.shared);
+        let current = self.current.subscribe();
         self.connections.spawn(async move {
-            connection::run(id, arrival, shared, broker).await;
+            connection::run(id, arrival, shared, broker, current).await;
             drop(counted);
         });
     }

@@ -128,10 +128,15 @@ impl Broker {
 
     fn leave(&mut self, id: ConnectionId) {
         self.set_timer(id, None);
-        let state = self.connections.remove(&id).map(|connection| connection.state);
-        if let Some(State::Connected(client)) = state {
-            self.connected -= 1;
-            self.park_session(&client); // U-3.14-2
+        let Some(connection) = self.connections.remove(&id) else { return };
+        self.alias_bytes -= connection.aliases.bytes();
+        match connection.state {
+            State::Connected(client) => {
+                self.connected -= 1;
+                self.park_session(&client); // U-3.14-2
+            }
+            State::Connecting(connecting) => self.unaccepted_bytes -= connecting.bytes(),
+            State::Opened => {}
         }
     }
 

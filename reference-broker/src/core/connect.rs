@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::codec::{ConnAck, Connect, Disconnect, PropertyId, QoS, ReasonCode, Text, Will};
+use crate::codec::{ConnAck, Connect, Disconnect, PropertyId, QoS, ReasonCode, Text};
 use crate::topic::TopicName;
 
 use super::access::{Credentials, ReAuthentication};
@@ -38,11 +38,12 @@ impl Broker {
             true => self.assign_id(), // MQTT-3.1.3-6
             false => connect.client_id.clone(),
         };
-        if let Err((reason, why)) = self.check_room(&client) {
+        self.catch_up(&client);
+        let room = self.check_room(&client).and_then(|()| self.check_will_room(&client, &will));
+        if let Err((reason, why)) = room {
             return self.refuse_connect(id, reason, why);
         }
-        if let Err(why) = self.authorize(&client, connect.will.as_ref(), credentials.user.as_ref())
-        {
+        if let Err(why) = self.authorize(&client, will.as_ref(), credentials.user.as_ref()) {
             return self.refuse_connect(id, ReasonCode::NotAuthorized, why); // MQTT-3.1.4-2
         }
         let connack = self.connack(connect, assigned.then_some(&client));
@@ -56,7 +57,6 @@ impl Broker {
         if !self.can_send(id, &connack.clone().into()) {
             return self.close(id); // Before it could disturb a session or leave a Will.
         }
-        self.catch_up(&client);
         self.take_over(&client, connect.clean_start); // MQTT-3.1.4-4
         connack.session_present = self.open_session(id, &client, connect, will); // MQTT-3.2.2-2, MQTT-3.2.2-3
         if let Some(session) = self.sessions.get_mut(&client) {
@@ -73,7 +73,7 @@ impl Broker {
     fn authorize(
         &self,
         client: &Text,
-        will: Option<&Will>,
+        will: Option<&StoredWill>,
         user: Option<&Text>,
     ) -> Result<(), &'static str> {
         // What a session holds was had with the rights of its user. While it lasts nobody else gets
@@ -81,8 +81,8 @@ impl Broker {
         if self.sessions.get(client).is_some_and(|session| session.user.as_ref() != user) {
             return Err("client identifier of another user");
         }
-        let topic = will.and_then(|will| TopicName::parse(&will.topic).ok());
-        match topic.is_none_or(|topic| self.config.access.may_publish(user, client, &topic)) {
+        let topic = will.map(|will| &will.message().topic);
+        match topic.is_none_or(|topic| self.config.access.may_publish(user, client, topic)) {
             true => Ok(()),
             false => Err("will topic not authorized"), // U-3.2.2.2-10
         }
@@ -128,7 +128,7 @@ impl Broker {
     }
 
     /// Lets happen what is due for a client that comes back, if the timers, looked at now and then only,
-    /// have not seen to it yet: this connection must not undo it.
+    /// have not seen to it yet: this connection must not undo it, nor be refused for what is over.
     fn catch_up(&mut self, client: &Text) {
         let Some(session) = self.sessions.get(client) else { return };
         let will = session.will.as_ref().and_then(StoredWill::due);
@@ -180,6 +180,7 @@ impl Broker {
         if let Some(due) = session.expires_at.take() {
             self.timers.remove(due, Timer::Session(client.clone())); // MQTT-4.1.0-1
         }
+        self.will_bytes += will.as_ref().map_or(0, StoredWill::size);
         session.will = will; // MQTT-3.1.2-7, MQTT-3.1.2-10
 
         if let Some(connection) = self.connections.get_mut(&id) {
@@ -242,12 +243,13 @@ impl Broker {
         let will = self.take_will(client);
         let Some(mut session) = self.sessions.remove(client) else { return };
         self.unreleased -= session.inbound.len();
+        self.filter_bytes -= session.filter_bytes;
         session.outbound.settle_end(&mut self.held);
-        for message in std::mem::take(&mut session.inbound).into_values().flatten() {
-            self.publish_message(message); // PUBREC has made the broker its owner: U-4.3.3-3
-        }
         for filter in session.subscriptions.values() {
             self.drop_subscription(client, filter); // U-3.8.4-8
+        }
+        for message in std::mem::take(&mut session.inbound).into_values().flatten() {
+            self.publish_message(message); // PUBREC has made the broker its owner: U-4.3.3-3
         }
         if let Some(due) = session.expires_at {
             self.timers.remove(due, Timer::Session(client.clone()));

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
-use crate::codec::{PropertyId, Publish, QoS, Text};
+use crate::codec::{PropertyId, Publish, QoS};
 
-use super::route::{Message, Subscriber};
+use super::route::{Message, Share, Subscriber};
 use super::{Handling, Moment};
 
 /// A message for one client.
@@ -12,8 +12,8 @@ pub(super) struct Delivery {
     pub(super) qos: QoS,
     retain: bool,
     identifiers: Vec<u32>,
-    /// The full text of the Shared Subscription that brought it.
-    pub(super) share: Option<Text>,
+    /// The Shared Subscription that brought it.
+    pub(super) share: Option<Share>,
 }
 
 impl Delivery {
@@ -35,7 +35,7 @@ impl Delivery {
     }
 
     /// Notes that it comes by a Shared Subscription.
-    pub(super) fn shared(self, share: Text) -> Delivery {
+    pub(super) fn shared(self, share: Share) -> Delivery {
         Delivery { share: Some(share), ..self }
     }
 

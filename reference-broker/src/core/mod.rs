@@ -130,8 +130,16 @@ pub struct Broker {
     is_stopped: bool,
     /// How many connections have a client.
     connected: usize,
+    /// Bytes kept for those that have sent CONNECT and have no client yet.
+    unaccepted_bytes: usize,
     /// Bytes of all retained messages.
     retained_bytes: usize,
+    /// Bytes of the Wills of all sessions.
+    will_bytes: usize,
+    /// Bytes of the filters of all sessions.
+    filter_bytes: usize,
+    /// Bytes of the topics that have Topic Aliases, of all connections.
+    alias_bytes: usize,
     /// Messages for all clients.
     held: Held,
     /// Messages from all clients that wait for PUBREL.
@@ -158,7 +166,11 @@ impl Broker {
             assigned_ids: 0,
             is_stopped: false,
             connected: 0,
+            unaccepted_bytes: 0,
             retained_bytes: 0,
+            will_bytes: 0,
+            filter_bytes: 0,
+            alias_bytes: 0,
             held: Held::default(),
             unreleased: 0,
             totals: Totals::default(),
@@ -255,8 +267,9 @@ impl Broker {
         }
     }
 
-    /// Queues a packet other than PUBLISH, whatever quota is left (MQTT-3.3.4-10, MQTT-4.9.0-3), unless the client could not take it: then optional properties
-    /// are left out, and if that is not enough the connection is closed instead.
+    /// Queues a packet other than PUBLISH, whatever quota is left (MQTT-3.3.4-10, MQTT-4.9.0-3),
+    /// unless the client could not take it: then optional properties are left out, and if that is not
+    /// enough the connection is closed instead.
     fn send(&mut self, id: ConnectionId, mut packet: Packet) {
         let Some(connection) = self.connections.get(&id) else { return };
         self.totals.note_end(&packet);

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::codec::{Packet, QoS, Text};
+use crate::codec::{Packet, QoS};
 
 use super::connection::Connection;
 use super::counts::{Dropped, Held};
 use super::delivery::Delivery;
 use super::packet_id::PacketIds;
-use super::route::Message;
+use super::route::{Message, Share};
 use super::{Handling, Moment};
 
 /// Messages of a session for its client.
@@ -185,7 +185,7 @@ impl Outbound {
 
     /// What another member of a Shared Subscription may have in this client's place: all but messages
     /// at QoS 2 that are on their way.
-    pub(super) fn into_shared(self) -> impl Iterator<Item = (Text, Arc<Message>)> {
+    pub(super) fn into_shared(self) -> impl Iterator<Item = (Share, Arc<Message>)> {
         let mut sent: Vec<_> = self.in_flight.into_values().collect();
         // As they were sent first: no member is to see them mixed up, though section 4.6 allows it.
         sent.sort_unstable_by_key(|exchange| exchange.order);
@@ -198,7 +198,7 @@ impl Outbound {
     }
 
     /// Gives up what another member of a Shared Subscription is to have at once.
-    pub(super) fn give_up_shared(&mut self) -> Vec<(Text, Arc<Message>)> {
+    pub(super) fn give_up_shared(&mut self) -> Vec<(Share, Arc<Message>)> {
         let is_open = |(id, exchange): (&u16, &InFlight)| match &exchange.stage {
             Stage::Published(delivery) if delivery.qos == QoS::AtLeastOnce => {
                 delivery.share.is_some().then_some((exchange.order, *id))

@@ -47,14 +47,7 @@ impl Message {
                     | PropertyId::UserProperty // MQTT-3.3.2-17, MQTT-3.3.2-18
             )
         });
-        let properties = properties.map(|Property { id, value }| {
-            let value = match value {
-                Value::Binary(bytes) => Value::Binary(own(bytes)),
-                value => value.clone(),
-            };
-            Property { id: *id, value }
-        });
-        let properties: Properties = properties.collect();
+        let properties = properties.map(own_property).collect::<Properties>().into_shared();
         let payload = own(payload);
         let size = topic.as_str().len() + payload.len() + size_of_properties(&properties);
         let (received, publisher) = (Moment::default(), Text::default());
@@ -132,11 +125,21 @@ pub struct Published {
 
 /// The bytes in memory of their own. As they come they are part of the buffer they were read into,
 /// and a message may be kept for long where that buffer should not.
-fn own(bytes: &Bytes) -> Bytes {
+pub(super) fn own(bytes: &Bytes) -> Bytes {
     Bytes::copy_from_slice(bytes)
 }
 
-fn size_of_properties(properties: &Properties) -> usize {
+/// The property in memory of its own.
+pub(super) fn own_property(Property { id, value }: &Property) -> Property {
+    let value = match value {
+        Value::Binary(bytes) => Value::Binary(own(bytes)),
+        value => value.clone(),
+    };
+    Property { id: *id, value }
+}
+
+/// What properties count, as [`Bounds`] has it.
+pub(super) fn size_of_properties(properties: &Properties) -> usize {
     let sizes = properties.iter().map(|property| {
         let value = match &property.value {
             Value::Number(_) => 0,
@@ -156,6 +159,15 @@ pub(super) struct Subscriber {
     pub(super) identifier: Option<u32>,
 }
 
+/// A Shared Subscription, as the messages know it that it has brought. When its last session leaves it
+/// ends, and a later one with the same filter is another.
+#[derive(Clone, Debug)]
+pub(super) struct Share {
+    /// The full text of its filter.
+    filter: Text,
+    number: u64,
+}
+
 /// Shared Subscriptions (section 4.8.2): which filters there are, and who is in them.
 #[derive(Debug, Default)]
 pub(super) struct Groups {
@@ -165,10 +177,14 @@ pub(super) struct Groups {
     groups: BTreeMap<Text, Group>,
     /// How many members all of them have together.
     members: usize,
+    /// How many there have been.
+    begun: u64,
 }
 
 #[derive(Debug, Default)]
 struct Group {
+    /// Tells it from others with the same filter.
+    number: u64,
     members: BTreeMap<Text, Subscriber>,
     /// Who got the last message.
     last: Text,
@@ -178,7 +194,10 @@ impl Groups {
     pub(super) fn join(&mut self, filter: &SubscriptionFilter, client: Text, member: Subscriber) {
         let text = Text::from(filter.as_str());
         self.filters.insert(filter.filter(), text.clone(), ());
-        let group = self.groups.entry(text).or_default();
+        let group = self.groups.entry(text).or_insert_with(|| {
+            self.begun += 1;
+            Group { number: self.begun, ..Group::default() }
+        });
         let replaced = group.members.insert(client, member); // U-3.8.4-4
         self.members += usize::from(replaced.is_none());
     }
@@ -211,19 +230,24 @@ impl Groups {
         }
     }
 
-    /// The groups that the topic concerns, by the full text of their filters.
-    fn concerned(&self, topic: &TopicName) -> Vec<Text> {
-        self.filters.matches(topic).map(|(text, ())| text.clone()).collect() // U-4.8.2-3
+    /// The groups that the topic concerns.
+    fn concerned(&self, topic: &TopicName) -> Vec<Share> {
+        let shares = self.filters.matches(topic).filter_map(|(filter, ())| {
+            let number = self.groups.get(filter)?.number;
+            Some(Share { filter: filter.clone(), number })
+        });
+        shares.collect() // U-4.8.2-3
     }
 
-    /// The member of a group whose turn it is, connected ones first.
+    /// The member of a group whose turn it is, connected ones first; none if that group has ended.
     fn choose(
         &mut self,
-        share: &Text,
+        share: &Share,
         sharing: Sharing,
         is_connected: impl Fn(&Text) -> bool,
     ) -> Option<(Text, Subscriber)> {
-        self.groups.get_mut(share)?.next(sharing, is_connected)
+        let group = self.groups.get_mut(&share.filter).filter(|it| it.number == share.number)?; // U-4.8.2-6
+        group.next(sharing, is_connected)
     }
 }
 
@@ -276,7 +300,7 @@ impl Broker {
     }
 
     /// Hands the message to one member of a Shared Subscription. Says whether there was one.
-    pub(super) fn deliver_shared(&mut self, share: &Text, message: Arc<Message>) -> bool {
+    pub(super) fn deliver_shared(&mut self, share: &Share, message: Arc<Message>) -> bool {
         let sessions = &self.sessions;
         let is_connected = |client: &Text| {
             sessions.get(client).is_some_and(|session| session.connection.is_some())

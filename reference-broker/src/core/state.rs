@@ -30,7 +30,8 @@ pub struct SessionState {
     pub expiry: u32,
     /// When it ends, if it waits for its client and does end.
     pub expires_at: Option<Moment>,
-    /// Its subscriptions, by the text of their filters, but no more than asked for.
+    /// Its subscriptions, by the text of their filters, but with those of the sessions before it no more
+    /// than asked for.
     pub subscriptions: Vec<SubscriptionState>,
     /// How many it has.
     pub subscription_count: usize,
@@ -71,7 +72,7 @@ pub struct RetainedState {
 pub struct SharedState {
     /// The whole text of its filter.
     pub filter: Text,
-    /// Client Identifiers of its members, but no more than asked for.
+    /// Client Identifiers of its members, but with those of the ones before it no more than asked for.
     pub members: Vec<Text>,
     /// How many it has.
     pub member_count: usize,
@@ -85,10 +86,12 @@ impl Broker {
             topic: Text::from(topic.as_str()),
             bytes: message.retained_size(),
         });
-        let shared = self.groups.iter().take(limit).map(|(filter, members)| SharedState {
-            filter: filter.clone(),
-            member_count: members.len(),
-            members: members.take(limit).cloned().collect(),
+        let mut left = limit;
+        let shared = self.groups.iter().take(limit).map(|(filter, members)| {
+            let member_count = members.len();
+            let members: Vec<_> = members.take(left).cloned().collect();
+            left -= members.len();
+            SharedState { filter: filter.clone(), members, member_count }
         });
         State {
             sessions: self.sessions_from(Bound::Unbounded, limit),
@@ -104,7 +107,13 @@ impl Broker {
 
     fn sessions_from(&self, after: Bound<&Text>, limit: usize) -> Vec<SessionState> {
         let sessions = self.sessions.range((after, Bound::Unbounded)).take(limit);
-        sessions.map(|(client, session)| self.session_state(client, session, limit)).collect()
+        let mut left = limit;
+        let states = sessions.map(|(client, session)| {
+            let state = self.session_state(client, session, left);
+            left -= state.subscriptions.len();
+            state
+        });
+        states.collect()
     }
 
     fn session_state(&self, client: &Text, session: &Session, limit: usize) -> SessionState {

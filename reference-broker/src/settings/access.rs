@@ -1,5 +1,7 @@
 //! Users and rules, as the file has them.
 
+use std::fmt;
+
 use crate::authentication::{Anonymous, Authenticator, User};
 use crate::codec::Text;
 use crate::core::{Action, Rule, RuleFilter, Users};
@@ -7,11 +9,24 @@ use crate::core::{Action, Rule, RuleFilter, Users};
 use super::key::{Key, keys};
 
 /// `[[user]]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct UserEntry {
-    name: Text,
+    name: Option<Text>,
     password: String,
     scram: Option<String>,
+}
+
+impl UserEntry {
+    pub(super) fn is_called(&self, name: &Text) -> bool {
+        self.name.as_ref() == Some(name)
+    }
+}
+
+/// Nothing by which a user is known is ever printed.
+impl fmt::Debug for UserEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UserEntry {{ name: {:?}, .. }}", self.name)
+    }
 }
 
 pub(super) const USER_KEYS: &[Key<UserEntry>] = keys![
@@ -26,19 +41,13 @@ pub(super) struct RuleEntry {
     user: Option<Text>,
     anonymous: bool,
     action: Action,
-    filter: String,
+    filter: Option<String>,
     allow: bool,
 }
 
 impl Default for RuleEntry {
     fn default() -> RuleEntry {
-        RuleEntry {
-            user: None,
-            anonymous: false,
-            action: Action::Both,
-            filter: String::new(),
-            allow: true,
-        }
+        RuleEntry { user: None, anonymous: false, action: Action::Both, filter: None, allow: true }
     }
 }
 
@@ -51,15 +60,20 @@ pub(super) const RULE_KEYS: &[Key<RuleEntry>] = keys![
 ];
 
 impl RuleEntry {
-    pub(super) fn rule(&self) -> Result<Rule, String> {
+    /// The rule, which can only be about a user that there is.
+    pub(super) fn rule(&self, is_user: impl Fn(&Text) -> bool) -> Result<Rule, String> {
         let users = match (&self.user, self.anonymous) {
             (None, false) => Users::Any,
             (None, true) => Users::Anonymous,
+            (Some(name), _) if !is_user(name) => {
+                return Err(format!("rule.user '{name}' is the name of no [[user]]"));
+            }
             (Some(name), false) => Users::Named(name.clone()),
             (Some(name), true) => return Err(format!("a rule about '{name}' is not anonymous")),
         };
-        let filter = RuleFilter::parse(&self.filter)
-            .map_err(|error| format!("rule.filter '{}': {error}", self.filter))?;
+        let filter = self.filter.as_ref().ok_or("a [[rule]] has no filter")?;
+        let filter = RuleFilter::parse(filter)
+            .map_err(|error| format!("rule.filter '{filter}': {error}"))?;
         Ok(Rule { users, action: self.action, filter, allow: self.allow })
     }
 }
@@ -70,7 +84,10 @@ pub(super) fn authenticator(
 ) -> Result<Authenticator, String> {
     let mut users = Vec::with_capacity(entries.len());
     for UserEntry { name, password, scram } in entries {
-        let wrong = |error| format!("user '{name}': {error}");
+        let name = name.as_ref().ok_or("a [[user]] has no name")?;
+        let wrong = |error| {
+            format!("user '{name}': {error}; --hash-password {name} prints what is to stand there")
+        };
         let user = User::new(name.clone(), password).map_err(wrong)?;
         users.push(match scram {
             Some(scram) => user.scram(scram).map_err(wrong)?,

@@ -127,6 +127,11 @@ impl Settings {
             ))
         })?;
         let (name, value) = (name.trim(), value.trim());
+        if LISTS.contains(&name.split('.').next().unwrap_or_default()) {
+            let told =
+                "users and rules are lists: write [[user]] and [[rule]] in the file of --config";
+            return Err(SettingsError(told.into()));
+        }
         let key = KEYS
             .iter()
             .find(|key| key.name == name)
@@ -150,15 +155,23 @@ impl Settings {
     ///
     /// Which user cannot be.
     pub fn authenticator(&self, all_local: bool) -> Result<Option<Authenticator>, String> {
-        let may_all_enter = match self.anonymous {
-            Anonymous::Nobody => false,
-            Anonymous::Local => all_local,
-            Anonymous::Everybody => true,
-        };
-        if self.users.is_empty() && may_all_enter {
+        if self.users.is_empty() && self.may_all_enter(all_local) {
             return Ok(None);
         }
         access::authenticator(&self.users, self.anonymous).map(Some)
+    }
+
+    /// Whether there is anybody who may enter, where only this machine can come or elsewhere.
+    pub fn may_somebody_enter(&self, is_local: bool) -> bool {
+        !self.users.is_empty() || self.may_all_enter(is_local)
+    }
+
+    fn may_all_enter(&self, is_local: bool) -> bool {
+        match self.anonymous {
+            Anonymous::Nobody => false,
+            Anonymous::Local => is_local,
+            Anonymous::Everybody => true,
+        }
     }
 
     /// What clients may do.
@@ -167,7 +180,8 @@ impl Settings {
     ///
     /// Which rule cannot be.
     pub fn rules(&self) -> Result<Vec<Rule>, String> {
-        self.rules.iter().map(RuleEntry::rule).collect()
+        let is_user = |name: &Text| self.users.iter().any(|user| user.is_called(name));
+        self.rules.iter().map(|rule| rule.rule(is_user)).collect()
     }
 
     /// The configuration of the core, but for what depends on users and rules.
@@ -207,9 +221,12 @@ impl Settings {
     }
 }
 
-/// Takes the lists out of a table: `[[user]]` and `[[rule]]`.
+/// What is written as a list of tables: `[[user]]` and `[[rule]]`.
+const LISTS: [&str; 2] = ["user", "rule"];
+
+/// Takes the lists out of a table.
 fn split_lists<'a>(table: DeTable<'a>) -> (Vec<(String, Spanned<DeValue<'a>>)>, DeTable<'a>) {
-    let is_list = |name: &str| ["user", "rule"].contains(&name);
+    let is_list = |name: &str| LISTS.contains(&name);
     let (mut lists, mut rest) = (Vec::new(), DeTable::new());
     for (name, value) in table {
         match is_list(name.get_ref()) {

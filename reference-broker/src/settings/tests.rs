@@ -234,3 +234,38 @@ fn strangers_enter_only_where_this_machine_can_come_unless_said() {
     assert!(with("everybody").authenticator(false).unwrap().is_none());
     assert!(with("nobody").authenticator(true).unwrap().is_some());
 }
+
+#[test]
+fn users_and_rules_are_whole_or_refused() {
+    let refused = |text: &str| {
+        let settings = read(text).unwrap();
+        let users = settings.authenticator(true).map(|_| ());
+        users.and_then(|()| settings.rules().map(|_| ())).expect_err(text)
+    };
+    for (text, told) in [
+        ("[[user]]\npassword = 'x'", "a [[user]] has no name"),
+        ("[[user]]\nname = 'bob'", "user 'bob': password is not an argon2id hash; --hash-password"),
+        ("[[rule]]\nfilter = '#'\nuser = 'bob'", "rule.user 'bob' is the name of no [[user]]"),
+        ("[[rule]]\nallow = false", "a [[rule]] has no filter"),
+        ("[[rule]]\nfilter = 'a/#/b'", "rule.filter 'a/#/b': "),
+    ] {
+        let error = refused(text);
+        assert!(error.starts_with(told), "{error}");
+    }
+    for name in ["user", "user.name", "rule", "rule.filter"] {
+        let error = Settings::default().set(&format!("{name}=x")).unwrap_err().to_string();
+        assert!(error.contains("[[user]] and [[rule]]"), "{error}");
+    }
+}
+
+#[test]
+fn who_may_enter_where_is_known_beforehand() {
+    let may = |text: &str| {
+        let settings = read(text).unwrap();
+        [true, false].map(|is_local| settings.may_somebody_enter(is_local))
+    };
+    assert_eq!(may(""), [true, false]);
+    assert_eq!(may("access.anonymous = 'nobody'"), [false, false]);
+    assert_eq!(may("access.anonymous = 'everybody'"), [true, true]);
+    assert_eq!(may("access.anonymous = 'nobody'\n[[user]]\nname = 'bob'"), [true, true]);
+}

@@ -37,7 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the broker may take to show what it has before it is taken for sick.
 const HEALTHY: Duration = Duration::from_secs(2);
 
-/// How many sessions, topics and groups `/state` shows if not asked otherwise, and at the most.
+/// How many sessions, subscriptions, topics, groups and members `/state` shows if not asked otherwise,
+/// and at the most.
 const SHOWN: usize = 100;
 const MOST_SHOWN: usize = 10_000;
 
@@ -116,8 +117,8 @@ async fn state(server: &Server, query: &str) -> io::Result<Response<Full<Bytes>>
         Ok(asked) => asked,
         Err(wrong) => return Ok(plain(StatusCode::BAD_REQUEST, &format!("{wrong}\n"))),
     };
-    let text = look(server, move |broker| asked.answer(broker)).await?;
-    Ok(with_type("application/json", text))
+    let seen = look(server, move |broker| asked.look(broker)).await?;
+    Ok(with_type("application/json", seen.to_json()))
 }
 
 /// Looks at the core, if it shows itself in time.

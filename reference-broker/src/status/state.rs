@@ -1,6 +1,8 @@
 use serde_json::{Map, Value, json};
 
-use crate::core::{Broker, RetainedState, SessionState, SharedState, SubscriptionState};
+use crate::core::{
+    Broker, Counts, RetainedState, SessionState, SharedState, State, SubscriptionState,
+};
 
 use super::{MOST_SHOWN, SHOWN};
 
@@ -37,20 +39,36 @@ impl Asked {
         Ok(asked)
     }
 
-    /// What there is, as JSON.
-    pub(super) fn answer(&self, broker: &Broker) -> String {
-        let mut answer = Map::new();
-        let sessions = match &self.after {
-            Some(client) => broker.sessions_after(client, self.limit),
-            None => {
-                let state = broker.state(self.limit);
-                answer.insert("retained".into(), state.retained.iter().map(retained).collect());
-                answer.insert("shared".into(), state.shared.iter().map(shared).collect());
-                state.sessions
+    /// Takes down what there is. Everybody waits for this, so what can be done later is.
+    pub(super) fn look(&self, broker: &Broker) -> Seen {
+        let state = match &self.after {
+            Some(client) => {
+                let sessions = broker.sessions_after(client, self.limit);
+                State { sessions, ..State::default() }
             }
+            None => broker.state(self.limit),
         };
-        answer.insert("sessions".into(), sessions.iter().map(session).collect());
-        let counts = broker.counts();
+        Seen { state, counts: broker.counts(), only_sessions: self.after.is_some() }
+    }
+}
+
+/// What there was.
+pub(super) struct Seen {
+    state: State,
+    counts: Counts,
+    only_sessions: bool,
+}
+
+impl Seen {
+    /// The same as JSON.
+    pub(super) fn to_json(&self) -> String {
+        let Seen { state, counts, only_sessions } = self;
+        let mut answer = Map::new();
+        if !only_sessions {
+            answer.insert("retained".into(), state.retained.iter().map(retained).collect());
+            answer.insert("shared".into(), state.shared.iter().map(shared).collect());
+        }
+        answer.insert("sessions".into(), state.sessions.iter().map(session).collect());
         answer.insert(
             "total".into(),
             json!({

@@ -196,12 +196,17 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-fn told(endpoint: &Endpoint, error: &io::Error) -> io::Error {
-    let advice = match error.kind() {
+/// What to do when an address cannot be listened on.
+pub(crate) fn advice(kind: io::ErrorKind) -> &'static str {
+    match kind {
         io::ErrorKind::AddrInUse => "something else listens there; choose another port (0: any)",
         io::ErrorKind::PermissionDenied => "choose a port from 1024 on, such as 8080",
         io::ErrorKind::AddrNotAvailable => "no interface has that address; 0.0.0.0 is all of IPv4",
         _ => "check the host",
-    };
+    }
+}
+
+fn told(endpoint: &Endpoint, error: &io::Error) -> io::Error {
+    let advice = advice(error.kind());
     io::Error::new(error.kind(), format!("cannot listen on {endpoint}: {error}; {advice}"))
 }

@@ -238,6 +238,9 @@ fn port_number(digits: &str) -> Result<u16, String> {
 
 fn parse_host(text: &str) -> Result<Host, String> {
     if let Some(inner) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+        if inner.contains('%') {
+            return Err(format!("`{inner}`: an address with a zone is not for here; try `[::]`"));
+        }
         let address = inner.parse().map(Host::V6);
         return address.map_err(|_| format!("`{inner}` is no IPv6 address; such as `[::1]`"));
     }
@@ -252,6 +255,11 @@ fn parse_host(text: &str) -> Result<Host, String> {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     if !text.bytes().all(is_name) {
         return Err(format!("`{text}` is no host name: letters, digits, `-`, `.` and `_`"));
+    }
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!(
+            "`{text}` is no host; for a port of this machine write 127.0.0.1:{text}"
+        ));
     }
     // A last label of digits makes it an IPv4 address to every resolver, and this one is none.
     let last = text.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
@@ -321,6 +329,8 @@ mod tests {
             ("mqtt://[::1", "`]` is missing"),
             ("mqtt://[::1]1883", "write `:` and a port"),
             ("mqtt://[::g]", "no IPv6 address"),
+            ("mqtt://[fe80::1%eth0]", "a zone is not for here"),
+            ("18831", "write 127.0.0.1:18831"),
             ("mqtt://h:", "port ``"),
             ("mqtt://h:65536", "port `65536`"),
             ("mqtt://h:+1", "port `+1`"),

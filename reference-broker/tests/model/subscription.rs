@@ -1,5 +1,6 @@
 //! What clients publish, and who subscribes to it (sections 3.3.4, 3.8.4, 3.10.4 and 4.8).
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use reference_broker::codec::{
@@ -178,11 +179,19 @@ impl Model {
         true
     }
 
+    /// A Shared Subscription without a session has ended (section 4.8.2): what it has brought to those
+    /// who have left it goes to no later one with the same filter.
     pub(crate) fn forget_empty_groups(&mut self) {
-        let sessions = &self.sessions;
-        self.turns.retain(|(filter, _)| {
-            sessions.iter().any(|it| it.subscriptions.iter().any(|it| it.filter == *filter))
-        });
+        let all = self.sessions.iter().flat_map(|session| &session.subscriptions);
+        let filters: BTreeSet<String> =
+            all.map(|subscription| subscription.filter.clone()).collect();
+        self.turns.retain(|(filter, _)| filters.contains(filter));
+        for session in &mut self.sessions {
+            let sent = session.outbound.sent.iter_mut().map(|exchange| &mut exchange.delivery);
+            for delivery in sent.chain(&mut session.outbound.waiting) {
+                delivery.share.take_if(|share| !filters.contains(share));
+            }
+        }
     }
 
     /// Section 3.8.4.

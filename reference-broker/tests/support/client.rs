@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use reference_broker::actor::Server;
-use reference_broker::codec::{Connect, Framer, Packet, Publish, QoS, ReasonCode, Side, Subscribe};
+use reference_broker::codec::{
+    ConnAck, Connect, Framer, Packet, Publish, QoS, ReasonCode, Side, Subscribe,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -84,9 +86,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.expect_connack().await;
     }
 
-    pub(crate) async fn expect_connack(&mut self) {
+    /// A CONNACK that accepts.
+    pub(crate) async fn expect_connack(&mut self) -> ConnAck {
+        self.expect_connack_with(ReasonCode::Success).await
+    }
+
+    /// A CONNACK that does not, and the end.
+    pub(crate) async fn expect_refusal(&mut self, reason: ReasonCode) {
+        self.expect_connack_with(reason).await;
+        self.expect_end().await;
+    }
+
+    async fn expect_connack_with(&mut self, reason: ReasonCode) -> ConnAck {
         match self.expect().await {
-            Packet::ConnAck(connack) => assert_eq!(connack.reason, ReasonCode::Success),
+            Packet::ConnAck(connack) => {
+                assert_eq!(connack.reason, reason);
+                connack
+            }
             other => panic!("no CONNACK: {other:?}"),
         }
     }

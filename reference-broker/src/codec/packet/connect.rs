@@ -1,3 +1,5 @@
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::super::reader::Reader;
@@ -16,8 +18,8 @@ const WILL: u8 = 0b0000_0100;
 const CLEAN_START: u8 = 0b0000_0010;
 const RESERVED: u8 = 0b0000_0001;
 
-/// CONNECT: a client asks to be connected (section 3.1).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+/// CONNECT: a client asks to be connected (section 3.1). Its `Debug` form is without the Password.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Connect {
     /// Whether to begin with no session, dropping one that exists (section 3.1.2.4).
     pub clean_start: bool,
@@ -48,6 +50,20 @@ pub struct Will {
     pub payload: Bytes,
     /// Will Properties.
     pub properties: Properties,
+}
+
+impl fmt::Debug for Connect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connect")
+            .field("clean_start", &self.clean_start)
+            .field("keep_alive", &self.keep_alive)
+            .field("client_id", &self.client_id)
+            .field("will", &self.will)
+            .field("user_name", &self.user_name)
+            .field("password", &self.password.as_ref().map(|_| format_args!("..")))
+            .field("properties", &self.properties)
+            .finish()
+    }
 }
 
 impl Connect {

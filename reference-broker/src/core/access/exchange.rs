@@ -9,8 +9,9 @@ use crate::codec::{
 };
 
 use super::super::connection::State;
+use super::super::route::{own, own_property, size_of_properties};
 use super::super::will::StoredWill;
-use super::super::{Broker, ConnectionId, Output};
+use super::super::{Bounds, Broker, ConnectionId, Output};
 use super::{Answer, Question};
 
 /// How much of what a client sends before its CONNACK waits for that: packets, and bytes of them.
@@ -20,9 +21,11 @@ const HELD_BYTES: usize = 256 * 1024;
 /// A CONNECT that is not accepted yet.
 #[derive(Debug)]
 pub(in super::super) struct Connecting {
-    /// Without Password and Authentication Data, which are kept nowhere.
+    /// Only what is needed yet; Password and Authentication Data are kept nowhere.
     connect: Box<Connect>,
     will: Option<StoredWill>,
+    /// Its bytes, with those of the Will.
+    bytes: usize,
     turn: Turn,
     /// What came after it and waits for the CONNACK (section 3.1.4), and its size.
     held: VecDeque<Held>,
@@ -71,6 +74,26 @@ impl ReAuthentication {
 }
 
 impl Connecting {
+    /// Takes over a CONNECT that an answer is awaited about.
+    fn new(connect: Connect, will: Option<StoredWill>) -> Connecting {
+        let is_needed =
+            |id| ![PropertyId::AuthenticationData, PropertyId::UserProperty].contains(&id);
+        let properties = connect.properties.iter().filter(|property| is_needed(property.id));
+        let properties = properties.cloned().collect();
+        let bytes = connect.client_id.len()
+            + size_of_properties(&properties)
+            + will.as_ref().map_or(0, |will| will.message().size());
+        let connect =
+            Connect { will: None, user_name: None, password: None, properties, ..connect };
+        let (connect, turn, held) = (Box::new(connect), Turn::Answer, VecDeque::new());
+        Connecting { connect, will, bytes, turn, held, held_bytes: 0 }
+    }
+
+    /// What is kept for it, in bytes.
+    pub(in super::super) fn bytes(&self) -> usize {
+        self.bytes + self.held_bytes
+    }
+
     fn method(&self) -> Option<&Text> {
         self.connect.properties.text(PropertyId::AuthenticationMethod)
     }
@@ -87,25 +110,22 @@ impl Broker {
         let question = match connect.properties.text(PropertyId::AuthenticationMethod) {
             Some(method) => Question::Exchange {
                 method: method.clone(),
-                data: connect.properties.binary(PropertyId::AuthenticationData).cloned(),
+                data: connect.properties.binary(PropertyId::AuthenticationData).map(own),
                 begins: true,
             },
             None if self.config.access.asks => Question::Password {
                 user_name: connect.user_name.take(),
-                password: connect.password.take(),
+                password: connect.password.as_ref().map(own),
             }, // U-3.1.4-4, U-4.12-5
             None => return self.accept_connect(id, &connect, will, Credentials::default()),
         };
-        connect.password = None;
-        connect.properties.retain(|property| property.id != PropertyId::AuthenticationData);
+        let connecting = Connecting::new(connect, will);
+        if !self.has_unaccepted_bytes_for(connecting.bytes()) {
+            return self.refuse_connect(id, ReasonCode::ServerBusy, "too many clients at once");
+        }
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        connection.state = State::Connecting(Connecting {
-            connect: Box::new(connect),
-            will,
-            turn: Turn::Answer,
-            held: VecDeque::new(),
-            held_bytes: 0,
-        });
+        self.unaccepted_bytes += connecting.bytes();
+        connection.state = State::Connecting(connecting);
         self.outputs.push_back(Output::Ask(id, question));
     }
 
@@ -114,8 +134,8 @@ impl Broker {
         let Some(connecting) = self.connecting(id) else { return };
         let has_method = connecting.method().is_some();
         match packet {
-            packet if !has_method => {
-                let size = packet.encoded_len().unwrap_or(HELD_BYTES);
+            mut packet if !has_method => {
+                let size = size_in_memory(&mut packet);
                 self.hold(id, Held::Packet(packet), size);
             }
             Packet::Auth(auth) => self.receive_first_auth(id, &auth),
@@ -153,13 +173,22 @@ impl Broker {
 
     /// Lets what came wait for the CONNACK, if it is not too much.
     fn hold(&mut self, id: ConnectionId, held: Held, size: usize) {
+        let has_room = self.has_unaccepted_bytes_for(size);
         let Some(connecting) = self.connecting(id) else { return };
-        connecting.held_bytes = connecting.held_bytes.saturating_add(size);
-        if connecting.held.len() < HELD && connecting.held_bytes <= HELD_BYTES {
-            return connecting.held.push_back(held);
+        let held_bytes = connecting.held_bytes.saturating_add(size);
+        if has_room && connecting.held.len() < HELD && held_bytes <= HELD_BYTES {
+            connecting.held_bytes = held_bytes;
+            connecting.held.push_back(held.in_memory_of_its_own());
+            self.unaccepted_bytes += size;
+            return;
         }
         let why = "too much before CONNACK";
         self.refuse_connect(id, ReasonCode::QuotaExceeded, why); // U-3.1.4-8
+    }
+
+    /// Whether so many more bytes may be kept for clients that have no CONNACK yet.
+    fn has_unaccepted_bytes_for(&self, bytes: usize) -> bool {
+        self.unaccepted_bytes.saturating_add(bytes) <= self.config.bounds.unaccepted_bytes
     }
 
     /// Takes the AUTH with which a client answers before its CONNACK.
@@ -178,7 +207,7 @@ impl Broker {
 
     fn ask_next(&mut self, id: ConnectionId, auth: &Auth, begins: bool) {
         let method = auth.properties.text(PropertyId::AuthenticationMethod).cloned();
-        let data = auth.properties.binary(PropertyId::AuthenticationData).cloned();
+        let data = auth.properties.binary(PropertyId::AuthenticationData).map(own);
         let method = method.unwrap_or_default();
         self.outputs.push_back(Output::Ask(id, Question::Exchange { method, data, begins }));
     }
@@ -205,6 +234,7 @@ impl Broker {
                 let Some(connection) = self.connections.get_mut(&id) else { return };
                 let opened = std::mem::replace(&mut connection.state, State::Opened);
                 let State::Connecting(connecting) = opened else { return };
+                self.unaccepted_bytes -= connecting.bytes();
                 let method = connecting.method().cloned();
                 let credentials = Credentials { user, method, data };
                 self.accept_connect(id, &connecting.connect, connecting.will, credentials);
@@ -306,6 +336,31 @@ impl Broker {
         }
         self.send(id, auth.into());
     }
+}
+
+impl Held {
+    /// The same, apart from the buffer it was read into, which may be far larger.
+    fn in_memory_of_its_own(self) -> Held {
+        let Held::Packet(Packet::Publish(mut publish)) = self else { return self };
+        publish.payload = own(&publish.payload);
+        publish.properties = publish.properties.iter().map(own_property).collect();
+        Held::Packet(Packet::Publish(publish))
+    }
+}
+
+/// What a packet takes up, which for small properties and filters is more than on the wire.
+fn size_in_memory(packet: &mut Packet) -> usize {
+    let small = match packet {
+        Packet::Subscribe(subscribe) => subscribe.subscriptions.len(),
+        Packet::Unsubscribe(unsubscribe) => unsubscribe.filters.len(),
+        Packet::Connect(connect) => {
+            connect.will.as_ref().map_or(0, |will| will.properties.iter().count())
+        }
+        _ => 0,
+    };
+    let properties = packet.properties_mut().map_or(0, |properties| properties.iter().count());
+    let size = packet.encoded_len().unwrap_or(usize::MAX);
+    size.saturating_add((properties + small) * Bounds::PROPERTY)
 }
 
 /// The code, if it is a failure that the packet may tell of.
