@@ -68,10 +68,11 @@ fn coverage_is_computed() {
 fn a_mutant_is_served_over_a_socket() {
     let arguments = ["broker", "--listen", "127.0.0.1:0", "--mutant", "3.12/pingresp-twice"];
     let mut broker = Command::new(MQTTSPEC).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(broker.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let url = line.split_whitespace().find(|word| word.starts_with("mqtt://")).unwrap();
-    let (code, text) = mqttspec(&["run", url.trim_end_matches(';'), "3.12/answers-each"]);
+    let mut lines = BufReader::new(broker.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert_eq!(lines.next().as_deref(), Some("embedded:?mutant=3.12/pingresp-twice"));
+    let line = lines.next().unwrap();
+    let url = line.strip_prefix("listening at ").unwrap();
+    let (code, text) = mqttspec(&["run", url, "3.12/answers-each"]);
     let interrupted = Command::new("kill").args(["-INT", &broker.id().to_string()]).status();
     let ended = broker.wait().unwrap();
     assert_eq!(code, Some(1), "{text}");

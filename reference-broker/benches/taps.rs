@@ -7,7 +7,7 @@
 //! subscriber has got one. So what is measured is the rate that the broker sustains, and the time from
 //! before a message is written to after it is read, with that many ahead of it. The one tap sleeps
 //! for its delay at every message; a timer of the runtime adds up to a millisecond to that. Coverage
-//! is what the tap was called with of what the subscriber got, which the messages under way blur.
+//! is how many of the messages for the tap came to it; the others were dropped.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -161,11 +161,14 @@ fn line(name: &str, delay: &str, measured: &Measured) {
         latencies.get(place.min(latencies.len() - 1)).copied().unwrap_or(0) as f64 / 1e6
     };
     let rate = latencies.len() as f64 / elapsed.as_secs_f64();
-    let coverage = 100.0 * tap.taken as f64 / latencies.len() as f64;
+    let coverage = match tap.taken + tap.dropped {
+        0 => "-".to_owned(),
+        all => format!("{:.2} %", 100.0 * tap.taken as f64 / all as f64),
+    };
     let (p50, p99) = (at(0.5), at(0.99));
     let (taken, dropped) = (tap.taken, tap.dropped);
     println!(
-        "| {name} | {delay} | {rate:.0} | {p50:.3} ms | {p99:.3} ms | {taken} | {dropped} | {coverage:.2} % |"
+        "| {name} | {delay} | {rate:.0} | {p50:.3} ms | {p99:.3} ms | {taken} | {dropped} | {coverage} |"
     );
 }
 

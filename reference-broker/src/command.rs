@@ -5,10 +5,12 @@ use std::future::Future;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::actor::{Engine, Server, TapMessage};
 use crate::authentication::{Cost, HashedPassword, hash_password, system_random};
@@ -18,6 +20,9 @@ use crate::status;
 use crate::transport::listener::{Listener, advice};
 use crate::transport::tls::ServerTls;
 use crate::transport::url::Endpoint;
+
+/// How long whoever reads what is printed may take to read the last of it.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// What may be said on the command line.
 #[derive(Args, Clone, Debug, Default)]
@@ -105,12 +110,29 @@ impl BrokerArguments {
     }
 }
 
+/// Runs a broker on a runtime of its own until the process is told to end; see [`run`].
+///
+/// # Errors
+///
+/// As [`run`], and what keeps the process from starting.
+pub fn start(arguments: &BrokerArguments, variation: Variation) -> Result<(), Failure> {
+    log();
+    let trouble = |error: io::Error| Failure::Trouble(format!("cannot start: {error}"));
+    let runtime = tokio::runtime::Runtime::new().map_err(trouble)?;
+    let result = runtime.block_on(async {
+        let interrupt = interrupt().map_err(trouble)?;
+        run(arguments, variation, interrupt).await
+    });
+    runtime.shutdown_background(); // What prints to nobody would never end.
+    result
+}
+
 /// Runs a broker until `interrupt` is done, then takes leave of its clients.
 ///
 /// # Errors
 ///
 /// For settings that cannot be used, and what the system refuses.
-pub async fn run(
+async fn run(
     arguments: &BrokerArguments,
     variation: Variation,
     interrupt: impl Future<Output = ()>,
@@ -161,15 +183,18 @@ pub async fn run(
         pages.spawn(status::serve(http, Arc::clone(&server)));
     }
     interrupt.await;
-    say("stopping\n");
+    let telling = tokio::spawn(say_aside("stopping\n".into()));
     server.stop().await;
+    // Whoever has not read by now does not hold the end up.
+    let _ = timeout(LAST_WORD, telling).await;
     Ok(())
 }
 
 /// Prints the messages that are asked for.
 async fn tap(server: &Server, settings: &Settings) -> Result<(), Failure> {
     for pattern in &settings.taps {
-        let tap = server.tap(pattern, |message| async move { say(&told(&message)) }).await;
+        let tap =
+            server.tap(pattern, |message| async move { say_aside(told(&message)).await }).await;
         tap.map_err(|error| Failure::Usage(format!("--tap {pattern}: {error}")))?;
     }
     Ok(())
@@ -276,9 +301,15 @@ fn say(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+/// Prints without keeping the broker waiting for whoever reads it.
+async fn say_aside(text: String) {
+    // It ends when it can: an error means that the process does first.
+    let _ = tokio::task::spawn_blocking(move || say(&text)).await;
+}
+
 /// Writes the log to standard error: warnings, or what the variable `MQTTSPEC_LOG` says (`error`,
 /// `warn`, `info`, `debug`, `trace`, `off`). It has no payload and nothing by which clients show who they are.
-pub fn log() {
+fn log() {
     let asked = std::env::var("MQTTSPEC_LOG").ok();
     let level = asked.as_ref().and_then(|level| level.parse().ok());
     let subscriber = tracing_subscriber::fmt()

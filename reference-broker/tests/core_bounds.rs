@@ -142,6 +142,25 @@ fn client_identifiers() {
 }
 
 #[test]
+fn wills_of_all_sessions() {
+    let mut bench = bounded(|bounds| bounds.all_will_bytes = 10);
+    let with =
+        |name: &str, payload: &str| lasting(name).will(Will::new("will", payload.to_string()));
+    bench.connect("a", with("a", "1"));
+    bench.start("b", with("b", "12"));
+    bench.expect_refusal("b", FULL);
+    bench.connect("b", with("b", "1"));
+    bench.start("b again", with("b", "12"));
+    bench.expect_refusal("b again", FULL);
+    bench.expect_alive("b");
+    bench.connect("c", lasting("c"));
+    bench.cut("a"); // Its Will is published, and gone.
+    bench.start("b again", with("b", "123456"));
+    bench.expect_disconnect("b", ReasonCode::SessionTakenOver);
+    assert!(matches!(bench.expect("b again"), Packet::ConnAck(it) if it.session_present));
+}
+
+#[test]
 fn wills() {
     let mut bench = bounded(|bounds| {
         bounds.will_bytes = 8 + Bounds::PROPERTY;
@@ -226,6 +245,27 @@ fn bytes_of_filters_of_one_session() {
 }
 
 #[test]
+fn bytes_of_filters_of_all_sessions() {
+    let mut bench = bounded(|bounds| bounds.filter_bytes = 6);
+    let ok = ReasonCode::Success;
+    bench.join("a");
+    bench.join("b");
+    bench.send("a", filters(&["aaaa"]));
+    assert_eq!(bench.expect("a"), suback(&[ok]));
+    bench.send("b", filters(&["bbb", "bb", "$share/g/b"]));
+    assert_eq!(bench.expect("b"), suback(&[FULL, ok, FULL]));
+    bench.send("a", filters(&["aaaa"]));
+    assert_eq!(bench.expect("a"), suback(&[ok]), "what is there stays");
+    bench.cut("a");
+    bench.send("b", filters(&["cccc", "d"]));
+    assert_eq!(bench.expect("b"), suback(&[ok, FULL]), "a session that ends makes room");
+    bench.send("b", Unsubscribe::new(9, "bb"));
+    bench.expect("b");
+    bench.send("b", filters(&["ee"]));
+    assert_eq!(bench.expect("b"), suback(&[ok]));
+}
+
+#[test]
 fn subscriptions_of_all() {
     let mut bench = bounded(|bounds| bounds.subscriptions = 2);
     bench.join("a");
@@ -276,6 +316,24 @@ fn bytes_of_topic_aliases() {
     bench.join("p");
     bench.send("p", alias("abcde", 1));
     bench.expect_alive("p");
+}
+
+#[test]
+fn bytes_of_topic_aliases_of_all_connections() {
+    let mut bench = bounded(|bounds| bounds.all_alias_bytes = 5);
+    let alias = |topic: &str, alias: u32| message(topic).with(PropertyId::TopicAlias, alias);
+    bench.join("p");
+    bench.join("q");
+    bench.send("p", alias("abc", 1));
+    bench.send("q", alias("de", 1));
+    bench.send("q", alias("fg", 1));
+    bench.expect_alive("q");
+    bench.send("q", alias("h", 2));
+    bench.expect_disconnect("q", FULL);
+    bench.join("q");
+    bench.cut("p");
+    bench.send("q", alias("abcde", 1));
+    bench.expect_alive("q");
 }
 
 #[test]

@@ -18,14 +18,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         "acknowledges a message that nobody has subscribed to with 0x00, not 0x10",
         &["U-3.4.2.1-3", "U-3.5.2.1-3"],
     )
-    .ruled(|| {
-        vec![rules::writes(|packet, _| match packet {
-            Packet::PubAck(ack) | Packet::PubRec(ack) => {
-                replace(&mut ack.reason, ReasonCode::NoMatchingSubscribers);
-            }
-            _ => {}
-        })]
-    }),
+    .configured(|config| config.tells_no_subscribers = false),
     Switch::new(
         "never-says-packet-identifier-not-found",
         "answers PUBREL and PUBREC of unknown Packet Identifiers with 0x00, not 0x92",
@@ -34,8 +27,10 @@ pub(super) const SWITCHES: &[Switch] = &[
     .forgoes(&["U-3.7.2.1-3", "U-3.6.2.1-3"])
     .ruled(|| {
         vec![rules::writes(|packet, _| match packet {
-            Packet::PubComp(ack) | Packet::PubRel(ack) => {
-                replace(&mut ack.reason, ReasonCode::PacketIdentifierNotFound);
+            Packet::PubComp(ack) | Packet::PubRel(ack)
+                if ack.reason == ReasonCode::PacketIdentifierNotFound =>
+            {
+                ack.reason = ReasonCode::Success;
             }
             _ => {}
         })]
@@ -70,12 +65,6 @@ pub(super) const SWITCHES: &[Switch] = &[
     .one_of(&["unexpected acknowledgements"])
     .ruled(|| vec![tracked(Unexpected::UnknownClosed)]),
 ];
-
-fn replace(reason: &mut ReasonCode, unsaid: ReasonCode) {
-    if *reason == unsaid {
-        *reason = ReasonCode::Success;
-    }
-}
 
 /// What is done about an acknowledgement that nothing waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]

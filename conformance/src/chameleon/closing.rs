@@ -49,12 +49,12 @@ pub(super) const SWITCHES: &[Switch] = &[
     .ruled(|| vec![Box::new(LeavesClosing::default())]),
     Switch::new(
         "hides-reasons",
-        "says 0x80 (unspecified error) wherever it refuses, whatever the reason",
+        "says 0x80 (unspecified error) wherever it refuses, but for rights and limits",
         &["U-3.2.2.2-3", "U-3.14.2.1-5", "U-3.4.2.1-5", "U-3.5.2.1-5", "U-3.9.3-3"],
     )
     .one_of(&["codes"])
     .forgoes(&["U-4.13.1-6", "MQTT-3.1.4-3", "U-3.2.2.2-17", "U-3.2.2.2-18"])
-    .ruled(|| vec![codes(|_| ReasonCode::UnspecifiedError)]),
+    .ruled(|| vec![codes(unspecified)]),
     Switch::new(
         "names-errors-generally",
         "says 0x82 (protocol error) for every error of a client, whatever more there is to say",
@@ -79,6 +79,17 @@ pub(super) const SWITCHES: &[Switch] = &[
         wire.gathers = Some(UNREAD);
     }),
 ];
+
+/// What a code of error becomes where reasons are hidden. What is not about the standard keeps its
+/// name: without it a right refusal looks like a wrong one.
+fn unspecified(reason: ReasonCode) -> ReasonCode {
+    match reason {
+        ReasonCode::NotAuthorized
+        | ReasonCode::QuotaExceeded
+        | ReasonCode::ImplementationSpecificError => reason,
+        _ => ReasonCode::UnspecifiedError,
+    }
+}
 
 /// What a code of error becomes where all that is said is that the client was wrong. What is no
 /// error of the client's keeps its name.

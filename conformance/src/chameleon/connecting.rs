@@ -1,6 +1,7 @@
 //! What CONNACK says, how clients are named, and how long their sessions are kept.
 
 use reference_broker::codec::{ConnAck, Connect, Packet, PropertyId, ReasonCode, Value};
+use reference_broker::core::ResponseInformation;
 
 use super::{Switch, fits};
 use crate::boundary::rules::{self, At};
@@ -35,7 +36,14 @@ pub(super) const SWITCHES: &[Switch] = &[
     )
     .one_of(&["empty client identifiers"])
     .leaves_out(ON_ASSIGNED)
-    .ruled(|| vec![refuses(|connect| connect.client_id.is_empty())]),
+    .configured(|config| config.assigns_client_ids = false),
+    Switch::new(
+        "refuses-long-client-identifiers",
+        "refuses Client Identifiers of more than 23 bytes",
+        &["MQTT-3.1.3-5", "U-3.1.3.1-1", "U-3.2.2.2-8"],
+    )
+    .one_of(&["empty client identifiers"])
+    .configured(|config| config.bounds.client_id_bytes = SHORT),
     Switch::new(
         "refuses-unusual-client-identifiers",
         "refuses Client Identifiers of more than 23 bytes or of other than digits and letters",
@@ -43,24 +51,27 @@ pub(super) const SWITCHES: &[Switch] = &[
     )
     .one_of(&["empty client identifiers"])
     .leaves_out(&["1.5/byte-order-mark-in-client-id"])
-    .ruled(|| {
-        vec![refuses(|connect| {
-            let id = &connect.client_id;
-            id.len() > SHORT || !id.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        })]
-    }),
+    .ruled(|| vec![refuses_unusual()]),
     Switch::new(
         "spells-defaults-out",
         "sends every property of CONNACK, those with the value that their absence means too",
         &["3.2.2.3"],
     )
-    .ruled(|| vec![on_connack(spell_out)]),
+    .ruled(|| vec![spells_out()]),
     Switch::new(
         "gives-response-information",
         "returns Response Information to every client that requests it",
         &["U-3.1.2.11.6-3", "U-3.2.2.3.15-2"],
     )
-    .ruled(|| vec![on_connack(inform)]),
+    .one_of(&["response information"])
+    .configured(|config| config.response_information = Some(answers(false))),
+    Switch::new(
+        "gives-each-client-response-information",
+        "returns Response Information with the Client Identifier to every client that requests it",
+        &["U-3.1.2.11.6-3", "U-3.2.2.3.15-2"],
+    )
+    .one_of(&["response information"])
+    .configured(|config| config.response_information = Some(answers(true))),
     Switch::new(
         "keeps-sessions-for-a-minute",
         "keeps no session for longer than a minute, and says so",
@@ -103,6 +114,11 @@ pub(super) const SWITCHES: &[Switch] = &[
     .configured(|config| config.server_keep_alive = Some(0)),
 ];
 
+/// Topics for answers.
+fn answers(for_each_client: bool) -> ResponseInformation {
+    ResponseInformation { prefix: "mqttspec/answers/".into(), for_each_client }
+}
+
 /// Assigned Client Identifiers of another form; clients may come back under them.
 fn assigned() -> Rules {
     let outward = rules::writes(|packet, _| {
@@ -123,10 +139,12 @@ fn assigned() -> Rules {
     vec![outward, inward]
 }
 
-/// Refuses first CONNECT packets for their Client Identifier.
-fn refuses(which: impl Fn(&Connect) -> bool + Send + 'static) -> Box<dyn Rule> {
+/// Refuses first CONNECT packets with an unusual Client Identifier.
+fn refuses_unusual() -> Box<dyn Rule> {
+    let is_unusual =
+        |id: &str| id.len() > SHORT || !id.bytes().all(|byte| byte.is_ascii_alphanumeric());
     rules::inward(move |packet, at, act| match &packet {
-        Packet::Connect(connect) if is_first(at) && which(connect) => {
+        Packet::Connect(connect) if is_first(at) && is_unusual(&connect.client_id) => {
             act.send(ConnAck::new(false, ReasonCode::ClientIdentifierNotValid));
             act.close();
         }
@@ -139,15 +157,15 @@ fn is_first(at: At<'_>) -> bool {
     at.client().is_some_and(|client| !client.accepted)
 }
 
-/// Adds to a CONNACK that accepts, where the client can take what comes of it.
-fn on_connack(add: fn(&Connect, &mut ConnAck)) -> Box<dyn Rule> {
+/// Completes a CONNACK that accepts, where the client can take what comes of it.
+fn spells_out() -> Box<dyn Rule> {
     rules::writes(move |packet, at| {
         let (Packet::ConnAck(connack), Some(client)) = (&*packet, at.client()) else { return };
         if connack.reason.is_error() {
             return;
         }
         let mut more = connack.clone();
-        add(&client.connect, &mut more);
+        spell_out(&client.connect, &mut more);
         let more = Packet::from(more);
         if fits(&more, at) {
             *packet = more;
@@ -170,11 +188,5 @@ fn spell_out(connect: &Connect, connack: &mut ConnAck) {
         if !connack.properties.contains(id) {
             connack.properties.push(id, Value::Number(value));
         }
-    }
-}
-
-fn inform(connect: &Connect, connack: &mut ConnAck) {
-    if connect.properties.number(PropertyId::RequestResponseInformation) == Some(1) {
-        connack.properties.push(PropertyId::ResponseInformation, "mqttspec/answers");
     }
 }

@@ -1,6 +1,7 @@
 //! What a broker may be without, and how little it may take. It says so, and holds clients to it.
 
 use reference_broker::codec::QoS;
+use reference_broker::core::{Action, Rule, RuleFilter, Users};
 
 use super::Switch;
 
@@ -105,4 +106,67 @@ pub(super) const SWITCHES: &[Switch] = &[
         .one_of(&["topic aliases"])
         .limits()
         .configured(|config| config.topic_alias_maximum = u16::MAX),
+    Switch::new(
+        "few-filters-at-once",
+        "takes two filters of a SUBSCRIBE or UNSUBSCRIBE, and refuses those beyond",
+        &["U-3.9.3-8", "U-3.11.3-3"],
+    )
+    .bounds()
+    .configured(|config| config.bounds.filters = 2),
+    Switch::new(
+        "few-subscriptions",
+        "lets a session have two subscriptions, and refuses those beyond",
+        &["U-3.9.3-8"],
+    )
+    .bounds()
+    .configured(|config| config.bounds.subscriptions_per_session = 2),
+    Switch::new(
+        "few-topic-levels",
+        "refuses topics and filters of more than 100 levels",
+        &["U-3.4.2.1-8", "U-3.5.2.1-8", "U-3.9.3-6", "U-3.2.2.2-13"],
+    )
+    // By its letter section 4.7.3 knows no such limit, but every one of these codes.
+    .forgoes(&["U-4.7.3-4"])
+    .configured(|config| config.bounds.topic_levels = 100),
+    Switch::new(
+        "one-retained-message",
+        "retains one message, and refuses those beyond",
+        &["U-3.4.2.1-10", "U-3.5.2.1-10", "U-3.3.1.3-3"],
+    )
+    .forgoes(&["U-3.3.1.3-3"])
+    .bounds()
+    .configured(|config| config.bounds.retained_messages = 1),
+    Switch::new(
+        "queues-of-few-messages",
+        "keeps 100 messages for a client that cannot take them yet, and drops those beyond",
+        &["4.1.1"],
+    )
+    .configured(|config| config.queue_limit = 100),
+    Switch::new(
+        "queues-of-few-bytes",
+        "takes packets of 4 KiB, and keeps 64 KiB of messages for a client",
+        &["4.1.1", "3.2.2.3.6"],
+    )
+    .one_of(&["packet size"])
+    .limits()
+    .configured(|config| {
+        config.maximum_packet_size = 4 * 1024;
+        config.bounds.queued_bytes_per_session = 64 * 1024;
+    }),
+    Switch::new(
+        "one-topic-tree",
+        "lets clients publish and subscribe to what is below `mqttspec` only",
+        &["U-3.4.2.1-7", "U-3.5.2.1-7", "U-3.9.3-5", "U-3.2.2.2-10"],
+    )
+    .bounds()
+    .configured(|config| {
+        config.access.default_allow = false;
+        config.access.rules = one_tree().into_iter().collect();
+    }),
 ];
+
+/// Lets everybody do everything in one part of the topics.
+fn one_tree() -> Option<Rule> {
+    let filter = RuleFilter::parse("mqttspec/#").ok()?;
+    Some(Rule { users: Users::Any, action: Action::Both, filter, allow: true })
+}

@@ -3,8 +3,9 @@
 //!
 //! A switch sets the core's configuration, puts [rules](crate::boundary) around it, or lays a
 //! [`Wire`] between it and its clients. It says what leaves it the choice, which other switches it
-//! excludes, which SHOULDs it forgoes knowingly, and what it takes away, so that nothing else may
-//! become an advisory or not applicable under it. A file a theme.
+//! excludes, which SHOULDs it forgoes knowingly, what it takes away, and whether it has bounds that
+//! are met unforeseen, so that nothing else may become an advisory, not applicable or inconclusive
+//! under it. A file a theme.
 
 mod acknowledging;
 mod closing;
@@ -48,6 +49,9 @@ pub struct Switch {
     forgoes: &'static [&'static str],
     /// Whether it takes away something that scenarios may need, which they see and say.
     limits: bool,
+    /// Whether it has bounds that are met unforeseen: a Reason Code says so then, and the scenario may
+    /// be inconclusive.
+    bounds: bool,
     /// Scenarios that cannot show what they are about under it.
     leaves_out: &'static [&'static str],
     configure: fn(&mut Config),
@@ -68,6 +72,7 @@ impl Switch {
             groups: &[],
             forgoes: &[],
             limits: false,
+            bounds: false,
             leaves_out: &[],
             configure: |_| (),
             rules: Rules::new,
@@ -108,6 +113,12 @@ impl Switch {
     /// Takes away something that scenarios may need.
     const fn limits(mut self) -> Switch {
         self.limits = true;
+        self
+    }
+
+    /// Has bounds that clients are told of when they meet them.
+    const fn bounds(mut self) -> Switch {
+        self.bounds = true;
         self
     }
 

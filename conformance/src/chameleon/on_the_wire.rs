@@ -46,12 +46,28 @@ pub(super) const SWITCHES: &[Switch] = &[
         "adds a Reason String and User Properties to every packet that may have them",
         &["U-3.1.2.11.7-4", "3.2.2.3.10", "U-3.9.2.1.3-1", "U-3.11.2.1.3-1"],
     )
+    .one_of(&["reason strings"])
     .ruled(|| vec![rules::writes(talk)]),
     Switch::new(
+        "gives-no-reason-strings",
+        "sends no Reason String",
+        &["U-3.1.2.11.7-4", "3.2.2.3.9", "3.14.2.2.3"],
+    )
+    .one_of(&["reason strings"])
+    .configured(|config| config.reason_strings = false),
+    Switch::new(
         "uses-topic-aliases",
-        "sends messages with Topic Aliases as far as the client allows, the topic only the first time",
+        "gives the first topics sent at QoS 1 and 2 Topic Aliases, as many as the client allows",
         &["3.3.2.3.4", "U-3.3.2.3.4-2", "U-3.3.2.3.4-3"],
     )
+    .one_of(&["aliases to clients"])
+    .configured(|config| config.outbound_alias_maximum = u16::MAX),
+    Switch::new(
+        "moves-topic-aliases",
+        "gives every topic a Topic Alias, and a new one the oldest if the client allows no more",
+        &["3.3.2.3.4", "U-3.3.2.3.4-2", "U-3.3.2.3.4-3"],
+    )
+    .one_of(&["aliases to clients"])
     .ruled(|| vec![aliases()]),
     Switch::new(
         "counts-packet-identifiers-down",

@@ -146,6 +146,7 @@ async fn connecting(play: &mut Play) {
     play.connect("asking", asking.with(PropertyId::RequestResponseInformation, 1)).await;
     play.connect("nameless", Connect::new("")).await;
     play.connect("unusual", Connect::new("un-usual")).await;
+    play.connect("long", Connect::new("longer-than-twenty-three-bytes")).await;
     let refused = Connect::new("refused").with(PropertyId::AuthenticationMethod, "none");
     play.connect("refused", refused).await;
     play.open("silent").await;
@@ -191,6 +192,11 @@ async fn messages(play: &mut Play) {
     let short_lived = publish("z", Q1, 14).with(PropertyId::MessageExpiryInterval, 0);
     play.send("alice", [short_lived.into()]).await;
 
+    let deep = vec!["deep"; 200].join("/");
+    play.send("alice", [publish(&deep, Q1, 17).into()]).await;
+    let none = Subscribe::new(5, "n1", Q1).and("n2", options).and("n3", options);
+    play.send("alice", [none.into()]).await;
+
     for name in ["first", "second", "third"] {
         play.connect(name, session(name)).await;
         play.send(name, [subscribe("$share/g/s", Q1)]).await;
@@ -204,6 +210,14 @@ async fn sessions(play: &mut Play) {
     play.lose("bob").await;
     play.send("alice", [publish("t", Q0, 0).into()]).await;
     play.connect("bob", session("bob")).await;
+
+    // More than some keep for who is not there.
+    play.connect("away", session("away")).await;
+    play.send("away", [subscribe("q", Q1)]).await;
+    play.lose("away").await;
+    let large = |id| Publish::new("q", vec![b'x'; 1000]).qos(Q1, id).into();
+    play.send("alice", (1000..1150).map(large)).await;
+    play.connect("away", session("away")).await;
 
     // One message recorded, one not; then both go on over another connection.
     play.connect("dora", session("dora")).await;

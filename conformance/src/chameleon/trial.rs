@@ -1,10 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::probe::policy_of;
 use crate::report::{Report, ScenarioResult};
 use crate::runner::{Options, RunError, run};
 use crate::scenario::Scenario;
 use crate::target::{Target, Variant};
-use crate::trace::to_text;
+use crate::trace::{What, to_text};
 use crate::verdict::{Finding, Verdict};
 
 use super::Switch;
@@ -65,6 +66,8 @@ pub struct Trial {
     pub served: usize,
     /// How many did not apply, for what the choices take away.
     pub not_applicable: usize,
+    /// How many were inconclusive, for bounds that the broker said it had.
+    pub inconclusive: usize,
     /// How many of the others saw other packets, or at other times, than on the plain broker.
     pub differing: usize,
     /// What was wrong.
@@ -92,10 +95,13 @@ pub async fn try_switches(
     });
     let wrong: Vec<_> = wrong.collect();
     let not_applicable = count(&|result| result.verdict == Verdict::NotApplicable);
-    let odd = wrong.iter().filter(|wrong| wrong.verdict != Verdict::NotApplicable).count();
-    let served = report.scenarios.len() - not_applicable - odd;
+    let odd = |verdict| wrong.iter().filter(|wrong| wrong.verdict == verdict).count();
+    let inconclusive =
+        count(&|result| result.verdict == Verdict::Inconclusive) - odd(Verdict::Inconclusive);
+    let odd = wrong.len() - odd(Verdict::NotApplicable);
+    let served = report.scenarios.len() - not_applicable - inconclusive - odd;
     let differing = count(&|result| baseline.differs(result));
-    Ok(Trial { variant, served, not_applicable, differing, wrong })
+    Ok(Trial { variant, served, not_applicable, inconclusive, differing, wrong })
 }
 
 impl Wrong {
@@ -148,6 +154,11 @@ fn wrong(
     let switches = variant.switches();
     let finding = match result.verdict {
         Verdict::Pass => return None,
+        Verdict::Inconclusive
+            if switches.iter().any(|switch| switch.bounds) && tells_of_a_bound(result) =>
+        {
+            return None;
+        }
         Verdict::Fail | Verdict::Inconclusive => result.findings.first(),
         Verdict::Advisory => {
             let surprise = |finding: &&Finding| {
@@ -173,6 +184,16 @@ fn wrong(
         reason: result.reason.clone(),
         variant: variant.clone(),
     })
+}
+
+/// Whether a scenario is inconclusive because the broker said that it was at a limit.
+fn tells_of_a_bound(result: &ScenarioResult) -> bool {
+    let policies = result.trace.iter().filter_map(|event| match &event.what {
+        What::Received(packet) => policy_of(packet),
+        _ => None,
+    });
+    let finding = result.findings.first();
+    policies.into_iter().any(|it| finding.is_some_and(|finding| finding.observed.ends_with(it)))
 }
 
 fn is_forgone(finding: &Finding, switches: &[&'static Switch]) -> bool {

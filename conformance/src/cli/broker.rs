@@ -6,7 +6,7 @@ use reference_broker::command::{self, Variation};
 use super::{Failure, print};
 
 #[derive(Args, Debug)]
-pub(super) struct BrokerArguments {
+pub(super) struct AnyBrokerArguments {
     #[command(flatten)]
     broker: command::BrokerArguments,
     /// Break it in this way: an id of `mqttspec mutants --list`
@@ -18,32 +18,24 @@ pub(super) struct BrokerArguments {
 }
 
 /// Serves the reference broker until it is interrupted.
-pub(super) fn broker(arguments: &BrokerArguments) -> Result<Exit, Failure> {
+pub(super) fn broker(arguments: &AnyBrokerArguments) -> Result<Exit, Failure> {
     let variant = variant(arguments).map_err(|error| (Exit::Usage, error))?;
     if variant != Variant::default() {
         print(&format!("{}\n", Target::Embedded(variant.clone())))?;
     }
-    command::log();
-    let cannot_start = |error| (Exit::Trouble, format!("cannot start: {error}"));
-    let runtime = tokio::runtime::Runtime::new().map_err(cannot_start)?;
-    let run = runtime.block_on(async {
-        let interrupt = command::interrupt().map_err(cannot_start)?;
-        let configure = {
-            let variant = variant.clone();
-            move |config: &mut _| variant.configure(config)
-        };
-        let engine = move |config: &_| variant.engine(config);
-        let variation = Variation { configure: Box::new(configure), engine: Box::new(engine) };
-        Ok(command::run(&arguments.broker, variation, interrupt).await)
-    })?;
-    match run {
+    let chosen = variant.clone();
+    let variation = Variation {
+        configure: Box::new(move |config| chosen.configure(config)),
+        engine: Box::new(move |config| variant.engine(config)),
+    };
+    match command::start(&arguments.broker, variation) {
         Ok(()) => Ok(Exit::AsExpected),
         Err(command::Failure::Usage(what)) => Err((Exit::Usage, what)),
         Err(command::Failure::Trouble(what)) => Err((Exit::Trouble, what)),
     }
 }
 
-fn variant(arguments: &BrokerArguments) -> Result<Variant, String> {
+fn variant(arguments: &AnyBrokerArguments) -> Result<Variant, String> {
     let mutant = arguments.mutant.iter().map(|id| format!("mutant={id}"));
     let words: Vec<_> = mutant.chain(arguments.switches.iter().cloned()).collect();
     match words.is_empty() {

@@ -97,9 +97,10 @@ async fn try_all(
 fn line(trial: &Trial, wrong: usize) -> String {
     let names: Vec<_> = trial.variant.switches().iter().map(|switch| switch.name).collect();
     let verdict = if wrong == 0 { "right" } else { "WRONG" };
-    let Trial { served, not_applicable, differing, .. } = trial;
+    let Trial { served, not_applicable, inconclusive, differing, .. } = trial;
     format!(
-        "{verdict}  {:44}  {served:4} served, {not_applicable:3} not applicable, {differing:4} differing\n",
+        "{verdict}  {:44}  {served:4} served, {not_applicable:3} not applicable, \
+         {inconclusive:3} inconclusive, {differing:4} differing\n",
         names.join("&")
     )
 }

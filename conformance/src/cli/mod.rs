@@ -44,7 +44,7 @@ enum Command {
     /// Show what of the standard's requirements is covered, and by what.
     Coverage(coverage::CoverageArguments),
     /// Serve the reference broker, whole or broken on purpose.
-    Broker(broker::BrokerArguments),
+    Broker(broker::AnyBrokerArguments),
     /// Explain a scenario, a requirement, an oracle, a property or a reason code.
     Explain(explain::ExplainArguments),
 }

@@ -363,8 +363,10 @@ impl Probe {
     }
 }
 
+const AT_A_LIMIT: &str = "the target is at a limit; run with fewer --jobs, or raise it";
+
 /// Why a refusal says nothing of conformance, if it does not: rights and load are the operator's.
-fn policy_of(packet: &Packet) -> Option<&'static str> {
+pub(crate) fn policy_of(packet: &Packet) -> Option<&'static str> {
     let reasons = match packet {
         Packet::Disconnect(packet) => std::slice::from_ref(&packet.reason),
         Packet::ConnAck(packet) => std::slice::from_ref(&packet.reason),
@@ -382,8 +384,10 @@ fn policy_of(packet: &Packet) -> Option<&'static str> {
         | ReasonCode::MessageRateTooHigh
         | ReasonCode::QuotaExceeded
         | ReasonCode::ConnectionRateExceeded
-        | ReasonCode::AdministrativeAction => {
-            Some("the target is at a limit; run with fewer --jobs, or raise it")
+        | ReasonCode::AdministrativeAction => Some(AT_A_LIMIT),
+        // It knows no 0x97 (table 3-9).
+        ReasonCode::ImplementationSpecificError if matches!(packet, Packet::UnsubAck(_)) => {
+            Some(AT_A_LIMIT)
         }
         _ => None,
     })

@@ -171,6 +171,23 @@ impl Probe {
         }
     }
 
+    /// Checks that an answer does not refuse for want of rights, or for a limit that it can have at any
+    /// time (sections 3.9.3 and 3.11.3).
+    ///
+    /// # Errors
+    ///
+    /// Inconclusive when it does.
+    pub fn unlimited(&self, answer: impl Into<Packet>) -> Outcome {
+        let answer = answer.into();
+        match policy_of(&answer) {
+            None => Ok(()),
+            Some(policy) => {
+                let observed = format!("{}: {policy}", packet_text(&answer));
+                Err(self.context.trouble("an answer without a limit", observed))
+            }
+        }
+    }
+
     /// Unsubscribes from one filter; gives the code of the UNSUBACK.
     ///
     /// # Errors

@@ -54,6 +54,9 @@ async fn refused_beside_granted(stage: &mut Stage) -> Outcome {
     let id = request.packet_id;
     alice.send(request).await?;
     if let Some(suback) = alice.ack_or_close(id).await? {
+        let mut others = suback.clone();
+        others.reasons.retain(|reason| *reason == ReasonCode::QuotaExceeded);
+        alice.unlimited(Packet::SubAck(others))?;
         let codes: Vec<_> = suback.reasons.iter().map(|code| code.value()).collect();
         let fits = matches!(codes[..], [..=1, 0x80..=0xFF, ..=1]);
         let observed = packet_text(&Packet::SubAck(suback));

@@ -55,6 +55,7 @@ async fn codes_in_order(stage: &mut Stage) -> Outcome {
     let request = Unsubscribe::new(id, &first).and(&unknown).and(&last).and(&first);
     alice.send(request).await?;
     let unsuback = alice.unsuback(id).await?;
+    alice.unlimited(Packet::UnsubAck(unsuback.clone()))?;
     has_codes(stage, &unsuback, &[true, false, true, false])?;
     for topic in [&first, &last] {
         stage.not_subscribed(topic, &mut bob, &mut alice, &mut carol).await?;

@@ -169,8 +169,8 @@ impl BrokerActor {
     /// reason to wait: a QoS 0 message is dropped, and for anything else the connection cut off.
     fn send(&mut self, id: ConnectionId, packet: Packet) -> Option<Input> {
         let outbox = self.connections.get(&id)?;
-        let (size, expendable) = weigh(&packet);
-        match outbox.packets.try_send(packet, size) {
+        let (size, counted, expendable) = weigh(&packet);
+        match outbox.packets.try_send_counted(packet, size, counted) {
             Ok(()) => None,
             // It has ended and says so behind what its client sent before, a DISCONNECT perhaps.
             // That counts, so it is not taken for closed before.
@@ -199,14 +199,20 @@ impl BrokerActor {
     }
 }
 
-/// How many bytes a packet takes up in an outbox, and whether it may be dropped. The payload of a
-/// QoS 1 or 2 message is the core's until it is acknowledged, and shared with it.
-fn weigh(packet: &Packet) -> (usize, bool) {
+/// How many bytes a packet takes up in an outbox, how many of those in all outboxes together, and whether it
+/// may be dropped. The payload of a QoS 1 or 2 message is the core's until it is acknowledged, and shared
+/// with it; that of any message is shared by all who get it.
+fn weigh(packet: &Packet) -> (usize, usize, bool) {
     let size = packet.encoded_len().unwrap_or(usize::MAX);
     match packet {
-        Packet::Publish(publish) if publish.qos == QoS::AtMostOnce => (size, true),
-        Packet::Publish(publish) => (size.saturating_sub(publish.payload.len()), false),
-        _ => (size, false),
+        Packet::Publish(publish) => {
+            let header = size.saturating_sub(publish.payload.len());
+            match publish.qos {
+                QoS::AtMostOnce => (size, header, true),
+                _ => (header, header, false),
+            }
+        }
+        _ => (size, size, false),
     }
 }
 

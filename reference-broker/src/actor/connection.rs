@@ -31,8 +31,12 @@ const BATCH: usize = 64 * 1024;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const SLOWEST: u64 = 16 * 1024;
 
-/// How many bytes a second extend the time that a packet may take to become whole.
-const SLOWEST_PACKET: u64 = 1024;
+/// How many bytes a second have to come of a packet for it to be waited for.
+const SLOWEST_PACKET: u64 = 512;
+
+/// How many packets of one connection may wait for the broker: enough that it never has to wait for the
+/// reader, few enough that what others send has its turn soon, however much work those are.
+const SHARE: usize = 16;
 
 /// How long a closed connection is read on, and how much of it, so that what the client still
 /// sends does not make the system throw away what it has yet to read.
@@ -65,6 +69,7 @@ pub(super) async fn run(
     mut current: watch::Receiver<Option<Sender<Message>>>,
 ) {
     let counters = &shared.counters;
+    let broker = broker.with_share(SHARE);
     let shaken = tokio::select! {
         shaken = timeout(shared.settings.handshake_timeout, caught(arrival)) => shaken,
         _ = current.wait_for(Option::is_none) => return, // The server stops: nobody is to be served.
@@ -79,6 +84,7 @@ pub(super) async fn run(
         }
     };
     let (packets, outbox) = queue::queue(shared.settings.outbox);
+    let packets = packets.within(&shared.waiting);
     let (cut, is_cut) = oneshot::channel();
     let Arrived { stream, is_local } = arrived;
     let outbox_of_broker = Outbox { packets, cut, is_local };
@@ -168,12 +174,11 @@ async fn read(
 ) {
     let mut framer = Framer::new(shared.packet_limit);
     let mut partial = Partial { shared, held: 0 };
-    // When the packet that is not whole yet began.
-    let mut begun: Option<Instant> = None;
+    let mut progress = Progress::new(shared.settings.packet_timeout);
     loop {
         match next_packet(&mut framer) {
             Ok(Some((packet, size))) => {
-                begun = None;
+                progress.begun = None;
                 if broker.send(Message::Happened(Input::Received(id, packet)), size).await.is_err()
                 {
                     return;
@@ -185,10 +190,8 @@ async fn read(
                     tracing::warn!(connection = id.0, "connection closed: too much is not whole");
                     return;
                 }
-                if framer.pending() > 0 {
-                    begun = begun.or_else(|| Some(Instant::now()));
-                }
-                if !read_more(id, source, &mut framer, begun, shared).await {
+                progress.note(framer.pending());
+                if !read_more(id, source, &mut framer, progress.deadline(), shared).await {
                     return;
                 }
             }
@@ -210,16 +213,12 @@ async fn read_more(
     id: ConnectionId,
     source: &mut ReadHalf<BoxStream>,
     framer: &mut Framer,
-    begun: Option<Instant>,
+    deadline: Option<Instant>,
     shared: &Shared,
 ) -> bool {
-    let pending = framer.pending();
     framer.buffer().reserve(READ);
     let read = source.read_buf(framer.buffer());
-    // Nothing is due before a packet has begun, nor beyond what the clock can count.
-    let extension = Duration::from_secs(pending as u64 / SLOWEST_PACKET);
-    let patience = shared.settings.packet_timeout.saturating_add(extension);
-    let came = match begun.and_then(|begun| begun.checked_add(patience)) {
+    let came = match deadline {
         None => read.await,
         Some(deadline) => match timeout_at(deadline, read).await {
             Ok(came) => came,
@@ -231,6 +230,38 @@ async fn read_more(
         },
     };
     matches!(came, Ok(1..))
+}
+
+/// How a packet that is not whole yet comes on.
+struct Progress {
+    /// How long it may take, or take to come on.
+    patience: Duration,
+    /// Since when it has been waited for, and how many bytes of it there were then.
+    begun: Option<(Instant, usize)>,
+}
+
+impl Progress {
+    fn new(patience: Duration) -> Progress {
+        Progress { patience, begun: None }
+    }
+
+    /// Notes how many bytes of the packet there are. Once enough have come for the longest wait, it is
+    /// waited for anew: what came at once is no reason to wait for the rest for long.
+    fn note(&mut self, pending: usize) {
+        let enough = self.patience.as_secs().max(1).saturating_mul(SLOWEST_PACKET);
+        let has_come_on = match self.begun {
+            Some((_, before)) => pending.saturating_sub(before) as u64 >= enough,
+            None => pending > 0,
+        };
+        if has_come_on {
+            self.begun = Some((Instant::now(), pending));
+        }
+    }
+
+    /// Nothing is due before a packet has begun, nor beyond what the clock can count.
+    fn deadline(&self) -> Option<Instant> {
+        self.begun.and_then(|(since, _)| since.checked_add(self.patience))
+    }
 }
 
 /// The share of one connection in what is kept of packets that are not whole.

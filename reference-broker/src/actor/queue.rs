@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
@@ -14,17 +15,87 @@ pub(super) fn queue<T>(bound: Bound) -> (Sender<T>, Receiver<T>) {
     let most = u32::try_from(bound.bytes).unwrap_or(u32::MAX).max(1);
     let (items, received) = mpsc::channel(bound.items.clamp(1, Semaphore::MAX_PERMITS));
     let bytes = Arc::new(Semaphore::new(most as usize));
-    (Sender { items, bytes: Arc::clone(&bytes), most }, Receiver { items: received, bytes })
+    let sender = Sender { items, bytes: Arc::clone(&bytes), most, share: None, part: None };
+    (sender, Receiver { items: received, bytes })
+}
+
+/// What many queues may hold together, counted as it is in memory: so many bytes, with some for each
+/// item. Who has little waiting is not refused for what others have.
+#[derive(Debug)]
+pub(super) struct Total {
+    held: AtomicUsize,
+    most: usize,
+}
+
+/// What an item takes in memory beside its bytes.
+const ITEM: usize = 256;
+
+/// How much may wait in each queue, whatever waits in others.
+const LITTLE: usize = 64 * 1024;
+
+impl Total {
+    /// For so many bytes.
+    pub(super) fn new(most: usize) -> Arc<Total> {
+        Arc::new(Total { held: AtomicUsize::new(0), most })
+    }
+}
+
+/// What one queue holds of a total.
+#[derive(Debug)]
+struct Part {
+    total: Arc<Total>,
+    own: AtomicUsize,
+}
+
+/// What one item holds of a total.
+#[derive(Debug)]
+struct Held(Arc<Part>, usize);
+
+impl Held {
+    /// Holds so many bytes more, if they can be had.
+    fn new(part: &Arc<Part>, bytes: usize) -> Option<Held> {
+        let bytes = bytes.saturating_add(ITEM);
+        let own = part.own.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        let all = part.total.held.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        // What is not to be held is given back as this is dropped.
+        let held = Held(Arc::clone(part), bytes);
+        (own <= LITTLE || all <= part.total.most).then_some(held)
+    }
+}
+
+impl Held {
+    /// Takes in what another item of the same queue holds.
+    fn add(&mut self, mut other: Held) {
+        self.1 += std::mem::take(&mut other.1);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Held(part, bytes) = self;
+        part.own.fetch_sub(*bytes, Ordering::Relaxed);
+        part.total.held.fetch_sub(*bytes, Ordering::Relaxed);
+    }
 }
 
 /// The room that an item takes, given back when this is dropped.
 #[derive(Debug)]
-pub(super) struct Room(OwnedSemaphorePermit);
+pub(super) struct Room {
+    bytes: OwnedSemaphorePermit,
+    /// Of the share of its sender, if that has one.
+    _item: Option<OwnedSemaphorePermit>,
+    /// Of what many queues hold together.
+    held: Option<Held>,
+}
 
 impl Room {
     /// Takes in the room of another item of the same channel.
     pub(super) fn add(&mut self, other: Room) {
-        self.0.merge(other.0);
+        self.bytes.merge(other.bytes);
+        match (&mut self.held, other.held) {
+            (Some(held), Some(more)) => held.add(more),
+            (held, more) => *held = held.take().or(more),
+        }
     }
 }
 
@@ -41,6 +112,10 @@ pub(super) struct Sender<T> {
     items: mpsc::Sender<(T, Room)>,
     bytes: Arc<Semaphore>,
     most: u32,
+    /// How many more items of this sender may wait, if that is bounded.
+    share: Option<Arc<Semaphore>>,
+    /// What this queue holds together with others, if that is bounded.
+    part: Option<Arc<Part>>,
 }
 
 impl<T> fmt::Debug for Sender<T> {
@@ -51,15 +126,54 @@ impl<T> fmt::Debug for Sender<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        Sender { items: self.items.clone(), bytes: Arc::clone(&self.bytes), most: self.most }
+        Sender {
+            items: self.items.clone(),
+            bytes: Arc::clone(&self.bytes),
+            most: self.most,
+            share: self.share.clone(),
+            part: self.part.clone(),
+        }
     }
 }
 
 impl<T> Sender<T> {
+    /// A sender of whose items no more than so many wait at once, so that others have their turn.
+    pub(super) fn with_share(&self, items: usize) -> Sender<T> {
+        Sender { share: Some(Arc::new(Semaphore::new(items))), ..self.clone() }
+    }
+
+    /// A sender whose items, as far as they are only [tried](Sender::try_send_counted), count towards a
+    /// total.
+    pub(super) fn within(self, total: &Arc<Total>) -> Sender<T> {
+        let part = Part { total: Arc::clone(total), own: AtomicUsize::new(0) };
+        Sender { part: Some(Arc::new(part)), ..self }
+    }
+
+    /// As [`Sender::try_send`], for an item that counts so many bytes towards the total.
+    pub(super) fn try_send_counted(
+        &self,
+        item: T,
+        size: usize,
+        counted: usize,
+    ) -> Result<(), Refused> {
+        let held = match &self.part {
+            Some(part) => Some(Held::new(part, counted).ok_or(Refused::Full)?),
+            None => None,
+        };
+        self.put(item, size, held).map_err(|(_, refused)| refused)
+    }
+
     /// Sends an item of so many bytes, as soon as there is room.
     pub(super) async fn send(&self, item: T, size: usize) -> Result<(), Refused> {
-        let bytes = Arc::clone(&self.bytes).acquire_many_owned(self.share(size));
-        let room = Room(bytes.await.map_err(|_| Refused::Closed)?);
+        let own = match &self.share {
+            Some(share) => {
+                Some(Arc::clone(share).acquire_owned().await.map_err(|_| Refused::Closed)?)
+            }
+            None => None,
+        };
+        let bytes = Arc::clone(&self.bytes).acquire_many_owned(self.weight(size));
+        let room =
+            Room { bytes: bytes.await.map_err(|_| Refused::Closed)?, _item: own, held: None };
         self.items.send((item, room)).await.map_err(|_| Refused::Closed)
     }
 
@@ -70,9 +184,13 @@ impl<T> Sender<T> {
 
     /// As [`Sender::try_send`], and gives back what was not taken.
     pub(super) fn offer(&self, item: T, size: usize) -> Result<(), (T, Refused)> {
-        let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(self.share(size));
+        self.put(item, size, None)
+    }
+
+    fn put(&self, item: T, size: usize, held: Option<Held>) -> Result<(), (T, Refused)> {
+        let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(self.weight(size));
         let room = match bytes {
-            Ok(bytes) => Room(bytes),
+            Ok(bytes) => Room { bytes, _item: None, held },
             Err(TryAcquireError::NoPermits) => return Err((item, Refused::Full)),
             Err(TryAcquireError::Closed) => return Err((item, Refused::Closed)),
         };
@@ -87,7 +205,7 @@ impl<T> Sender<T> {
         self.items.max_capacity() - self.items.capacity()
     }
 
-    fn share(&self, size: usize) -> u32 {
+    fn weight(&self, size: usize) -> u32 {
         u32::try_from(size).unwrap_or(u32::MAX).min(self.most)
     }
 }
@@ -154,6 +272,43 @@ mod tests {
         receiver.recv().await.unwrap();
         assert_eq!(sender.try_send('b', 1_000), Ok(()));
         assert_eq!(sender.try_send('c', 1), Err(Refused::Full));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sender_with_a_share_leaves_room_for_others() {
+        let (sender, mut receiver) = queue(Bound { items: 4, bytes: 10 });
+        let busy = sender.with_share(2);
+        busy.send('a', 1).await.unwrap();
+        busy.send('b', 1).await.unwrap();
+        let waiting = tokio::spawn(async move { busy.send('c', 1).await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        sender.with_share(2).send('x', 1).await.unwrap();
+        let (first, room) = receiver.recv().await.unwrap();
+        drop(room);
+        assert_eq!(waiting.await.unwrap(), Ok(()));
+        let rest: Vec<char> = std::iter::from_fn(|| Some(receiver.try_recv()?.0)).collect();
+        assert_eq!((first, &rest[..]), ('a', &['b', 'x', 'c'][..]));
+    }
+
+    #[tokio::test]
+    async fn many_queues_are_bounded_together_beyond_a_little_of_each() {
+        let total = Total::new(2 * LITTLE);
+        let bound = Bound { items: 1_000, bytes: 1 << 30 };
+        let (busy, mut receiver) = queue(bound);
+        let (quiet, _kept) = queue(bound);
+        let (busy, quiet) = (busy.within(&total), quiet.within(&total));
+        let fill = |sender: &Sender<()>| {
+            (0..).take_while(|_| sender.try_send_counted((), 0, 1024 - ITEM) == Ok(())).count()
+        };
+        assert_eq!(fill(&busy), 128);
+        assert_eq!(fill(&quiet), 64, "as much as each may have");
+        // What is given back is room, for those with more than a little only below the bound.
+        for _ in 0..65 {
+            receiver.recv().await.unwrap();
+        }
+        assert_eq!(fill(&busy), 1);
+        assert_eq!(fill(&quiet), 0);
     }
 
     #[tokio::test(start_paused = true)]

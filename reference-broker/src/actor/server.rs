@@ -19,7 +19,7 @@ use crate::transport::{BoxStream, memory};
 use super::broker::{Look, Message};
 use super::counts::Counters;
 use super::listener::{self, Within};
-use super::queue::Sender;
+use super::queue::{Sender, Total};
 use super::supervisor::{Engines, Order, Shared, Supervisor};
 use super::tap::Tap;
 use super::{
@@ -107,7 +107,9 @@ impl Server {
         let (publish, current) = watch::channel(None);
         let counters = Arc::new(Counters::default());
         let (bounds, counting) = (settings.clone(), Arc::clone(&counters));
-        let shared = Shared { settings: bounds, packet_limit, authenticator, counters: counting };
+        let waiting = Total::new(bounds.outbox_total_bytes);
+        let shared =
+            Shared { settings: bounds, packet_limit, authenticator, counters: counting, waiting };
         let supervisor = Supervisor::new(engines, Arc::new(shared), publish);
         let mut task = JoinSet::new();
         task.spawn(supervisor.run(ordered, arrived));

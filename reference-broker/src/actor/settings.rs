@@ -32,12 +32,16 @@ pub struct ServerSettings {
     /// QoS 1 or 2 message only the header counts, as its payload is the core's to keep, and bound,
     /// until it is acknowledged: a client that reads gets its whole backlog, however large.
     pub outbox: Bound,
+    /// How many bytes may wait to be written to all clients together: of each packet all but its payload,
+    /// and 256 more for what it takes in memory. Beyond it, whoever has more than 64 KiB waiting is
+    /// treated as if its own outbox were full. Those who read have next to nothing there.
+    pub outbox_total_bytes: usize,
     /// How many bytes of packets that are not whole yet may be kept over all connections, apart from
     /// a few KiB of each. A connection that would need more is closed; to wait would be of no use,
     /// as all others may wait for their last byte as well.
     pub partial_bytes: usize,
-    /// How long a packet may take from its first byte to its last; a second more for each KiB that
-    /// has come. Longer than the core waits for a CONNECT, so that the core is first to act there,
+    /// How long a packet may take from its first byte to its last, or else to come on by half as
+    /// many KiB as this has seconds. Longer than the core waits for a CONNECT, so that the core is first to act there,
     /// and the only bound for a client without a Keep Alive.
     pub packet_timeout: Duration,
     /// How long a TLS or WebSocket handshake may take.
@@ -59,6 +63,7 @@ impl Default for ServerSettings {
             maximum_connections: 10_000,
             inbox: Bound { items: 1024, bytes: 64 * MIB },
             outbox: Bound { items: 8192, bytes: 16 * MIB },
+            outbox_total_bytes: 256 * MIB,
             partial_bytes: 256 * MIB,
             packet_timeout: Duration::from_secs(60),
             handshake_timeout: Duration::from_secs(10),

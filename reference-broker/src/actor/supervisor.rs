@@ -25,7 +25,7 @@ use super::connection::{self, Counted};
 use super::counts::{Counters, count};
 use super::listener::Listening;
 use super::panic::{caught_call, cause};
-use super::queue::{Receiver, Sender, queue};
+use super::queue::{Receiver, Sender, Total, queue};
 use super::tap::{self, Tap, TapHandle, TapMessage, TapSet, Tapped, Taps};
 use super::{Arrival, Engine, ServerSettings};
 
@@ -46,6 +46,8 @@ pub(super) struct Shared {
     pub(super) packet_limit: u32,
     pub(super) authenticator: Option<Authenticator>,
     pub(super) counters: Arc<Counters>,
+    /// What waits to be written to all clients.
+    pub(super) waiting: Arc<Total>,
 }
 
 /// Where engines come from; none when the last one is used up.

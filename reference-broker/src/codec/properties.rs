@@ -1,6 +1,8 @@
 //! Sets of properties, as packets carry them (section 2.2.2).
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -82,38 +84,60 @@ impl fmt::Debug for Property {
 }
 
 /// A set of properties in the order they are sent (section 2.2.2).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Properties(Vec<Property>);
+#[derive(Clone, Debug, Default)]
+pub struct Properties {
+    /// Those that come first, where copies are to be cheap.
+    shared: Option<Arc<[Property]>>,
+    list: Vec<Property>,
+}
 
 impl Properties {
+    /// The same, with what is there shared by all copies from now on: a message may go to very many.
+    #[must_use]
+    pub fn into_shared(mut self) -> Properties {
+        let list = self.take_all();
+        let shared = (!list.is_empty()).then(|| Arc::from(list));
+        Properties { shared, list: Vec::new() }
+    }
+
+    /// Takes all of them out, no longer shared.
+    fn take_all(&mut self) -> Vec<Property> {
+        match self.shared.take() {
+            None => std::mem::take(&mut self.list),
+            Some(shared) => shared.iter().cloned().chain(self.list.drain(..)).collect(),
+        }
+    }
+
     /// Appends a property, whatever stands there already.
     pub fn push(&mut self, id: PropertyId, value: impl Into<Value>) {
         let value = value.into();
-        self.0.push(Property { id, value });
+        self.list.push(Property { id, value });
     }
 
     /// Puts `value` in place of what the property had, or appends it.
     pub fn set(&mut self, id: PropertyId, value: impl Into<Value>) {
         let value = value.into();
-        match self.0.iter_mut().find(|property| property.id == id) {
+        self.list = self.take_all();
+        match self.list.iter_mut().find(|property| property.id == id) {
             Some(property) => property.value = value,
-            None => self.0.push(Property { id, value }),
+            None => self.list.push(Property { id, value }),
         }
     }
 
     /// Keeps only the properties for which `keep` holds.
     pub fn retain(&mut self, keep: impl FnMut(&Property) -> bool) {
-        self.0.retain(keep);
+        self.list = self.take_all();
+        self.list.retain(keep);
     }
 
     /// The properties in their order.
     pub fn iter(&self) -> impl Iterator<Item = &Property> {
-        self.0.iter()
+        self.shared.iter().flat_map(|shared| shared.iter()).chain(&self.list)
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.shared.is_none() && self.list.is_empty()
     }
 
     /// Whether this property is there.
@@ -199,7 +223,7 @@ impl Properties {
             }
             list.push(Property { id, value });
         }
-        Ok(Properties(list))
+        Ok(Properties { shared: None, list })
     }
 
     pub(super) fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
@@ -210,7 +234,7 @@ impl Properties {
     }
 
     fn encode_list(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        for Property { id, value } in &self.0 {
+        for Property { id, value } in self.iter() {
             writer.byte(id.value());
             match (id.row().kind, value) {
                 (Kind::Byte, Value::Number(number)) => {
@@ -238,9 +262,23 @@ impl Properties {
     }
 }
 
+impl PartialEq for Properties {
+    fn eq(&self, other: &Properties) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Properties {}
+
+impl Hash for Properties {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.iter().for_each(|property| property.hash(state));
+    }
+}
+
 impl FromIterator<Property> for Properties {
     fn from_iter<I: IntoIterator<Item = Property>>(list: I) -> Self {
-        Properties(list.into_iter().collect())
+        Properties { shared: None, list: list.into_iter().collect() }
     }
 }
 
@@ -258,5 +296,28 @@ mod tests {
         assert_eq!(properties.number(PropertyId::ReceiveMaximum), Some(8));
         assert_eq!(properties.number(PropertyId::TopicAlias), None);
         assert_eq!(properties.user_properties().collect::<Vec<_>>(), [("a", "1"), ("a", "2")]);
+    }
+
+    #[test]
+    fn sharing_changes_nothing_but_the_cost_of_a_copy() {
+        let mut plain = Properties::default();
+        plain.push(PropertyId::ContentType, "a");
+        let shared = plain.clone().into_shared();
+        let mut copy = shared.clone();
+        let place = |properties: &Properties| properties.iter().next().map(std::ptr::from_ref);
+        assert_eq!(place(&copy), place(&shared), "copied");
+        for properties in [&mut plain, &mut copy] {
+            properties.push(PropertyId::UserProperty, ("b", "1"));
+            assert!(!properties.is_empty());
+        }
+        assert_eq!(copy, plain);
+        for properties in [&mut plain, &mut copy] {
+            properties.set(PropertyId::ContentType, "c");
+        }
+        assert_eq!(copy, plain);
+        assert_eq!(shared.text(PropertyId::ContentType).map(|text| &**text), Some("a"));
+        let mut copy = shared.clone();
+        copy.retain(|_| false);
+        assert!(copy.is_empty() && copy.into_shared().is_empty() && !shared.is_empty());
     }
 }

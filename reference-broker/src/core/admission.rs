@@ -3,6 +3,7 @@
 use crate::codec::{ConnAck, Connect, Disconnect, Packet, PropertyId, ReasonCode, Text};
 
 use super::connection::State;
+use super::will::StoredWill;
 use super::{Broker, ConnectionId, Redirection};
 
 impl Broker {
@@ -49,6 +50,22 @@ impl Broker {
         let takes_over = session.is_some_and(|session| session.connection.is_some());
         match self.connected - usize::from(takes_over) >= bounds.connections {
             true => Err((ReasonCode::ServerBusy, "too many clients")),
+            false => Ok(()),
+        }
+    }
+
+    /// Checks whether there is room for the client's Will, in the place of the one that it has.
+    pub(super) fn check_will_room(
+        &self,
+        client: &Text,
+        will: &Option<StoredWill>,
+    ) -> Result<(), (ReasonCode, &'static str)> {
+        let Some(will) = will else { return Ok(()) };
+        let session = self.sessions.get(client);
+        let replaced =
+            session.and_then(|session| session.will.as_ref()).map_or(0, StoredWill::size);
+        match self.will_bytes - replaced + will.size() > self.config.bounds.all_will_bytes {
+            true => Err((ReasonCode::QuotaExceeded, "too many wills")),
             false => Ok(()),
         }
     }

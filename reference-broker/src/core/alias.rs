@@ -30,6 +30,11 @@ impl InboundAliases {
         true
     }
 
+    /// Bytes of all the topics.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The topic an alias stands for.
     pub(super) fn get(&self, alias: u16) -> Option<&TopicName> {
         self.topics.get(&alias) // U-3.3.2.3.4-2

@@ -33,6 +33,9 @@ pub struct Bounds {
     /// Bytes of a Will, counted as a message; a larger one gets CONNACK 0x97. Default 1 MiB, more than
     /// topic, payload and all single properties together can have.
     pub will_bytes: usize,
+    /// Bytes of the Wills of all sessions together. A CONNECT whose Will would be beyond gets CONNACK 0x97.
+    /// Default 256 MiB: a Will of a usual size for each of as many sessions as there may be.
+    pub all_will_bytes: usize,
     /// Filters in one SUBSCRIBE or UNSUBSCRIBE. Those beyond get 0x97 in SUBACK, and 0x83 in UNSUBACK,
     /// which knows no 0x97; the others are served. Default 10,000: each may bring all retained messages.
     pub filters: usize,
@@ -42,6 +45,9 @@ pub struct Bounds {
     /// Bytes of all filters of one session. A filter beyond gets 0x97 in SUBACK. Default 16 MiB, far
     /// more than 10,000 usual ones have.
     pub filter_bytes_per_session: usize,
+    /// Bytes of all filters of all sessions together. A filter beyond gets 0x97 in SUBACK. Default 512 MiB:
+    /// as many filters as there may be, of some levels each.
+    pub filter_bytes: usize,
     /// Subscriptions of all sessions together. One more gets 0x97 in SUBACK. Default 1,000,000.
     pub subscriptions: usize,
     /// Levels of a Topic Name or a Topic Filter. One with more gets 0x90 in PUBACK, PUBREC or CONNACK,
@@ -62,8 +68,9 @@ pub struct Bounds {
     /// bring all there are, but ten thousand filters not ten thousand times as many.
     pub retained_per_subscribe: usize,
     /// Places in the tree of their topics that the broker looks at for one SUBSCRIBE; what would be found
-    /// later is not sent. Default 10,000,000, about a second: a filter with wildcards may lead through
-    /// all of the tree and find nothing, and there may be ten thousand of those.
+    /// later is not sent. Default 1,000,000, a tenth of a second for which all others wait: a filter
+    /// with wildcards may lead through all of the tree and find nothing, and there may be ten thousand of
+    /// those.
     pub retained_search_per_subscribe: usize,
     /// Bytes of the messages for one session, on their way or waiting. A message beyond is dropped.
     /// Default 128 MiB, some of the largest packets; how many may wait is
@@ -83,6 +90,9 @@ pub struct Bounds {
     /// connection with 0x97. Default 16 MiB, more than the longest topics for the default number of
     /// aliases.
     pub alias_bytes: usize,
+    /// The same of all connections together, with the same effect. Default 256 MiB: whoever is refused can
+    /// do without an alias.
+    pub all_alias_bytes: usize,
 }
 
 impl Bounds {
@@ -107,21 +117,24 @@ impl Default for Bounds {
             sessions: 100_000,
             client_id_bytes: 65_535,
             will_bytes: MIB,
+            all_will_bytes: 256 * MIB,
             filters: 10_000,
             subscriptions_per_session: 10_000,
             filter_bytes_per_session: 16 * MIB,
+            filter_bytes: 512 * MIB,
             subscriptions: 1_000_000,
             topic_levels: 65_536, // U-4.7.3-4
             properties: 10_000,
             retained_messages: 1_000_000,
             retained_bytes: MIB.saturating_mul(2_048),
             retained_per_subscribe: 1_000_000,
-            retained_search_per_subscribe: 10_000_000,
+            retained_search_per_subscribe: 1_000_000,
             queued_bytes_per_session: 128 * MIB,
             queued_bytes: MIB.saturating_mul(4_096), // All there is, where addresses have 32 bits.
             unreleased_per_session: 65_535,
             unreleased_bytes_per_session: 128 * MIB,
             alias_bytes: 16 * MIB,
+            all_alias_bytes: 256 * MIB,
         }
     }
 }

@@ -128,13 +128,15 @@ impl Broker {
 
     fn leave(&mut self, id: ConnectionId) {
         self.set_timer(id, None);
-        match self.connections.remove(&id).map(|connection| connection.state) {
-            Some(State::Connected(client)) => {
+        let Some(connection) = self.connections.remove(&id) else { return };
+        self.alias_bytes -= connection.aliases.bytes();
+        match connection.state {
+            State::Connected(client) => {
                 self.connected -= 1;
                 self.park_session(&client); // U-3.14-2
             }
-            Some(State::Connecting(connecting)) => self.unaccepted_bytes -= connecting.bytes(),
-            Some(State::Opened) | None => {}
+            State::Connecting(connecting) => self.unaccepted_bytes -= connecting.bytes(),
+            State::Opened => {}
         }
     }
 

@@ -39,7 +39,8 @@ impl Broker {
             false => connect.client_id.clone(),
         };
         self.catch_up(&client);
-        if let Err((reason, why)) = self.check_room(&client) {
+        let room = self.check_room(&client).and_then(|()| self.check_will_room(&client, &will));
+        if let Err((reason, why)) = room {
             return self.refuse_connect(id, reason, why);
         }
         if let Err(why) = self.authorize(&client, will.as_ref(), credentials.user.as_ref()) {
@@ -179,6 +180,7 @@ impl Broker {
         if let Some(due) = session.expires_at.take() {
             self.timers.remove(due, Timer::Session(client.clone())); // MQTT-4.1.0-1
         }
+        self.will_bytes += will.as_ref().map_or(0, StoredWill::size);
         session.will = will; // MQTT-3.1.2-7, MQTT-3.1.2-10
 
         if let Some(connection) = self.connections.get_mut(&id) {
@@ -241,6 +243,7 @@ impl Broker {
         let will = self.take_will(client);
         let Some(mut session) = self.sessions.remove(client) else { return };
         self.unreleased -= session.inbound.len();
+        self.filter_bytes -= session.filter_bytes;
         session.outbound.settle_end(&mut self.held);
         for filter in session.subscriptions.values() {
             self.drop_subscription(client, filter); // U-3.8.4-8

@@ -134,6 +134,12 @@ pub struct Broker {
     unaccepted_bytes: usize,
     /// Bytes of all retained messages.
     retained_bytes: usize,
+    /// Bytes of the Wills of all sessions.
+    will_bytes: usize,
+    /// Bytes of the filters of all sessions.
+    filter_bytes: usize,
+    /// Bytes of the topics that have Topic Aliases, of all connections.
+    alias_bytes: usize,
     /// Messages for all clients.
     held: Held,
     /// Messages from all clients that wait for PUBREL.
@@ -162,6 +168,9 @@ impl Broker {
             connected: 0,
             unaccepted_bytes: 0,
             retained_bytes: 0,
+            will_bytes: 0,
+            filter_bytes: 0,
+            alias_bytes: 0,
             held: Held::default(),
             unreleased: 0,
             totals: Totals::default(),

@@ -142,14 +142,18 @@ impl Broker {
         };
         let alias = publish.properties.number(PropertyId::TopicAlias);
         let alias = alias.and_then(|alias| u16::try_from(alias).ok());
-        let limit = self.config.bounds.alias_bytes;
+        let bounds = &self.config.bounds;
         let aliases = self.connections.get_mut(&id).map(|connection| &mut connection.aliases);
         match (named, alias, aliases) {
             (_, Some(alias), _) if alias > self.config.topic_alias_maximum => {
                 Err((ReasonCode::TopicAliasInvalid, "topic alias above the maximum")) // MQTT-3.3.2-9
             }
             (Some(topic), Some(alias), Some(aliases)) => {
-                match aliases.set(alias, topic.clone(), limit) {
+                let others = self.alias_bytes - aliases.bytes();
+                let left = bounds.all_alias_bytes.saturating_sub(others);
+                let is_set = aliases.set(alias, topic.clone(), bounds.alias_bytes.min(left));
+                self.alias_bytes = others + aliases.bytes();
+                match is_set {
                     true => Ok(topic), // MQTT-3.3.2-12
                     false => Err((ReasonCode::QuotaExceeded, "topic aliases too long")), // U-3.14.2.1-16
                 }

@@ -47,7 +47,7 @@ impl Message {
                     | PropertyId::UserProperty // MQTT-3.3.2-17, MQTT-3.3.2-18
             )
         });
-        let properties: Properties = properties.map(own_property).collect();
+        let properties = properties.map(own_property).collect::<Properties>().into_shared();
         let payload = own(payload);
         let size = topic.as_str().len() + payload.len() + size_of_properties(&properties);
         let (received, publisher) = (Moment::default(), Text::default());

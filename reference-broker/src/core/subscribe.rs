@@ -93,7 +93,8 @@ impl Broker {
         let all = self.subscriptions.len() + self.groups.len().1;
         let has_room = all < bounds.subscriptions
             && session.subscriptions.len() < bounds.subscriptions_per_session
-            && session.filter_bytes + Bounds::size_of(filter) <= bounds.filter_bytes_per_session;
+            && session.filter_bytes + Bounds::size_of(filter) <= bounds.filter_bytes_per_session
+            && self.filter_bytes + Bounds::size_of(filter) <= bounds.filter_bytes;
         has_room || session.subscriptions.contains_key(&Text::from(filter.as_str()))
     }
 
@@ -164,6 +165,7 @@ impl Broker {
         match session.subscriptions.remove(filter) {
             Some(removed) => {
                 session.filter_bytes -= Bounds::size_of(&removed);
+                self.filter_bytes -= Bounds::size_of(&removed);
                 // What is on its way, or waits, is still sent (MQTT-3.10.4-3, U-3.10.4-1), also what a
                 // Shared Subscription has brought that ends with this: it is the session's by now, and
                 // goes to nobody else (U-4.8.2-6).
@@ -192,7 +194,9 @@ impl Broker {
         let Some(session) = self.sessions.get_mut(client) else { return false };
         let text = Text::from(filter.as_str());
         let is_new = session.subscriptions.insert(text, filter.clone()).is_none();
-        session.filter_bytes += if is_new { Bounds::size_of(filter) } else { 0 };
+        let bytes = if is_new { Bounds::size_of(filter) } else { 0 };
+        session.filter_bytes += bytes;
+        self.filter_bytes += bytes;
         match filter.is_shared() {
             true => self.groups.join(filter, client.clone(), subscriber), // U-4.8.2-10
             false => {

@@ -30,6 +30,11 @@ impl StoredWill {
         &self.message
     }
 
+    /// What it counts towards the bounds of what is kept.
+    pub(super) fn size(&self) -> usize {
+        self.message.size()
+    }
+
     /// When it is published, if its connection is gone.
     pub(super) fn due(&self) -> Option<Moment> {
         self.due
@@ -79,6 +84,7 @@ impl Broker {
     /// Takes the Will out of a session, and stops its timer.
     pub(super) fn take_will(&mut self, client: &Text) -> Option<StoredWill> {
         let will = self.sessions.get_mut(client)?.will.take()?;
+        self.will_bytes -= will.size();
         if let Some(due) = will.due {
             self.timers.remove(due, Timer::Will(client.clone()));
         }

@@ -157,12 +157,16 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
         "Bytes of a Client Identifier. A longer one gets CONNACK 0x85.";
     "bounds.will_bytes" => core.bounds.will_bytes,
         "Bytes of a Will. A larger one gets CONNACK 0x97.";
+    "bounds.all_will_bytes" => core.bounds.all_will_bytes,
+        "Bytes of the Wills of all sessions. A CONNECT whose Will would be beyond gets CONNACK 0x97.";
     "bounds.filters" => core.bounds.filters,
         "Filters in one SUBSCRIBE or UNSUBSCRIBE. Those beyond get 0x97 in SUBACK, 0x83 in UNSUBACK.";
     "bounds.subscriptions_per_session" => core.bounds.subscriptions_per_session,
         "Subscriptions of one session. One more gets 0x97 in SUBACK.";
     "bounds.filter_bytes_per_session" => core.bounds.filter_bytes_per_session,
         "Bytes of all filters of one session. One beyond gets 0x97 in SUBACK.";
+    "bounds.filter_bytes" => core.bounds.filter_bytes,
+        "Bytes of all filters of all sessions. One beyond gets 0x97 in SUBACK.";
     "bounds.subscriptions" => core.bounds.subscriptions,
         "Subscriptions of all sessions. One more gets 0x97 in SUBACK.";
     "bounds.topic_levels" => core.bounds.topic_levels,
@@ -192,6 +196,8 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
     "bounds.alias_bytes" => core.bounds.alias_bytes,
         "Bytes of the topics that a client has Topic Aliases for. More close the connection with \
          0x97.";
+    "bounds.all_alias_bytes" => core.bounds.all_alias_bytes,
+        "The same of all connections, with the same effect.";
 
     "shell.maximum_connections" => shell.maximum_connections,
         "Connections, those included that are being opened or closed. One more is closed at once: a \
@@ -206,12 +212,15 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
          anything else ends the connection: who does not read cannot be told anything.";
     "shell.outbox_bytes" => shell.outbox.bytes,
         "Their bytes, with the same effect; the payloads of QoS 1 and 2 are counted elsewhere.";
+    "shell.outbox_total_bytes" => shell.outbox_total_bytes,
+        "Bytes that wait to be written to all clients: of a packet all but its payload, and 256 more. \
+         Beyond it, a client for whom more than 64 KiB wait is treated as if its outbox were full.";
     "shell.partial_bytes" => shell.partial_bytes,
         "Bytes kept of packets that are not whole yet, over all connections. One that needs more is \
          closed.";
     "shell.packet_timeout" => shell.packet_timeout,
-        "Seconds from the first byte of a packet to its last, and one more for each KiB. The only \
-         bound for a client without a Keep Alive.";
+        "Seconds from the first byte of a packet to its last, or in which half as many KiB of it have \
+         to come. The only bound for a client without a Keep Alive.";
     "shell.handshake_timeout" => shell.handshake_timeout,
         "Seconds that a TLS or WebSocket handshake may take.";
     "shell.close_timeout" => shell.close_timeout,

@@ -64,19 +64,21 @@ pub(crate) fn redirection() -> impl Strategy<Value = Redirection> {
 
 /// Bounds that are met, a few at a time.
 fn bounds() -> impl Strategy<Value = Bounds> {
-    (vec(option::weighted(0.2, 1..6_usize), 21), 0..8_usize).prop_map(|(few, scale)| {
+    (vec(option::weighted(0.2, 1..6_usize), 24), 0..8_usize).prop_map(|(few, scale)| {
         let most = Bounds::default();
         let bytes = |few: Option<usize>, most: usize| few.map_or(most, |few| few * 4 + scale);
         Bounds {
             unaccepted_connections: few[0].unwrap_or(most.unaccepted_connections),
-            unaccepted_bytes: bytes(few[20], most.unaccepted_bytes),
+            unaccepted_bytes: bytes(few[23], most.unaccepted_bytes),
             connections: few[1].unwrap_or(most.connections),
             sessions: few[2].unwrap_or(most.sessions),
             client_id_bytes: few[3].map_or(most.client_id_bytes, |few| few + 1),
             will_bytes: bytes(few[4], most.will_bytes),
+            all_will_bytes: bytes(few[20], most.all_will_bytes),
             filters: few[5].unwrap_or(most.filters),
             subscriptions_per_session: few[6].unwrap_or(most.subscriptions_per_session),
             filter_bytes_per_session: bytes(few[7], most.filter_bytes_per_session),
+            filter_bytes: bytes(few[21], most.filter_bytes),
             subscriptions: few[8].unwrap_or(most.subscriptions),
             topic_levels: few[9].unwrap_or(most.topic_levels),
             properties: few[10].unwrap_or(most.properties),
@@ -89,6 +91,7 @@ fn bounds() -> impl Strategy<Value = Bounds> {
             unreleased_per_session: few[16].unwrap_or(most.unreleased_per_session),
             unreleased_bytes_per_session: bytes(few[17], most.unreleased_bytes_per_session),
             alias_bytes: bytes(few[18], most.alias_bytes),
+            all_alias_bytes: bytes(few[22], most.all_alias_bytes),
         }
     })
 }

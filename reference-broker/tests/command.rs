@@ -1,0 +1,242 @@
+//! The broker as a command: what it says, what it refuses, how it ends.
+
+#![cfg(all(feature = "server", unix))]
+
+#[allow(dead_code)] // Only the client is needed.
+mod support {
+    pub(crate) mod net;
+}
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
+
+use reference_broker::codec::{Connect, Packet, Publish, QoS, ReasonCode, Subscribe};
+use reference_broker::transport::connector::connect;
+use reference_broker::transport::tls::{Authority, ClientTls, Trust};
+use support::net::Client;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reference-broker"));
+    command.args(arguments).stdin(Stdio::null()).env_remove("MQTTSPEC_LOG");
+    command
+}
+
+fn run(arguments: &[&str]) -> (Output, String) {
+    let output = command(arguments).output().unwrap();
+    let errors = String::from_utf8(output.stderr.clone()).unwrap();
+    (output, errors)
+}
+
+/// A broker that runs, and what it prints.
+struct Running {
+    child: Child,
+    out: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Running {
+        let mut child = command(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Running { child, out }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.out.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// Where it says it is.
+    fn url(&mut self) -> String {
+        let line = self.line();
+        let url = line.rsplit(' ').next().unwrap();
+        assert!(url.contains("://"), "{line}");
+        url.to_owned()
+    }
+
+    fn terminate(&self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    }
+
+    /// The exit code, and the rest of what it prints.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        self.out.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap().code(), rest)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Only a test that has failed leaves it running.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn what_cannot_be_used_is_told_and_exits_with_2() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("broker.toml");
+    std::fs::write(&file, "[announced]\nmaximum_qso = 1\n").unwrap();
+    let file = file.to_str().unwrap();
+    for (arguments, expected) in [
+        (&["--config", file][..], ":2: there is no key 'announced.maximum_qso'; did you mean"),
+        (&["--config", "/no/such/file"], "/no/such/file: "),
+        (&["--set", "queue_limit=1"], "did you mean 'message.queue_limit'?"),
+        (&["--listen", "mqqt://127.0.0.1:0"], "did you mean `mqtt://`?"),
+        (&["--listen", "mqtts://127.0.0.1:0"], "needs the PEM files"),
+        (&["--listen", "mqtt://127.0.0.1:0", "--tap", "a/{b"], "--tap a/{b: "),
+        (&["--set", "tls.certificate=/no/such/file"], "tls.key is missing"),
+        (&["--hash-password", "alice"], "standard input has no password"),
+    ] {
+        let (output, errors) = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
+        assert!(errors.contains(expected), "{arguments:?}: {errors}");
+        assert!(errors.starts_with("reference-broker: "), "{arguments:?}: {errors}");
+    }
+}
+
+#[test]
+fn the_configuration_it_prints_is_one_it_takes() {
+    let (output, _) = run(&["--print-config", "--set", "message.queue_limit=77"]);
+    assert_eq!(output.status.code(), Some(0));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("broker.toml");
+    std::fs::write(&file, &output.stdout).unwrap();
+    let (again, errors) = run(&["--print-config", "--config", file.to_str().unwrap()]);
+    assert_eq!((again.status.code(), errors.as_str()), (Some(0), ""));
+    assert_eq!(again.stdout, output.stdout);
+    assert!(String::from_utf8(output.stdout).unwrap().contains("\nqueue_limit = 77\n"));
+}
+
+#[test]
+fn a_place_that_is_taken_is_trouble() {
+    let mut first = Running::start(&["--listen", "mqtt://127.0.0.1:0"]);
+    let url = first.url();
+    let (output, errors) = run(&["--listen", &url]);
+    assert_eq!(output.status.code(), Some(3), "{errors}");
+    assert!(errors.contains(url.trim_start_matches("mqtt://")), "{errors}");
+    first.terminate();
+    assert_eq!(first.end().0, Some(0));
+}
+
+#[tokio::test]
+async fn it_serves_every_transport_and_takes_leave() {
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::new("test").unwrap();
+    let (certificate, key) = authority
+        .server(&["localhost", "127.0.0.1"])
+        .unwrap()
+        .write(directory.path(), "b")
+        .unwrap();
+    let root = directory.path().join("ca.pem");
+    std::fs::write(&root, authority.certificate()).unwrap();
+    let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
+    let tls = [format!("tls.certificate={certificate}"), format!("tls.key={key}")];
+    let mut arguments = vec!["--set", &tls[0], "--set", &tls[1], "--tap", "from/{whom}"];
+    let places = ["mqtt", "mqtts", "ws", "wss"].map(|scheme| format!("{scheme}://127.0.0.1:0"));
+    places.iter().for_each(|place| arguments.extend(["--listen", place]));
+    let mut broker = Running::start(&arguments);
+    let client_tls = ClientTls::new(&Trust::File(root), None).unwrap();
+    let mut clients = Vec::new();
+    for place in &places {
+        let url = broker.url();
+        assert_eq!(url.split_once("://").unwrap().0, place.split_once("://").unwrap().0);
+        let endpoint = url.parse().unwrap();
+        let stream = connect(&endpoint, Some(&client_tls), DEADLINE).await.unwrap();
+        let mut client = Client::over(stream);
+        client.connect(&url).await;
+        clients.push(client);
+    }
+    let [first, .., last] = &mut clients[..] else { panic!("four clients") };
+    first.send(Subscribe::new(1, "from/+", QoS::AtMostOnce)).await;
+    assert!(matches!(first.expect().await, Packet::SubAck(_)));
+    last.send(Publish::new("from/me", "hello \u{7}")).await;
+    assert!(matches!(first.expect().await, Packet::Publish(_)));
+    assert_eq!(broker.line(), r#""from/me" whom="me" qos=0 "hello \u{7}""#);
+
+    broker.terminate();
+    for client in &mut clients {
+        match client.expect().await {
+            Packet::Disconnect(it) => assert_eq!(it.reason, ReasonCode::ServerShuttingDown),
+            other => panic!("expected DISCONNECT, not {other:?}"),
+        }
+        client.expect_end().await;
+    }
+    assert_eq!(broker.end(), (Some(0), "stopping\n".into()));
+}
+
+#[tokio::test]
+async fn users_of_the_file_enter_and_others_do_not() {
+    let mut hashing = command(&["--hash-password", "alice"]);
+    let mut hashing = hashing.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut hashing.stdin.take().unwrap(), b"a secret\n").unwrap();
+    let user = String::from_utf8(hashing.wait_with_output().unwrap().stdout).unwrap();
+    assert!(!user.contains("a secret"), "{user}");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("broker.toml");
+    std::fs::write(&file, format!("{user}\n[access]\nanonymous = 'nobody'\n")).unwrap();
+    let listen = ["--listen", "mqtt://127.0.0.1:0", "--config", file.to_str().unwrap()];
+    let mut broker = Running::start(&listen);
+    let endpoint = broker.url().parse().unwrap();
+    for (name, password, expected) in [
+        (Some("alice"), Some("a secret"), ReasonCode::Success),
+        (Some("alice"), Some("another"), ReasonCode::BadUserNameOrPassword),
+        (Some("bob"), Some("a secret"), ReasonCode::BadUserNameOrPassword),
+        (None, None, ReasonCode::NotAuthorized),
+    ] {
+        let mut client = Client::over(connect(&endpoint, None, DEADLINE).await.unwrap());
+        let mut packet = Connect::new("c");
+        packet.user_name = name.map(Into::into);
+        packet.password = password.map(Into::into);
+        client.send(packet).await;
+        match client.expect().await {
+            Packet::ConnAck(connack) => assert_eq!(connack.reason, expected, "{name:?}"),
+            other => panic!("expected CONNACK, not {other:?}"),
+        }
+    }
+    broker.terminate();
+    assert_eq!(broker.end().0, Some(0));
+}
+
+#[tokio::test]
+async fn its_health_can_be_asked_for() {
+    let mut broker = Running::start(&["--listen", "mqtt://127.0.0.1:0", "--http", "0"]);
+    broker.url();
+    let url = broker.url();
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("ok\n"), "{answer}");
+    broker.terminate();
+    assert_eq!(broker.end().0, Some(0));
+}
+
+#[tokio::test]
+async fn who_does_not_read_what_it_prints_holds_nothing_up() {
+    let listen = ["--listen", "mqtt://127.0.0.1:0", "--tap", "#"];
+    let mut broker = Running::start(&listen);
+    let endpoint = broker.url().parse().unwrap();
+    let mut client = Client::over(connect(&endpoint, None, DEADLINE).await.unwrap());
+    client.connect("c").await;
+    // Much more than a pipe and the tap's queue hold.
+    for _ in 0..4_000 {
+        client.send(Publish::new("t", vec![b'x'; 1_000])).await;
+    }
+    client.expect_alive().await;
+    broker.terminate();
+    assert!(matches!(client.expect().await, Packet::Disconnect(_)));
+    client.expect_end().await;
+    let ended = tokio::task::spawn_blocking(move || broker.child.wait().unwrap().code());
+    let ended = tokio::time::timeout(DEADLINE, ended).await;
+    assert_eq!(ended.expect("it ends in time").unwrap(), Some(0));
+}
