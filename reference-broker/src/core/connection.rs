@@ -41,7 +41,7 @@ pub(super) enum State {
     /// No CONNECT yet.
     Opened,
     /// CONNECT has come, and it is yet to be known from whom.
-    Connecting(Connecting),
+    Connecting(Box<Connecting>),
     /// Connected as this client.
     Connected(Text),
 }

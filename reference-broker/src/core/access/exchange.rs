@@ -125,7 +125,7 @@ impl Broker {
         }
         let Some(connection) = self.connections.get_mut(&id) else { return };
         self.unaccepted_bytes += connecting.bytes();
-        connection.state = State::Connecting(connecting);
+        connection.state = State::Connecting(Box::new(connecting));
         self.outputs.push_back(Output::Ask(id, question));
     }
 
