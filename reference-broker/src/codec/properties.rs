@@ -87,8 +87,16 @@ impl fmt::Debug for Property {
 #[derive(Clone, Debug, Default)]
 pub struct Properties {
     /// Those that come first, where copies are to be cheap.
-    shared: Option<Arc<[Property]>>,
+    shared: Option<Arc<Shared>>,
     list: Vec<Property>,
+}
+
+/// Properties of many copies, which would else have to be measured again for each of them.
+#[derive(Debug)]
+struct Shared {
+    list: Vec<Property>,
+    /// How many bytes they take, if bytes can say them.
+    len: Result<usize, EncodeError>,
 }
 
 impl Properties {
@@ -96,7 +104,11 @@ impl Properties {
     #[must_use]
     pub fn into_shared(mut self) -> Properties {
         let list = self.take_all();
-        let shared = (!list.is_empty()).then(|| Arc::from(list));
+        let shared = (!list.is_empty()).then(|| {
+            let mut counter = Writer::counter();
+            let len = encode_all(&list, &mut counter).map(|()| counter.len());
+            Arc::new(Shared { list, len })
+        });
         Properties { shared, list: Vec::new() }
     }
 
@@ -104,7 +116,7 @@ impl Properties {
     fn take_all(&mut self) -> Vec<Property> {
         match self.shared.take() {
             None => std::mem::take(&mut self.list),
-            Some(shared) => shared.iter().cloned().chain(self.list.drain(..)).collect(),
+            Some(shared) => shared.list.iter().cloned().chain(self.list.drain(..)).collect(),
         }
     }
 
@@ -132,7 +144,7 @@ impl Properties {
 
     /// The properties in their order.
     pub fn iter(&self) -> impl Iterator<Item = &Property> {
-        self.shared.iter().flat_map(|shared| shared.iter()).chain(&self.list)
+        self.shared.iter().flat_map(|shared| &shared.list).chain(&self.list)
     }
 
     /// Whether there are none.
@@ -227,39 +239,45 @@ impl Properties {
     }
 
     pub(super) fn encode(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+        let shared = self.shared.as_deref();
         let mut counter = Writer::counter();
-        self.encode_list(&mut counter)?;
-        writer.variable_integer(counter.len())?;
-        self.encode_list(writer)
-    }
-
-    fn encode_list(&self, writer: &mut Writer<'_>) -> Result<(), EncodeError> {
-        for Property { id, value } in self.iter() {
-            writer.byte(id.value());
-            match (id.row().kind, value) {
-                (Kind::Byte, Value::Number(number)) => {
-                    writer
-                        .byte(u8::try_from(*number).map_err(|_| EncodeError::NumberTooLarge(*id))?);
-                }
-                (Kind::TwoByte, Value::Number(number)) => {
-                    writer
-                        .two(u16::try_from(*number).map_err(|_| EncodeError::NumberTooLarge(*id))?);
-                }
-                (Kind::FourByte, Value::Number(number)) => writer.four(*number),
-                (Kind::Variable, Value::Number(number)) => {
-                    writer.variable_integer(*number as usize)?;
-                }
-                (Kind::String, Value::String(text)) => writer.text(text)?,
-                (Kind::Binary, Value::Binary(bytes)) => writer.binary(bytes)?,
-                (Kind::Pair, Value::Pair(name, value)) => {
-                    writer.text(name)?;
-                    writer.text(value)?;
-                }
-                _ => return Err(EncodeError::WrongKind(*id)),
-            }
+        encode_all(&self.list, &mut counter)?;
+        let shared_len = shared.map_or(Ok(0), |shared| shared.len)?;
+        writer.variable_integer(shared_len + counter.len())?;
+        match shared {
+            Some(_) if writer.is_counter() => writer.skip(shared_len),
+            Some(shared) => encode_all(&shared.list, writer)?,
+            None => {}
         }
-        Ok(())
+        encode_all(&self.list, writer)
     }
+}
+
+fn encode_all(list: &[Property], writer: &mut Writer<'_>) -> Result<(), EncodeError> {
+    for Property { id, value } in list {
+        let too_large = |_| EncodeError::NumberTooLarge(*id);
+        writer.byte(id.value());
+        match (id.row().kind, value) {
+            (Kind::Byte, Value::Number(number)) => {
+                writer.byte(u8::try_from(*number).map_err(too_large)?);
+            }
+            (Kind::TwoByte, Value::Number(number)) => {
+                writer.two(u16::try_from(*number).map_err(too_large)?);
+            }
+            (Kind::FourByte, Value::Number(number)) => writer.four(*number),
+            (Kind::Variable, Value::Number(number)) => {
+                writer.variable_integer(*number as usize)?;
+            }
+            (Kind::String, Value::String(text)) => writer.text(text)?,
+            (Kind::Binary, Value::Binary(bytes)) => writer.binary(bytes)?,
+            (Kind::Pair, Value::Pair(name, value)) => {
+                writer.text(name)?;
+                writer.text(value)?;
+            }
+            _ => return Err(EncodeError::WrongKind(*id)),
+        }
+    }
+    Ok(())
 }
 
 impl PartialEq for Properties {
@@ -311,11 +329,24 @@ mod tests {
             assert!(!properties.is_empty());
         }
         assert_eq!(copy, plain);
+        let encoded = |properties: &Properties| {
+            let mut bytes = bytes::BytesMut::new();
+            properties.encode(&mut Writer::new(&mut bytes)).unwrap();
+            let mut counter = Writer::counter();
+            properties.encode(&mut counter).unwrap();
+            assert_eq!(counter.len(), bytes.len(), "measured and written");
+            bytes
+        };
+        assert_eq!(encoded(&copy), encoded(&plain));
         for properties in [&mut plain, &mut copy] {
             properties.set(PropertyId::ContentType, "c");
         }
         assert_eq!(copy, plain);
         assert_eq!(shared.text(PropertyId::ContentType).map(|text| &**text), Some("a"));
+        let long = "x".repeat(usize::from(u16::MAX) + 1);
+        let unsayable = Property { id: PropertyId::ContentType, value: long.into() };
+        let unsayable = Properties::from_iter([unsayable]).into_shared();
+        assert_eq!(unsayable.encode(&mut Writer::counter()), Err(EncodeError::FieldTooLong));
         let mut copy = shared.clone();
         copy.retain(|_| false);
         assert!(copy.is_empty() && copy.into_shared().is_empty() && !shared.is_empty());

@@ -24,6 +24,17 @@ impl<'a> Writer<'a> {
         self.len
     }
 
+    /// Whether nothing is written.
+    pub(super) fn is_counter(&self) -> bool {
+        self.out.is_none()
+    }
+
+    /// Counts bytes that are known without looking at them. Only for a counter.
+    pub(super) fn skip(&mut self, len: usize) {
+        debug_assert!(self.is_counter());
+        self.len += len;
+    }
+
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
         self.len += bytes.len();
         if let Some(out) = &mut self.out {
