@@ -120,14 +120,14 @@ pub fn start(arguments: &BrokerArguments, variation: Variation) -> Result<(), Fa
     let trouble = |error: io::Error| Failure::Trouble(format!("cannot start: {error}"));
     let runtime = tokio::runtime::Runtime::new().map_err(trouble)?;
     let result = runtime.block_on(async {
-        let interrupt = interrupt().map_err(trouble)?;
-        run(arguments, variation, interrupt).await
+        let signals = Signals::new().map_err(trouble)?;
+        run(arguments, variation, signals).await
     });
     runtime.shutdown_background(); // What prints to nobody would never end.
     result
 }
 
-/// Runs a broker until `interrupt` is done, then takes leave of its clients.
+/// Runs a broker until the first signal, then takes leave of its clients, which a second one cuts short.
 ///
 /// # Errors
 ///
@@ -135,7 +135,7 @@ pub fn start(arguments: &BrokerArguments, variation: Variation) -> Result<(), Fa
 async fn run(
     arguments: &BrokerArguments,
     variation: Variation,
-    interrupt: impl Future<Output = ()>,
+    mut signals: Signals,
 ) -> Result<(), Failure> {
     if let Some(user) = &arguments.hash_password {
         return print_user(user);
@@ -182,9 +182,12 @@ async fn run(
         say(&format!("status at http://{address}/\n"));
         pages.spawn(status::serve(http, Arc::clone(&server)));
     }
-    interrupt.await;
-    let telling = tokio::spawn(say_aside("stopping\n".into()));
-    server.stop().await;
+    signals.next().await;
+    let telling = tokio::spawn(say_aside("stopping; once more ends it at once\n".into()));
+    tokio::select! {
+        () = server.stop() => {}
+        () = signals.next() => {}
+    }
     // Whoever has not read by now does not hold the end up.
     let _ = timeout(LAST_WORD, telling).await;
     Ok(())
@@ -329,30 +332,49 @@ fn log() {
 /// # Errors
 ///
 /// When the system does not let the process hear of them.
-#[cfg(unix)]
 pub fn interrupt() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut interrupted, mut ended) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok(async move {
-        tokio::select! {
-            _ = interrupted.recv() => {}
-            _ = ended.recv() => {}
-        }
-    })
+    let mut signals = Signals::new()?;
+    Ok(async move { signals.next().await })
 }
 
-/// Done at Ctrl-C.
-///
-/// # Errors
-///
-/// None here.
+/// SIGINT (Ctrl-C) and SIGTERM, from when this is made.
+#[cfg(unix)]
+struct Signals {
+    interrupted: tokio::signal::unix::Signal,
+    ended: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (interrupted, ended) =
+            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        Ok(Signals { interrupted, ended })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupted.recv() => {}
+            _ = self.ended.recv() => {}
+        }
+    }
+}
+
+/// Ctrl-C.
 #[cfg(not(unix))]
-pub fn interrupt() -> io::Result<impl Future<Output = ()>> {
-    Ok(async {
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals)
+    }
+
+    async fn next(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
             // No such signal here: nothing ever interrupts.
             std::future::pending::<()>().await;
         }
-    })
+    }
 }

@@ -60,8 +60,7 @@ impl Running {
     }
 
     fn terminate(&self) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        signal(self.child.id(), "-TERM");
     }
 
     /// The exit code, and the rest of what it prints.
@@ -70,6 +69,10 @@ impl Running {
         self.out.read_to_string(&mut rest).unwrap();
         (self.child.wait().unwrap().code(), rest)
     }
+}
+
+fn signal(process: u32, signal: &str) {
+    assert!(Command::new("kill").args([signal, &process.to_string()]).status().unwrap().success());
 }
 
 impl Drop for Running {
@@ -170,7 +173,29 @@ async fn it_serves_every_transport_and_takes_leave() {
         }
         client.expect_end().await;
     }
-    assert_eq!(broker.end(), (Some(0), "stopping\n".into()));
+    assert_eq!(broker.end(), (Some(0), "stopping; once more ends it at once\n".into()));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_whoever_is_waited_for() {
+    let patience = ["--set", "shell.stop_patience=3600", "--tap", "#"];
+    let mut broker = Running::start(&[&["--listen", "mqtt://127.0.0.1:0"][..], &patience].concat());
+    let endpoint = broker.url().parse().unwrap();
+    let mut client = Client::over(connect(&endpoint, None, DEADLINE).await.unwrap());
+    client.connect("c").await;
+    // More than a pipe holds, which nobody reads: the tap cannot end.
+    client.send(Publish::new("a", vec![b'x'; 1 << 20]).qos(QoS::AtLeastOnce, 1)).await;
+    assert!(matches!(client.expect().await, Packet::PubAck(_)));
+    broker.terminate();
+    assert!(matches!(client.expect().await, Packet::Disconnect(_)));
+    broker.terminate();
+    let process = broker.child.id();
+    let mut ended = tokio::task::spawn_blocking(move || broker.child.wait().unwrap().code());
+    let in_time = tokio::time::timeout(DEADLINE, &mut ended).await;
+    if in_time.is_err() {
+        signal(process, "-KILL"); // Else the test would wait for it as well.
+    }
+    assert_eq!(in_time.expect("it ends").unwrap(), Some(0));
 }
 
 #[tokio::test]
