@@ -60,7 +60,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         "gives the first topics sent at QoS 1 and 2 Topic Aliases, as many as the client allows",
         &["3.3.2.3.4", "U-3.3.2.3.4-2", "U-3.3.2.3.4-3"],
     )
-    .one_of(&["aliases to clients"])
+    .one_of(&["aliases to clients", "order within the core"])
     .configured(|config| config.outbound_alias_maximum = u16::MAX),
     Switch::new(
         "moves-topic-aliases",
