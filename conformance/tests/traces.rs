@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use conformance::report::Report;
+use conformance::report::{Report, ScenarioResult};
 use conformance::runner::{Options, Selection, run};
+use conformance::scenario::{self, Scenario};
 use conformance::target::Target;
 use conformance::trace::{normalise, parse, to_text};
 use conformance::verdict::Verdict;
@@ -26,15 +27,17 @@ fn report() -> Report {
 
 /// The trace of each scenario, with its own names made short, by id.
 fn traces(report: &Report) -> Vec<(&'static str, String)> {
-    let trace = |(index, result): (usize, &conformance::report::ScenarioResult)| {
+    let trace = |(scenario, result): (&Scenario, &ScenarioResult)| {
+        let code = scenario.code();
         let own = [
-            (format!("mqttspec/{TOKEN}/{index}/"), "~/"),
-            (format!("mqttspec/{TOKEN}/{index}"), "~"),
-            (format!("{TOKEN}{index}"), "~"),
+            (format!("mqttspec/{TOKEN}/{code}/"), "~/"),
+            (format!("mqttspec/{TOKEN}/{code}"), "~"),
+            (format!("{TOKEN}{code}"), "~"),
         ];
+        assert_eq!(scenario.id, result.id);
         (result.id, to_text(&normalise(&result.trace, &own)))
     };
-    report.scenarios.iter().enumerate().map(trace).collect()
+    scenario::all().iter().zip(&report.scenarios).map(trace).collect()
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! What a broker may be without, and how little it may take. It says so, and holds clients to it.
 
-use reference_broker::codec::QoS;
+use reference_broker::codec::{Packet, QoS, ReasonCode};
 use reference_broker::core::{Action, Rule, RuleFilter, Users};
 
 use super::Switch;
+use crate::boundary::rules;
 
 pub(super) const SWITCHES: &[Switch] = &[
     Switch::new(
@@ -137,6 +138,18 @@ pub(super) const SWITCHES: &[Switch] = &[
     .bounds()
     .configured(|config| config.bounds.retained_messages = 1),
     Switch::new(
+        "refuses-unexplained",
+        "lets a session have two subscriptions and retains one message, and says 0x80 or 0x83 to more",
+        &["U-3.9.3-3", "U-3.9.3-4", "U-3.4.2.1-5", "U-3.4.2.1-6", "U-3.5.2.1-5", "U-3.5.2.1-6"],
+    )
+    .forgoes(&["U-3.3.1.3-3"])
+    .bounds()
+    .configured(|config| {
+        config.bounds.subscriptions_per_session = 2;
+        config.bounds.retained_messages = 1;
+    })
+    .ruled(|| vec![rules::writes(|packet, _| explain_no_limit(packet))]),
+    Switch::new(
         "queues-of-few-messages",
         "keeps 100 messages for a client that cannot take them yet, and drops those beyond",
         &["4.1.1"],
@@ -169,4 +182,19 @@ pub(super) const SWITCHES: &[Switch] = &[
 fn one_tree() -> Option<Rule> {
     let filter = RuleFilter::parse("mqttspec/#").ok()?;
     Some(Rule { users: Users::Any, action: Action::Both, filter, allow: true })
+}
+
+fn explain_no_limit(packet: &mut Packet) {
+    match packet {
+        Packet::SubAck(ack) => {
+            let reasons = ack.reasons.iter_mut();
+            reasons.filter(|it| **it == ReasonCode::QuotaExceeded).for_each(|reason| {
+                *reason = ReasonCode::UnspecifiedError;
+            });
+        }
+        Packet::PubAck(ack) | Packet::PubRec(ack) if ack.reason == ReasonCode::QuotaExceeded => {
+            ack.reason = ReasonCode::ImplementationSpecificError;
+        }
+        _ => {}
+    }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reference_broker::codec::{Packet, PropertyId, PublishAck, QoS, ReasonCode, Text};
+use reference_broker::codec::{Disconnect, Packet, PropertyId, QoS, ReasonCode, Text};
 use reference_broker::core::ConnectionId;
 
 use super::Mutant;
 use crate::boundary::rules::{
-    accepts, answers, both, closes, keeps_open, only, outward, publishes, repeats, session_expiry,
+    accepts, both, closes, inward, keeps_open, only, outward, publishes, repeats, session_expiry,
     swallows,
 };
 use crate::boundary::{Client, Rule};
@@ -224,16 +224,15 @@ fn capabilities() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "3.2/qos-2-refused-unannounced",
-            "Messages at QoS 2 are refused, though CONNACK has no maximum QoS",
+            "A message at QoS 2 closes with 0x9B, though CONNACK has no maximum QoS",
             &["MQTT-3.2.2-9"],
             || {
-                vec![answers(|packet, _| match packet {
+                vec![inward(|packet, _, act| match packet {
                     Packet::Publish(publish) if publish.qos == QoS::ExactlyOnce => {
-                        let reason = ReasonCode::ImplementationSpecificError;
-                        let ack = PublishAck::because(publish.packet_id, reason);
-                        Some(vec![Packet::PubRec(ack)])
+                        act.send(Disconnect::because(ReasonCode::QoSNotSupported));
+                        act.close();
                     }
-                    _ => None,
+                    packet => act.receive(packet),
                 })]
             },
         ),

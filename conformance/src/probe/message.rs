@@ -157,6 +157,16 @@ impl Probe {
         Ok(ack)
     }
 
+    /// Waits for the PUBREC of a PUBLISH that is repeated, which may say that its identifier is in use.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not come, inconclusive when it refuses the message itself.
+    pub async fn pubrec_again(&mut self, id: u16) -> Outcome {
+        let ack = self.step(PacketType::PubRec, id).await?;
+        self.unlimited(Packet::PubRec(ack))
+    }
+
     /// Waits for PUBREC, whatever it says, where the broker may as well close: none if it does. A
     /// DISCONNECT is left for the step that judges it.
     ///
@@ -287,11 +297,22 @@ impl Probe {
     ///
     /// A failure when none comes.
     pub async fn message(&mut self, expected: &str) -> Outcome<Publish> {
-        let message = |packet: &Packet| match packet {
-            Packet::Publish(publish) => Some(publish.clone()),
-            _ => None,
-        };
         self.find(expected, message).await
+    }
+
+    /// Waits for the next message, whatever it is: none if nothing comes in time. What waits for this
+    /// may be dropped.
+    ///
+    /// # Errors
+    ///
+    /// A failure when the connection ends.
+    pub async fn message_or_silence(&mut self) -> Outcome<Option<Publish>> {
+        let expected = "PUBLISH";
+        match self.seek(expected, message).await? {
+            Ok(publish) => Ok(Some(publish)),
+            Err(Seen::Silence(..)) => Ok(None),
+            Err(other) => Err(self.instead(expected, other)),
+        }
     }
 
     /// Goes by PINGREQ and PINGRESP, and takes the messages that came until then, without an
@@ -408,5 +429,12 @@ impl Probe {
                 Err(self.context.failure_now(&expected, observed))
             }
         }
+    }
+}
+
+fn message(packet: &Packet) -> Option<Publish> {
+    match packet {
+        Packet::Publish(publish) => Some(publish.clone()),
+        _ => None,
     }
 }

@@ -275,19 +275,30 @@ impl Probe {
     pub async fn find<T>(
         &mut self,
         expected: &str,
-        mut pick: impl FnMut(&Packet) -> Option<T>,
+        pick: impl FnMut(&Packet) -> Option<T>,
     ) -> Outcome<T> {
+        let sought = self.seek(expected, pick).await?;
+        sought.map_err(|seen| self.instead(expected, seen))
+    }
+
+    /// As [`Probe::find`], but gives what is there instead if that is no packet. What waits for this
+    /// may be dropped: nothing that has come is lost.
+    async fn seek<T>(
+        &mut self,
+        expected: &str,
+        mut pick: impl FnMut(&Packet) -> Option<T>,
+    ) -> Outcome<Result<T, Seen>> {
         if let Some((position, found)) =
             self.unread.iter().enumerate().find_map(|(at, (_, packet))| Some((at, pick(packet)?)))
         {
             self.unread.remove(position);
-            return Ok(found);
+            return Ok(Ok(found));
         }
         loop {
             match self.look(self.context.patience().reply).await {
                 Seen::Packet(index, packet) => {
                     if let Some(found) = pick(&packet) {
-                        return Ok(found);
+                        return Ok(Ok(found));
                     }
                     if matches!(packet, Packet::Disconnect(_)) || self.unread.len() >= UNREAD_LIMIT
                     {
@@ -295,7 +306,7 @@ impl Probe {
                     }
                     self.unread.push_back((index, packet));
                 }
-                other => return Err(self.instead(expected, other)),
+                other => return Ok(Err(other)),
             }
         }
     }
@@ -363,9 +374,10 @@ impl Probe {
     }
 }
 
+const UNWILLING: &str = "the target may refuse that, and then shows nothing; let it accept that";
 const AT_A_LIMIT: &str = "the target is at a limit; run with fewer --jobs, or raise it";
 
-/// Why a refusal says nothing of conformance, if it does not: rights and load are the operator's.
+/// Why a refusal says nothing of conformance, if it does not: rights, load and limits are the operator's.
 pub(crate) fn policy_of(packet: &Packet) -> Option<&'static str> {
     let reasons = match packet {
         Packet::Disconnect(packet) => std::slice::from_ref(&packet.reason),
@@ -389,8 +401,29 @@ pub(crate) fn policy_of(packet: &Packet) -> Option<&'static str> {
         ReasonCode::ImplementationSpecificError if matches!(packet, Packet::UnsubAck(_)) => {
             Some(AT_A_LIMIT)
         }
+        reason if may_refuse(packet.packet_type(), *reason) => Some(UNWILLING),
         _ => None,
     })
+}
+
+/// Whether a broker may answer so to a valid request that it does not want to grant, for reasons of its
+/// own (tables 3-4, 3-5 and 3-8, section 3.2.2.3.11).
+fn may_refuse(packet_type: PacketType, reason: ReasonCode) -> bool {
+    use ReasonCode::{ImplementationSpecificError, UnspecifiedError};
+    match packet_type {
+        PacketType::PubAck | PacketType::PubRec => matches!(
+            reason,
+            UnspecifiedError | ImplementationSpecificError | ReasonCode::TopicNameInvalid
+        ),
+        PacketType::SubAck => matches!(
+            reason,
+            UnspecifiedError
+                | ImplementationSpecificError
+                | ReasonCode::TopicFilterInvalid
+                | ReasonCode::WildcardSubscriptionsNotSupported
+        ),
+        _ => false,
+    }
 }
 
 /// The next packet; with an error come the bytes that show it.

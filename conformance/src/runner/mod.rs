@@ -79,7 +79,7 @@ pub async fn run(
     let first = timed.into_iter().chain(prompt.by_ref().take(options.jobs.max(1)));
     let mut running = JoinSet::new();
     let begin = |running: &mut JoinSet<_>, (index, scenario): (usize, &'static Scenario)| {
-        let performance = Performance::new(index, scenario, Arc::clone(&surroundings));
+        let performance = Performance::new(scenario, Arc::clone(&surroundings));
         running.spawn(async move { (index, scenario.timing, performance.run().await) });
     };
     first.for_each(|next| begin(&mut running, next));

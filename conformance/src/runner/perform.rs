@@ -38,18 +38,13 @@ pub(super) struct Surroundings {
 
 /// One scenario about to run.
 pub(super) struct Performance {
-    index: usize,
     scenario: &'static Scenario,
     surroundings: Arc<Surroundings>,
 }
 
 impl Performance {
-    pub(super) fn new(
-        index: usize,
-        scenario: &'static Scenario,
-        surroundings: Arc<Surroundings>,
-    ) -> Performance {
-        Performance { index, scenario, surroundings }
+    pub(super) fn new(scenario: &'static Scenario, surroundings: Arc<Surroundings>) -> Performance {
+        Performance { scenario, surroundings }
     }
 
     /// Runs the scenario to its result.
@@ -94,12 +89,12 @@ impl Performance {
     }
 
     async fn on(self, connector: Connector) -> ScenarioResult {
-        let Performance { index, scenario, surroundings } = self;
+        let Performance { scenario, surroundings } = self;
         let started = Instant::now();
         let first = scenario.requirements.first().copied().unwrap_or_default();
         let patience = Patience::scaled(surroundings.scale);
         let context = Context::new(first, patience);
-        let names = names(&surroundings.token, index);
+        let names = names(&surroundings.token, &scenario.code());
         let stage = Stage::new(
             connector.clone(),
             surroundings.capabilities.clone(),
@@ -226,8 +221,8 @@ fn judge(result: &mut ScenarioResult, trace: &[Event]) {
 }
 
 /// Names that are this scenario's own on a broker that others use too.
-fn names(token: &str, index: usize) -> Names {
-    Names { topics: format!("mqttspec/{token}/{index}"), clients: format!("{token}{index}") }
+fn names(token: &str, code: &str) -> Names {
+    Names { topics: format!("mqttspec/{token}/{code}"), clients: format!("{token}{code}") }
 }
 
 /// Connects a fresh client: a broker that crashed closes its connections too, and must not pass

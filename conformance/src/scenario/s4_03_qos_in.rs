@@ -174,11 +174,11 @@ async fn qos2_repeated_before_pubrel(stage: &mut Stage) -> Outcome {
     // One by one, then two in one write.
     for _ in 0..2 {
         alice.send(publish.clone().dup()).await?;
-        alice.step(PacketType::PubRec, 5).await?;
+        alice.pubrec_again(5).await?;
     }
     alice.send_together(&[publish.clone().dup().into(), publish.dup().into()]).await?;
-    alice.step(PacketType::PubRec, 5).await?;
-    alice.step(PacketType::PubRec, 5).await?;
+    alice.pubrec_again(5).await?;
+    alice.pubrec_again(5).await?;
     alice.send(Packet::PubRel(PublishAck::new(5))).await?;
     alice.pubcomp(5).await?;
     bob.receives(&topic, "exactly once").await?;

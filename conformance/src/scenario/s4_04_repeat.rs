@@ -1,6 +1,6 @@
 //! Section 4.4: Message delivery retry, of what a client has sent.
 
-use reference_broker::codec::{Packet, PacketType, Publish, PublishAck, QoS};
+use reference_broker::codec::{Packet, Publish, PublishAck, QoS};
 
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
@@ -100,7 +100,7 @@ async fn client_repeats_unread_qos2_publish(stage: &mut Stage) -> Outcome {
     alice.vanish().await?;
     let mut alice = stage.resumed("alice", 60).await?;
     alice.send(message(&topic, QoS::ExactlyOnce).dup()).await?;
-    alice.step(PacketType::PubRec, ID).await?;
+    alice.pubrec_again(ID).await?;
     release(&mut alice).await?;
     bob.receives(&topic, "important").await?;
     stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut alice, &mut bob).await
@@ -115,7 +115,7 @@ async fn client_repeats_qos2_publish(stage: &mut Stage) -> Outcome {
         alice.vanish().await?;
         alice = stage.resumed("alice", 60).await?;
         alice.send(message(&topic, QoS::ExactlyOnce).dup()).await?;
-        alice.step(PacketType::PubRec, ID).await?;
+        alice.pubrec_again(ID).await?;
     }
     release(&mut alice).await?;
     bob.receives(&topic, "important").await?;

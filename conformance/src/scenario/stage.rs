@@ -1,3 +1,5 @@
+use std::future::{Future, poll_fn};
+use std::task::Poll;
 use std::time::Duration;
 
 use reference_broker::codec::{Connect, Packet, Publish, QoS, Will};
@@ -11,9 +13,6 @@ use crate::verdict::{Outcome, Stop};
 /// Keep Alive of clients that a scenario does not choose one for, in seconds: long enough never to
 /// matter, without asking for none.
 const KEEP_ALIVE: u16 = 3600;
-
-/// How often probes are asked for messages, in the time that one would be given to answer.
-const GATHERINGS: u32 = 25;
 
 /// What a scenario is given: a way to the target, names of its own, and time.
 #[derive(Debug)]
@@ -336,27 +335,37 @@ impl Stage {
     ) -> Outcome<[Vec<Publish>; N]> {
         let mut probes = probes;
         let mut shares = [const { Vec::new() }; N];
-        let (mut enough, mut idle) = (false, 0);
-        while idle < GATHERINGS {
-            idle += 1;
-            for (probe, share) in probes.iter_mut().zip(&mut shares) {
-                for publish in probe.messages_now().await? {
-                    probe.acknowledge(&publish).await?;
-                    share.push(publish);
-                    idle = 0; // Each is given the time that one answer is.
-                }
-            }
-            if enough {
-                break;
-            }
-            // One more look after enough: a copy too many is to be seen.
-            enough = shares.iter().map(Vec::len).sum::<usize>() >= count;
-            if !enough {
-                sleep(self.context.patience().reply / GATHERINGS).await;
+        for _ in 0..count {
+            let Some((place, publish)) = first_message(&mut probes).await? else { break };
+            probes[place].acknowledge(&publish).await?;
+            shares[place].push(publish);
+        }
+        // A copy too many is to be seen.
+        for (probe, share) in probes.iter_mut().zip(&mut shares) {
+            for publish in probe.messages_now().await? {
+                probe.acknowledge(&publish).await?;
+                share.push(publish);
             }
         }
         Ok(shares)
     }
+}
+
+/// The next message that comes to any of these probes, and to which; none if all are silent.
+async fn first_message(probes: &mut [&mut Probe]) -> Outcome<Option<(usize, Publish)>> {
+    let mut waiting: Vec<_> =
+        probes.iter_mut().map(|probe| Box::pin(probe.message_or_silence())).collect();
+    let (place, first) = poll_fn(|context| {
+        let ready = waiting.iter_mut().enumerate().find_map(|(place, waiting)| {
+            match waiting.as_mut().poll(context) {
+                Poll::Ready(first) => Some((place, first)),
+                Poll::Pending => None,
+            }
+        });
+        ready.map_or(Poll::Pending, Poll::Ready)
+    })
+    .await;
+    Ok(first?.map(|publish| (place, publish)))
 }
 
 /// Whether a connection is one of this probe's: `alice.2` is of `alice`.
