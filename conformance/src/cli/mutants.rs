@@ -136,11 +136,7 @@ fn tell(trial: &Trial, trace: bool) -> Result<(), Failure> {
 
 /// Prints what it all comes to. Holes show only where everything was tried.
 fn summary(matrix: &Matrix, everything: Option<&Vec<&'static Scenario>>) -> Result<Exit, Failure> {
-    let count = |fate| matrix.count(fate);
-    let (caught, chance, alive) = (count(Fate::Caught), count(Fate::ByChance), count(Fate::Alive));
-    let total = matrix.trials.len();
-    let mut text =
-        format!("\n{total} mutants: {caught} caught, {chance} by chance, {alive} alive\n");
+    let mut text = format!("\n{}\n", matrix::headline(matrix));
     let holes = everything.map(|scenarios| matrix.holes(scenarios)).unwrap_or_default();
     for id in &holes.scenarios {
         let _ = writeln!(text, "hole: scenario {id} notices no mutant that breaks what it cites");
@@ -158,7 +154,7 @@ fn summary(matrix: &Matrix, everything: Option<&Vec<&'static Scenario>>) -> Resu
         );
     }
     print(&text)?;
-    match alive == 0 && holes.scenarios.is_empty() && holes.oracles.is_empty() {
+    match matrix.count(Fate::Alive) == 0 && holes.scenarios.is_empty() && holes.oracles.is_empty() {
         true => Ok(Exit::AsExpected),
         false => Ok(Exit::Unexpected),
     }

@@ -7,6 +7,8 @@ use serde_json::json;
 use crate::mutant::{Fate, Matrix, Trial};
 use crate::scenario::Scenario;
 
+use super::text::counted;
+
 /// As JSON, ended by a newline.
 pub fn json(matrix: &Matrix, scenarios: &[&'static Scenario]) -> String {
     let trial = |trial: &Trial| {
@@ -40,15 +42,19 @@ pub fn json(matrix: &Matrix, scenarios: &[&'static Scenario]) -> String {
     format!("{report:#}\n")
 }
 
+/// How many there are, and what became of them.
+pub fn headline(matrix: &Matrix) -> String {
+    let all = counted(matrix.trials.len(), "mutant", "mutants");
+    let [caught, chance, alive] =
+        [Fate::Caught, Fate::ByChance, Fate::Alive].map(|fate| matrix.count(fate));
+    format!("{all}: {caught} caught, {chance} by chance, {alive} alive")
+}
+
 /// As Markdown: a table with a row a mutant, then the holes.
 pub fn markdown(matrix: &Matrix, scenarios: &[&'static Scenario]) -> String {
     let mut text = String::from("# Mutants\n\n");
-    let [caught, chance, alive] =
-        [Fate::Caught, Fate::ByChance, Fate::Alive].map(|fate| matrix.count(fate));
-    let total = matrix.trials.len();
     // Writing to a string cannot fail.
-    let _ =
-        writeln!(text, "{total} mutants: {caught} caught, {chance} by chance, {alive} alive.\n");
+    let _ = writeln!(text, "{}.\n", headline(matrix));
     text.push_str(
         "| mutant | breaks | fate | scenarios (citing) | oracles |\n|---|---|---|---|---|\n",
     );
