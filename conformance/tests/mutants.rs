@@ -18,7 +18,7 @@ fn a_mutant_that_is_caught_is_shown_with_its_packets() {
     let (code, text) = mqttspec(&["mutants", "3.12/pingresp-lost", "--against", "3.12", "--trace"]);
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("caught     3.12/pingresp-lost"), "{text}");
-    assert!(text.contains("1 mutants: 1 caught, 0 by chance, 0 alive"), "{text}");
+    assert!(text.contains("1 mutant: 1 caught, 0 by chance, 0 alive"), "{text}");
     assert!(text.contains("-> PINGREQ") && text.contains("?mutant=3.12/pingresp-lost"), "{text}");
 }
 
