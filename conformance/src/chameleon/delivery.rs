@@ -13,8 +13,9 @@ use crate::boundary::{Boundary, Rule, rules};
 /// How long messages stay behind other packets.
 const LAG: Duration = Duration::from_millis(100);
 
-/// How far apart the topics of one connection get.
+/// How far apart the topics of one connection get, and how many times of that there are.
 const APART: Duration = Duration::from_millis(20);
+const TIMES: u32 = 8;
 
 /// How much of what was published is remembered.
 const REMEMBERED: usize = 10_000;
@@ -139,7 +140,14 @@ pub(super) const SWITCHES: &[Switch] = &[
     )
     // What uses a Topic Alias must not overtake what sets it, and the core has set it by then.
     .one_of(&["order within the core"])
-    .ruled(|| vec![Box::new(MixesTopics)]),
+    .ruled(|| vec![Box::new(MixesTopics { reversed: false })]),
+    Switch::new(
+        "mixes-topics-the-other-way",
+        "does that too, and what comes first there comes last here",
+        &["MQTT-4.6.0-5", "MQTT-4.6.0-6"],
+    )
+    .one_of(&["order within the core"])
+    .ruled(|| vec![Box::new(MixesTopics { reversed: true })]),
 ];
 
 fn count_begun_seconds(packet: &mut Packet) {
@@ -181,7 +189,9 @@ impl Rule for Repeats {
 }
 
 /// Holds messages back by a time of their topic's and QoS's own.
-struct MixesTopics;
+struct MixesTopics {
+    reversed: bool,
+}
 
 impl Rule for MixesTopics {
     fn outward(&mut self, output: Output, boundary: &mut Boundary<'_>) {
@@ -189,7 +199,8 @@ impl Rule for MixesTopics {
             return boundary.emit(output);
         };
         let sum: u32 = publish.topic.bytes().map(u32::from).sum();
-        match (sum + u32::from(publish.qos.value())) % 4 {
+        let times = (sum + u32::from(publish.qos.value())) % TIMES;
+        match if self.reversed { TIMES - 1 - times } else { times } {
             0 => boundary.emit(output),
             times => boundary.emit_after(APART * times, output),
         }

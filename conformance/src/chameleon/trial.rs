@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::probe::policy_of;
+use crate::probe::policies_of;
 use crate::report::{Report, ScenarioResult};
 use crate::runner::{Options, RunError, run};
 use crate::scenario::Scenario;
@@ -188,12 +188,13 @@ fn wrong(
 
 /// Whether a scenario is inconclusive because the broker said that it was at a limit.
 fn tells_of_a_bound(result: &ScenarioResult) -> bool {
-    let policies = result.trace.iter().filter_map(|event| match &event.what {
-        What::Received(packet) => policy_of(packet),
+    let received = result.trace.iter().filter_map(|event| match &event.what {
+        What::Received(packet) => Some(packet),
         _ => None,
     });
+    let mut policies = received.flat_map(policies_of);
     let finding = result.findings.first();
-    policies.into_iter().any(|it| finding.is_some_and(|finding| finding.observed.ends_with(it)))
+    policies.any(|it| finding.is_some_and(|finding| finding.observed.ends_with(it)))
 }
 
 fn is_forgone(finding: &Finding, switches: &[&'static Switch]) -> bool {

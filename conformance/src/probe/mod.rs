@@ -379,6 +379,11 @@ const AT_A_LIMIT: &str = "the target is at a limit; run with fewer --jobs, or ra
 
 /// Why a refusal says nothing of conformance, if it does not: rights, load and limits are the operator's.
 pub(crate) fn policy_of(packet: &Packet) -> Option<&'static str> {
+    policies_of(packet).next()
+}
+
+/// As [`policy_of`], for each refusal in a packet that may have several.
+pub(crate) fn policies_of(packet: &Packet) -> impl Iterator<Item = &'static str> {
     let reasons = match packet {
         Packet::Disconnect(packet) => std::slice::from_ref(&packet.reason),
         Packet::ConnAck(packet) => std::slice::from_ref(&packet.reason),
@@ -386,7 +391,7 @@ pub(crate) fn policy_of(packet: &Packet) -> Option<&'static str> {
         Packet::SubAck(packet) | Packet::UnsubAck(packet) => &packet.reasons,
         _ => &[],
     };
-    reasons.iter().find_map(|reason| match reason {
+    reasons.iter().filter_map(|reason| match reason {
         ReasonCode::NotAuthorized | ReasonCode::BadUserNameOrPassword => {
             Some("the target does not let this client do that; give it the rights")
         }
