@@ -6,8 +6,7 @@ use reference_broker::codec::{Connect, Packet, PacketType, PublishAck, QoS, Text
 use reference_broker::core::{ConnectionId, Input, Output};
 
 use super::Mutant;
-use crate::boundary::rules::{crossing, endures, ignores, through};
-use crate::boundary::subscriptions::{FORGED, Subscriptions, answers_forged};
+use crate::boundary::rules::{FORGED, answers_forged, crossing, endures, ignores, through};
 use crate::boundary::{Boundary, Rules};
 
 pub(super) fn mutants() -> Vec<Mutant> {
@@ -267,18 +266,12 @@ fn unknown_pubrel_ends_all() -> Rules {
 }
 
 fn refusal_ends_subscription() -> Rules {
-    #[derive(Default)]
-    struct State {
-        known: Subscriptions,
-        topics: BTreeMap<(ConnectionId, u16), Text>,
-    }
     vec![through(
-        State::default(),
-        |state, packet, at, act| {
-            state.known.note(&packet, at);
+        BTreeMap::<(ConnectionId, u16), Text>::new(),
+        |topics, packet, at, act| {
             let refused = match &packet {
                 Packet::PubAck(ack) | Packet::PubRec(ack) if ack.reason.is_error() => {
-                    state.topics.get(&(at.connection, ack.packet_id)).cloned()
+                    topics.get(&(at.connection, ack.packet_id)).cloned()
                 }
                 _ => None,
             };
@@ -287,9 +280,9 @@ fn refusal_ends_subscription() -> Rules {
                 act.receive(Unsubscribe::new(FORGED, topic));
             }
         },
-        |state, packet, at, act| {
+        |topics, packet, at, act| {
             if let Packet::Publish(publish) = &packet {
-                state.topics.insert((at.connection, publish.packet_id), publish.topic.clone());
+                topics.insert((at.connection, publish.packet_id), publish.topic.clone());
             }
             if !answers_forged(&packet) {
                 act.send(packet);
