@@ -17,7 +17,7 @@ use reference_broker::core::{ConnectionId, Input, Moment, Output};
 
 use super::{Boundary, Client, Clients, Rule};
 
-pub use forged::{NOWHERE, published, session_expiry, will_delay};
+pub use forged::{FORGED, NOWHERE, answers_forged, forges, published, session_expiry, will_delay};
 pub use typed::{
     accepts, both, connects, delivers, each_property, inputs, leaves, outputs, publishes, refuses,
 };

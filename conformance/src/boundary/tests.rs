@@ -164,7 +164,7 @@ fn a_window_keeps_to_the_maximum_and_the_order_unless_told_otherwise() {
 
 #[test]
 fn subscriptions_are_altered_on_resume_alone() {
-    let lost = || subscriptions::resubscribes(|_, present| present, |_| None);
+    let lost = || rules::subscriptions::resubscribes(|_, present| present, |_, _| None);
     let mut layer = Layer::new(Config::default(), vec![lost()]);
     let connect = |clean| {
         let connect = Connect::new("alice").session_expiry(60);
@@ -274,9 +274,9 @@ fn retained_messages_are_removed_unseen() {
 
 #[test]
 fn subscriptions_are_made_anew_unseen() {
-    use rules::subscriptions::{Held, with_book};
-    let lowers = with_book(|packet, book, at| {
-        let own = book.of(at).iter().filter(|_| matches!(packet, Packet::PingReq));
+    use subscriptions::Held;
+    let lowers = rules::subscriptions::reads_knowing(|packet, known, at| {
+        let own = known.of(at).iter().filter(|_| matches!(packet, Packet::PingReq));
         let at_0 = SubscriptionOptions {
             retain_handling: RetainHandling::Send,
             ..SubscriptionOptions::at(QoS::AtMostOnce)
@@ -294,7 +294,7 @@ fn subscriptions_are_made_anew_unseen() {
 
 #[test]
 fn filters_overlap_where_a_topic_matches_both() {
-    use rules::subscriptions::overlap;
+    use subscriptions::overlap;
     for (one, other) in
         [("a", "a"), ("a", "+"), ("a/b", "a/#"), ("a", "a/#"), ("+/b", "a/+"), ("#", "a/b")]
     {

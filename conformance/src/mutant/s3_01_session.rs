@@ -1,17 +1,17 @@
 //! Which session a client gets, and what a takeover does to it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use reference_broker::codec::{
-    Connect, Packet, QoS, ReasonCode, RetainHandling, Subscribe, Subscription, Text, Unsubscribe,
-};
+use reference_broker::codec::{Connect, Packet, QoS, ReasonCode, Text};
 use reference_broker::core::{ConnectionId, Output};
 
 use super::Mutant;
 use crate::boundary::Rule;
+use crate::boundary::rules::subscriptions::resubscribes_noted;
 use crate::boundary::rules::{
     At, NOWHERE, accepts, both, connects, outputs, reads, refuses, session_expiry, swallows,
 };
+use crate::boundary::subscriptions::Held;
 
 pub(super) fn mutants() -> Vec<Mutant> {
     let mut all = resumption();
@@ -19,9 +19,6 @@ pub(super) fn mutants() -> Vec<Mutant> {
     all.extend(takeover());
     all
 }
-
-/// The Packet Identifier of requests that no client made.
-const FORGED: u16 = u16::MAX;
 
 fn resumption() -> Vec<Mutant> {
     vec![
@@ -40,7 +37,7 @@ fn resumption() -> Vec<Mutant> {
             "3.1/resume-loses-subscriptions",
             "A session goes on with its queue and without its subscriptions",
             &["MQTT-3.1.2-5", "U-4.1-4"],
-            || vec![remembers_subscriptions(|resumed, _| resumed, true)],
+            || vec![resubscribes_kept(|_, present| present, |_, _| None)],
         ),
         Mutant::new(
             "3.1/no-session-to-resume-refused",
@@ -65,9 +62,9 @@ fn clean_start() -> Vec<Mutant> {
             "A clean start leaves a session its subscriptions",
             &["MQTT-3.1.2-4"],
             || {
-                vec![remembers_subscriptions(
-                    |resumed, connect| !resumed && connect.clean_start,
-                    false,
+                vec![resubscribes_kept(
+                    |at, present| !present && at.is_clean_start(),
+                    |_, held| Some(Held { identifier: None, ..held }),
                 )]
             },
         ),
@@ -78,10 +75,7 @@ fn clean_start() -> Vec<Mutant> {
             || {
                 vec![
                     untold(),
-                    remembers_subscriptions(
-                        |resumed, connect| resumed && connect.clean_start,
-                        true,
-                    ),
+                    resubscribes_kept(|at, present| present && at.is_clean_start(), |_, _| None),
                     connects(|connect, _| connect.clean_start = false),
                 ]
             },
@@ -220,50 +214,13 @@ fn loses_on_connack(
     )
 }
 
-/// Remembers the subscriptions of kept sessions; after a CONNACK of this kind it takes them away, or
-/// makes them again.
-fn remembers_subscriptions(when: fn(bool, &Connect) -> bool, takes_away: bool) -> Box<dyn Rule> {
-    type Sessions = BTreeMap<Text, BTreeMap<Text, Subscription>>;
-    both(
-        Sessions::new(),
-        |sessions, packet, at, act| {
-            if let Some(client) = at.client().filter(|it| session_expiry(&it.connect) > 0) {
-                let session = sessions.entry(client.id.clone()).or_default();
-                match &packet {
-                    Packet::Subscribe(subscribe) => {
-                        let all = subscribe.subscriptions.iter().cloned();
-                        session.extend(all.map(|it| (it.filter.clone(), it)));
-                    }
-                    Packet::Unsubscribe(unsubscribe) => {
-                        session.retain(|filter, _| !unsubscribe.filters.contains(filter));
-                    }
-                    _ => {}
-                }
-            }
-            act.receive(packet);
-        },
-        move |sessions, packet, at, act| match &packet {
-            Packet::SubAck(ack) | Packet::UnsubAck(ack) if ack.packet_id == FORGED => {}
-            Packet::ConnAck(connack) => {
-                let resumed = connack.session_present;
-                act.send(packet);
-                let Some(client) = at.client().filter(|it| when(resumed, &it.connect)) else {
-                    return;
-                };
-                for (filter, mut subscription) in sessions.remove(&client.id).unwrap_or_default() {
-                    subscription.options.retain_handling = RetainHandling::DoNotSend;
-                    let request = Subscribe::new(FORGED, filter.clone(), QoS::AtMostOnce);
-                    match takes_away {
-                        true => act.receive(Unsubscribe::new(FORGED, filter)),
-                        false => {
-                            act.receive(Subscribe { subscriptions: vec![subscription], ..request })
-                        }
-                    }
-                }
-            }
-            _ => act.send(packet),
-        },
-    )
+/// Alters the subscriptions of sessions that are kept, when their clients get a CONNACK.
+fn resubscribes_kept(
+    when: fn(At<'_>, bool) -> bool,
+    alter: fn(&str, Held) -> Option<Held>,
+) -> Box<dyn Rule> {
+    let kept = |at: At<'_>| at.client().is_some_and(|it| session_expiry(&it.connect) > 0);
+    resubscribes_noted(kept, when, alter)
 }
 
 /// Takes a new message for the repetition of one that an earlier session had open.

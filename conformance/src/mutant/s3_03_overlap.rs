@@ -8,9 +8,8 @@ use super::Mutant;
 use crate::boundary::Rules;
 use crate::boundary::rules::messages::{Cause, delivered, delivered_for, remembers};
 use crate::boundary::rules::reads;
-use crate::boundary::rules::subscriptions::{
-    Book, Held, Subscriptions, matches, overlap, with_book,
-};
+use crate::boundary::rules::subscriptions::{delivers_knowing, reads_knowing};
+use crate::boundary::subscriptions::{Held, Own, Subscriptions, matches, overlap};
 
 pub(super) fn mutants() -> Vec<Mutant> {
     [levels(), removed(), several(), owners()].into_iter().flatten().collect()
@@ -30,10 +29,7 @@ fn identify(publish: &mut Publish, identifiers: impl IntoIterator<Item = u32>) {
 }
 
 /// The subscriptions that share topics with this filter, apart from itself.
-fn overlapping<'a>(
-    own: &'a Subscriptions,
-    filter: &'a str,
-) -> impl Iterator<Item = (&'a Text, &'a Held)> {
+fn overlapping<'a>(own: &'a Own, filter: &'a str) -> impl Iterator<Item = (&'a Text, &'a Held)> {
     own.iter().filter(move |(other, _)| ***other != *filter && overlap(other, filter))
 }
 
@@ -49,11 +45,11 @@ fn levels() -> Vec<Mutant> {
             "Of overlapping subscriptions the QoS of the last one holds for all",
             &["MQTT-3.3.4-2"],
             || {
-                vec![with_book(|packet, book, at| {
+                vec![reads_knowing(|packet, known, at| {
                     let Packet::Subscribe(subscribe) = packet else { return Vec::new() };
                     let Some(last) = subscribe.subscriptions.last() else { return Vec::new() };
                     let level = last.options.maximum_qos;
-                    let others = overlapping(book.of(at), &last.filter);
+                    let others = overlapping(known.of(at), &last.filter);
                     others.map(|(filter, held)| (filter.clone(), at_qos(held, level))).collect()
                 })]
             },
@@ -64,12 +60,12 @@ fn levels() -> Vec<Mutant> {
             &["MQTT-3.3.4-2"],
             || {
                 let mut first: BTreeMap<Text, QoS> = BTreeMap::new();
-                vec![with_book(move |packet, book, at| {
+                vec![reads_knowing(move |packet, known, at| {
                     let (Packet::Subscribe(subscribe), Some(client)) = (packet, at.client()) else {
                         return Vec::new();
                     };
                     let Some(new) = subscribe.subscriptions.last() else { return Vec::new() };
-                    if overlapping(book.of(at), &new.filter).next().is_none() {
+                    if overlapping(known.of(at), &new.filter).next().is_none() {
                         first.insert(client.id.clone(), new.options.maximum_qos);
                         return Vec::new();
                     }
@@ -85,8 +81,8 @@ fn levels() -> Vec<Mutant> {
             "Of overlapping subscriptions the lowest QoS holds while their client is away",
             &["MQTT-3.3.4-2"],
             || {
-                vec![with_book(|packet, book, at| {
-                    let own = book.of(at);
+                vec![reads_knowing(|packet, known, at| {
+                    let own = known.of(at);
                     if !matches!(packet, Packet::Disconnect(_)) {
                         return Vec::new();
                     }
@@ -106,17 +102,14 @@ fn levels() -> Vec<Mutant> {
             "A QoS 0 message that several subscriptions match comes once more than they are",
             &["U-3.3.4-1"],
             || {
-                vec![remembers(
-                    Book::default(),
-                    |book, packet, at| book.note(packet, at),
-                    |book, publish, _, at, act| {
-                        let matching = book.matching(at, &publish.topic).count();
-                        if matching > 1 && publish.qos == QoS::AtMostOnce {
-                            (0..matching).for_each(|_| act.send(publish.clone()));
-                        }
-                        act.send(publish);
-                    },
-                )]
+                vec![delivers_knowing(|known, publish, at, act| {
+                    let filters = known.of(at).keys();
+                    let matching = filters.filter(|it| matches(it, &publish.topic)).count();
+                    if matching > 1 && publish.qos == QoS::AtMostOnce {
+                        (0..matching).for_each(|_| act.send(publish.clone()));
+                    }
+                    act.send(publish);
+                })]
             },
         ),
     ]
@@ -133,18 +126,18 @@ fn removed() -> Vec<Mutant> {
             &["U-3.8.4-8"],
             || {
                 vec![remembers(
-                    (Book::default(), Removed::new()),
-                    |(book, removed), packet, at| {
+                    (Subscriptions::default(), Removed::new()),
+                    |(known, removed), packet, at| {
                         if let (Packet::Unsubscribe(it), Some(client)) = (&*packet, at.client()) {
                             let of_client = removed.entry(client.id.clone()).or_default();
                             for filter in &it.filters {
-                                let held = book.of(at).get(filter);
+                                let held = known.of(at).get(filter);
                                 if let Some(identifier) = held.and_then(|held| held.identifier) {
                                     of_client.insert(filter.clone(), identifier);
                                 }
                             }
                         }
-                        book.note(packet, at);
+                        known.note(packet, at);
                     },
                     |(_, removed), mut publish, _, at, act| {
                         let of_client = at.client().and_then(|client| removed.get(&client.id));
@@ -163,9 +156,9 @@ fn removed() -> Vec<Mutant> {
             "The QoS of a subscription that was removed goes over to those that overlap with it",
             &["MQTT-3.8.4-8"],
             || {
-                vec![with_book(|packet, book, at| {
+                vec![reads_knowing(|packet, known, at| {
                     let Packet::Unsubscribe(unsubscribe) = packet else { return Vec::new() };
-                    let own = book.of(at);
+                    let own = known.of(at);
                     let raised = unsubscribe.filters.iter().filter_map(|filter| {
                         let level = own.get(filter)?.options.maximum_qos;
                         Some(overlapping(own, filter).map(move |(other, held)| {
@@ -242,10 +235,10 @@ fn several() -> Vec<Mutant> {
             "No Local is given up by a subscription that another one overlaps with",
             &["MQTT-3.8.3-3"],
             || {
-                vec![with_book(|packet, book, at| {
+                vec![reads_knowing(|packet, known, at| {
                     let Packet::Subscribe(subscribe) = packet else { return Vec::new() };
                     let Some(last) = subscribe.subscriptions.last() else { return Vec::new() };
-                    let others = overlapping(book.of(at), &last.filter);
+                    let others = overlapping(known.of(at), &last.filter);
                     let others = others.map(|(filter, held)| {
                         let options = SubscriptionOptions { no_local: false, ..held.options };
                         (filter.clone(), Held { options, ..*held })
@@ -308,14 +301,14 @@ fn owners() -> Vec<Mutant> {
             &["MQTT-3.3.4-3", "MQTT-3.8.4-3", "U-3.8.4-8"],
             || {
                 let mut first: BTreeMap<(Text, Text), u32> = BTreeMap::new();
-                vec![with_book(move |packet, book, at| {
+                vec![reads_knowing(move |packet, known, at| {
                     if let (Packet::Subscribe(subscribe), Some(client)) = (packet, at.client())
                         && let Some(subscription) = subscribe.subscriptions.first()
                         && let Some(own) = subscribe.properties.number(IDENTIFIER)
                     {
                         let filter = &subscription.filter;
                         let key = (client.id.clone(), filter.clone());
-                        match (book.of(at).contains_key(filter), first.get(&key)) {
+                        match (known.of(at).contains_key(filter), first.get(&key)) {
                             (true, Some(first)) => subscribe.properties.set(IDENTIFIER, *first),
                             _ => drop(first.insert(key, own)),
                         }
@@ -329,15 +322,11 @@ fn owners() -> Vec<Mutant> {
             "A message has the identifiers of all subscriptions of its receiver",
             &["U-3.3.4-4"],
             || {
-                vec![remembers(
-                    Book::default(),
-                    |book, packet, at| book.note(packet, at),
-                    |book, mut publish, _, at, act| {
-                        let all = book.of(at).values().filter_map(|held| held.identifier);
-                        identify(&mut publish, all);
-                        act.send(publish);
-                    },
-                )]
+                vec![delivers_knowing(|known, mut publish, at, act| {
+                    let all = known.of(at).values().filter_map(|held| held.identifier);
+                    identify(&mut publish, all);
+                    act.send(publish);
+                })]
             },
         ),
         Mutant::new(

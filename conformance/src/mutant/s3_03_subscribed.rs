@@ -9,7 +9,8 @@ use super::Mutant;
 use crate::boundary::Rules;
 use crate::boundary::rules::messages::{Cause, delivered, delivered_for, remembers};
 use crate::boundary::rules::reads;
-use crate::boundary::rules::subscriptions::{Held, subscribes, with_book};
+use crate::boundary::rules::subscriptions::{reads_knowing, subscribes};
+use crate::boundary::subscriptions::{Held, Subscriptions};
 
 pub(super) fn mutants() -> Vec<Mutant> {
     [as_published(), handling(), brought()].into_iter().flatten().collect()
@@ -161,11 +162,11 @@ fn handling() -> Vec<Mutant> {
             "With Retain Handling 1 only the first subscription of a client counts as new",
             &["MQTT-3.3.1-10"],
             || {
-                vec![with_book(|packet, book, at| {
+                vec![reads_knowing(|packet, known, at| {
                     if let Packet::Subscribe(subscribe) = packet {
                         for subscription in &mut subscribe.subscriptions {
                             let handling = &mut subscription.options.retain_handling;
-                            if *handling == RetainHandling::SendIfNew && !book.of(at).is_empty() {
+                            if *handling == RetainHandling::SendIfNew && !known.of(at).is_empty() {
                                 *handling = RetainHandling::DoNotSend;
                             }
                         }
@@ -204,36 +205,19 @@ fn handling() -> Vec<Mutant> {
     ]
 }
 
-#[derive(Default)]
-struct NotLive {
-    /// Clients and filters with Retain Handling 2.
-    filters: BTreeSet<(Text, Text)>,
-    /// The topic of what was published last, if with RETAIN 1.
-    last: Option<Text>,
-}
-
 fn retain_handling_2_not_live() -> Rules {
     vec![remembers(
-        NotLive::default(),
-        |known, packet, at| match (packet, at.client()) {
-            (Packet::Subscribe(subscribe), Some(client)) => {
-                for subscription in &subscribe.subscriptions {
-                    let key = (client.id.clone(), subscription.filter.clone());
-                    match subscription.options.retain_handling {
-                        RetainHandling::DoNotSend => drop(known.filters.insert(key)),
-                        _ => drop(known.filters.remove(&key)),
-                    }
-                }
+        (Subscriptions::default(), None::<Text>),
+        |(known, retained), packet, at| {
+            known.note(packet, at);
+            if let Packet::Publish(publish) = packet {
+                *retained = publish.retain.then(|| publish.topic.clone());
             }
-            (Packet::Publish(publish), _) => {
-                known.last = publish.retain.then(|| publish.topic.clone());
-            }
-            _ => {}
         },
-        |known, publish, _, at, act| {
-            let client = at.client().map(|client| client.id.clone()).unwrap_or_default();
-            let is_concerned = known.last.as_ref() == Some(&publish.topic)
-                && known.filters.contains(&(client, publish.topic.clone()));
+        |(known, retained), publish, _, at, act| {
+            let held = known.of(at).get(&publish.topic);
+            let is_concerned = retained.as_ref() == Some(&publish.topic)
+                && held.is_some_and(|it| it.options.retain_handling == RetainHandling::DoNotSend);
             match is_concerned {
                 true => act.settle(&publish),
                 false => act.send(publish),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use reference_broker::codec::{Packet, PropertyId, QoS, Subscribe, Text};
 
 use super::Mutant;
-use super::s3_08_subscribe::{client, reads_subscribe};
+use super::s3_08_subscribe::reads_subscribe;
 use crate::boundary::rules::{inward, reads, writes};
 
 /// Appended to a filter, it makes the filter match no topic of a scenario.
@@ -50,7 +50,7 @@ fn options() -> Vec<Mutant> {
                 let mut first = BTreeMap::new();
                 vec![reads_subscribe(move |subscribe, at| {
                     for it in &mut subscribe.subscriptions {
-                        let key = (client(at), it.filter.clone());
+                        let key = (at.id(), it.filter.clone());
                         let kept = first.entry(key).or_insert(it.options.no_local);
                         it.options.no_local = *kept;
                     }
@@ -68,10 +68,10 @@ fn options() -> Vec<Mutant> {
                     if let Packet::Subscribe(subscribe) = &packet {
                         let filters = subscribe.subscriptions.iter();
                         let quiet = filters.filter(|it| it.options.no_local);
-                        let entry = withheld.entry(client(at)).or_default();
+                        let entry = withheld.entry(at.id()).or_default();
                         entry.extend(quiet.map(|it| it.filter.clone()));
                     }
-                    let topics = withheld.get(&client(at));
+                    let topics = withheld.get(&at.id());
                     let echo = match &packet {
                         Packet::Publish(publish) if resumed => topics
                             .is_some_and(|topics| topics.contains(&publish.topic))
@@ -139,7 +139,7 @@ fn identifiers() -> Vec<Mutant> {
                 vec![reads_subscribe(move |subscribe, at| {
                     let Some(it) = subscribe.subscriptions.first() else { return };
                     let id = subscribe.properties.number(PropertyId::SubscriptionIdentifier);
-                    let kept = *first.entry((client(at), it.filter.clone())).or_insert(id);
+                    let kept = *first.entry((at.id(), it.filter.clone())).or_insert(id);
                     set_identifier(subscribe, kept);
                 })]
             },
@@ -154,11 +154,11 @@ fn identifiers() -> Vec<Mutant> {
                 vec![reads(move |packet, at| match packet {
                     Packet::Unsubscribe(unsubscribe) => {
                         let filters = unsubscribe.filters.iter().cloned();
-                        ended.extend(filters.map(|filter| (client(at), filter)));
+                        ended.extend(filters.map(|filter| (at.id(), filter)));
                     }
                     Packet::Subscribe(subscribe) => {
                         let Some(it) = subscribe.subscriptions.first() else { return };
-                        let key = (client(at), it.filter.clone());
+                        let key = (at.id(), it.filter.clone());
                         let id = subscribe.properties.number(PropertyId::SubscriptionIdentifier);
                         match (id, ended.contains(&key)) {
                             (None, true) => set_identifier(subscribe, last.get(&key).copied()),

@@ -9,7 +9,9 @@ use reference_broker::codec::{
 use reference_broker::core::{ConnectionId, Input, Output};
 
 use super::Mutant;
-use crate::boundary::rules::{answers, closes, endures, ignores, reads, swallows, writes};
+use crate::boundary::rules::{
+    FORGED, answers, closes, endures, forges, ignores, reads, swallows, writes,
+};
 use crate::boundary::{Boundary, Rule};
 
 pub(super) fn mutants() -> Vec<Mutant> {
@@ -58,7 +60,7 @@ fn unsubscribe() -> Vec<Mutant> {
             "3.10/back-after-resume",
             "What UNSUBSCRIBE ended is back when the session is resumed",
             &["MQTT-3.10.4-1", "U-4.1-4"],
-            || vec![Box::new(BackAfterResume::default())],
+            || vec![back_after_resume()],
         ),
         Mutant::new(
             "3.10/deliveries-cut-short",
@@ -219,93 +221,52 @@ fn matches_last_level(filter: &str, topic: &str) -> bool {
     parents.is_some_and(|last| filter.ends_with('#') || !last.contains('/')) && filter != topic
 }
 
-/// The Packet Identifier of requests that no client made; the answer stays hidden.
-const HIDDEN: u16 = 65_000;
-
-/// Whether an output answers a request that no client made.
-fn is_hidden(output: &Output) -> bool {
-    match output {
-        Output::Send(_, Packet::SubAck(it) | Packet::UnsubAck(it)) => it.packet_id == HIDDEN,
-        _ => false,
-    }
-}
-
 /// UNSUBSCRIBE ends more subscriptions than it names: those of which `which` is true, given whether
 /// they are its client's own, the filter named and the filter held.
-struct EndsAlso {
-    held: BTreeMap<ConnectionId, BTreeSet<Text>>,
-    which: fn(bool, &str, &str) -> bool,
-}
-
 fn ends_also(which: fn(bool, &str, &str) -> bool) -> Box<dyn Rule> {
-    Box::new(EndsAlso { held: BTreeMap::new(), which })
-}
-
-impl Rule for EndsAlso {
-    fn inward(&mut self, input: Input, boundary: &mut Boundary<'_>) {
-        match &input {
-            Input::Received(id, Packet::Subscribe(it)) => {
+    let mut held: BTreeMap<ConnectionId, BTreeSet<Text>> = BTreeMap::new();
+    forges(move |packet, at, act| {
+        match &packet {
+            Packet::Subscribe(it) => {
                 let filters = it.subscriptions.iter().map(|it| it.filter.clone());
-                self.held.entry(*id).or_default().extend(filters);
+                held.entry(at.connection).or_default().extend(filters);
             }
-            Input::Received(id, Packet::Unsubscribe(it)) => {
-                for (holder, held) in &self.held {
+            Packet::Unsubscribe(it) => {
+                for (holder, held) in &held {
+                    let own = *holder == at.connection;
                     let is_meant = |filter: &&Text| {
-                        it.filters.iter().any(|given| (self.which)(holder == id, given, filter))
-                            && !(holder == id && it.filters.contains(filter))
+                        it.filters.iter().any(|given| which(own, given, filter))
+                            && !(own && it.filters.contains(filter))
                     };
                     for filter in held.iter().filter(is_meant) {
-                        let more = Unsubscribe::new(HIDDEN, filter.clone());
-                        boundary.pass(Input::Received(*holder, more.into()));
+                        let more = Unsubscribe::new(FORGED, filter.clone());
+                        act.boundary.pass(Input::Received(*holder, more.into()));
                     }
                 }
             }
             _ => {}
         }
-        boundary.pass(input);
-    }
-
-    fn outward(&mut self, output: Output, boundary: &mut Boundary<'_>) {
-        if !is_hidden(&output) {
-            boundary.emit(output);
-        }
-    }
+        act.receive(packet);
+    })
 }
 
 /// What UNSUBSCRIBE ended is subscribed to again when its client resumes.
-#[derive(Default)]
-struct BackAfterResume {
-    ended: BTreeMap<Text, Vec<Text>>,
-}
-
-impl Rule for BackAfterResume {
-    fn inward(&mut self, input: Input, boundary: &mut Boundary<'_>) {
-        let mut again = None;
-        match &input {
-            Input::Received(id, Packet::Unsubscribe(it)) => {
-                if let Some(client) = boundary.clients.get(*id) {
-                    self.ended.insert(client.id.clone(), it.filters.clone());
-                }
+fn back_after_resume() -> Box<dyn Rule> {
+    let mut ended: BTreeMap<Text, Vec<Text>> = BTreeMap::new();
+    forges(move |packet, at, act| {
+        let again = match &packet {
+            Packet::Unsubscribe(it) => {
+                ended.insert(at.id(), it.filters.clone());
+                None
             }
-            Input::Received(id, Packet::Connect(it)) if !it.clean_start => {
-                again = self.ended.remove(&it.client_id).map(|filters| (*id, filters));
-            }
-            _ => {}
+            Packet::Connect(it) if !it.clean_start => ended.remove(&it.client_id),
+            _ => None,
+        };
+        act.receive(packet);
+        for filter in again.into_iter().flatten() {
+            act.receive(Subscribe::new(FORGED, filter, QoS::AtLeastOnce));
         }
-        boundary.pass(input);
-        for (id, filter) in
-            again.into_iter().flat_map(|(id, all)| all.into_iter().map(move |it| (id, it)))
-        {
-            let subscribe = Subscribe::new(HIDDEN, filter, QoS::AtLeastOnce);
-            boundary.pass(Input::Received(id, subscribe.into()));
-        }
-    }
-
-    fn outward(&mut self, output: Output, boundary: &mut Boundary<'_>) {
-        if !is_hidden(&output) {
-            boundary.emit(output);
-        }
-    }
+    })
 }
 
 /// At UNSUBSCRIBE the broker takes what it has under way to the client for acknowledged.

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use reference_broker::codec::{Packet, PublishAck, QoS, Text};
 
 use super::Mutant;
+use crate::boundary::rules::subscriptions::resubscribes;
 use crate::boundary::rules::{At, inward, through};
-use crate::boundary::subscriptions::resubscribes;
 use crate::boundary::{Rule, Rules};
 
 pub(super) fn mutants() -> Vec<Mutant> {
@@ -15,7 +15,12 @@ pub(super) fn mutants() -> Vec<Mutant> {
             "4.1/clean-start-keeps-subscriptions",
             "Subscriptions come back after a clean start",
             &["MQTT-3.1.2-4"],
-            || vec![resubscribes(|at, present| !present && at.is_clean_start(), Some)],
+            || {
+                vec![resubscribes(
+                    |at, present| !present && at.is_clean_start(),
+                    |_, held| Some(held),
+                )]
+            },
         ),
         Mutant::new(
             "4.1/clean-start-keeps-messages",
@@ -23,7 +28,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
             &["MQTT-3.1.2-4"],
             || {
                 vec![
-                    resubscribes(|at, _| at.is_clean_start(), |_| None),
+                    resubscribes(|at, _| at.is_clean_start(), |_, _| None),
                     hides_old_sessions(|_| true),
                 ]
             },

@@ -8,8 +8,8 @@ use reference_broker::core::{Input, Moment, Output};
 use super::Mutant;
 use crate::boundary::Rules;
 use crate::boundary::resume::on_resume;
+use crate::boundary::rules::subscriptions::resubscribes;
 use crate::boundary::rules::{At, crossing, keeps_open, reads, reads_connect, swallows, through};
-use crate::boundary::subscriptions::resubscribes;
 
 pub(super) fn mutants() -> Vec<Mutant> {
     let mut all = kept_state();
@@ -37,9 +37,9 @@ fn kept_state() -> Vec<Mutant> {
             "A resumed session has its subscriptions without No Local",
             &["U-4.1-4"],
             move || {
-                vec![resubscribes(on_resume_alone, |mut subscribe| {
-                    subscribe.subscriptions.iter_mut().for_each(|it| it.options.no_local = false);
-                    Some(subscribe)
+                vec![resubscribes(on_resume_alone, |_, mut held| {
+                    held.options.no_local = false;
+                    Some(held)
                 })]
             },
         ),
@@ -48,10 +48,9 @@ fn kept_state() -> Vec<Mutant> {
             "A resumed session has its QoS 0 subscriptions at QoS 1",
             &["U-4.1-4"],
             move || {
-                vec![resubscribes(on_resume_alone, |mut subscribe| {
-                    let options = subscribe.subscriptions.iter_mut().map(|it| &mut it.options);
-                    options.for_each(|it| it.maximum_qos = it.maximum_qos.max(QoS::AtLeastOnce));
-                    Some(subscribe)
+                vec![resubscribes(on_resume_alone, |_, mut held| {
+                    held.options.maximum_qos = held.options.maximum_qos.max(QoS::AtLeastOnce);
+                    Some(held)
                 })]
             },
         ),
@@ -60,10 +59,9 @@ fn kept_state() -> Vec<Mutant> {
             "A resumed session has its subscriptions without Retain As Published",
             &["U-4.1-4"],
             move || {
-                vec![resubscribes(on_resume_alone, |mut subscribe| {
-                    let options = subscribe.subscriptions.iter_mut().map(|it| &mut it.options);
-                    options.for_each(|it| it.retain_as_published = false);
-                    Some(subscribe)
+                vec![resubscribes(on_resume_alone, |_, mut held| {
+                    held.options.retain_as_published = false;
+                    Some(held)
                 })]
             },
         ),
@@ -72,12 +70,9 @@ fn kept_state() -> Vec<Mutant> {
             "A resumed session has its Subscription Identifiers in one byte",
             &["U-4.1-4"],
             move || {
-                vec![resubscribes(on_resume_alone, |mut subscribe| {
-                    let id = PropertyId::SubscriptionIdentifier;
-                    if let Some(number) = subscribe.properties.number(id) {
-                        subscribe.properties.set(id, number & 0xFF);
-                    }
-                    Some(subscribe)
+                vec![resubscribes(on_resume_alone, |_, mut held| {
+                    held.identifier = held.identifier.map(|number| number & 0xFF);
+                    Some(held)
                 })]
             },
         ),
@@ -117,7 +112,7 @@ fn kept_state() -> Vec<Mutant> {
             "4.1/subscriptions-lost-on-takeover",
             "A session that goes from one connection straight to the next loses its subscriptions",
             &["U-4.1-4", "U-4.1-1", "MQTT-4.1.0-1"],
-            || vec![resubscribes(|at, present| present && at.is_takeover(), |_| None)],
+            || vec![resubscribes(|at, present| present && at.is_takeover(), |_, _| None)],
         ),
         Mutant::new(
             "4.1/old-connection-left-open",

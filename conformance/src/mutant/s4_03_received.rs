@@ -7,7 +7,9 @@ use reference_broker::core::Moment;
 
 use super::Mutant;
 use crate::boundary::Rules;
-use crate::boundary::rules::{after, ignores, inward, repeats, swallows, through, writes};
+use crate::boundary::rules::{
+    FORGED, after, forges, ignores, inward, repeats, swallows, through, writes,
+};
 
 pub(super) fn mutants() -> Vec<Mutant> {
     let mut all = acknowledgements();
@@ -179,23 +181,15 @@ fn exchanges() -> Vec<Mutant> {
 }
 
 fn qos0_raised() -> Rules {
-    const FORGED: u16 = 0;
-    vec![through(
-        (),
-        |(), mut packet, _, act| {
-            if let Packet::Publish(publish) = &mut packet
-                && publish.qos == QoS::AtMostOnce
-            {
-                publish.qos = QoS::AtLeastOnce;
-                publish.packet_id = FORGED;
-            }
-            act.receive(packet);
-        },
-        |(), packet, _, act| match packet {
-            Packet::PubAck(ack) if ack.packet_id == FORGED => {}
-            packet => act.send(packet),
-        },
-    )]
+    vec![forges(|mut packet, _, act| {
+        if let Packet::Publish(publish) = &mut packet
+            && publish.qos == QoS::AtMostOnce
+        {
+            publish.qos = QoS::AtLeastOnce;
+            publish.packet_id = FORGED;
+        }
+        act.receive(packet);
+    })]
 }
 
 fn pubcomp_of_the_last_publish() -> Rules {

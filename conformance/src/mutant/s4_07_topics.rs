@@ -8,10 +8,10 @@ use reference_broker::topic::{TopicError, TopicFilter};
 
 use super::Mutant;
 use crate::boundary::Rules;
-use crate::boundary::rules::{At, loses_publish, through};
-use crate::boundary::subscriptions::{
-    Subscriptions, claims_to_grant, matches_by, takes_filters_for,
+use crate::boundary::rules::subscriptions::{
+    claims_to_grant, delivers_knowing, matches_by, takes_filters_for,
 };
+use crate::boundary::rules::{loses_publish, through};
 
 pub(super) fn mutants() -> Vec<Mutant> {
     let mut all = levels();
@@ -278,28 +278,17 @@ fn hash_not_for_parent(which: fn(&str) -> bool) -> Rules {
 /// Loses messages that come by a filter whose `+` stands for a level that `which` is true of; it is
 /// told which one it is.
 fn plus_not_for(which: fn(&str, usize) -> bool) -> Rules {
-    vec![through(
-        Subscriptions::default(),
-        |known, packet, at, act| {
-            known.note(&packet, at);
-            act.receive(packet);
-        },
-        move |known, packet, at: At<'_>, act| {
-            if let Packet::Publish(publish) = &packet {
-                let fails = |filter: &Text| {
-                    let levels = filter.split('/').zip(publish.topic.split('/')).enumerate();
-                    let mut levels = levels.map(|(at, (wild, level))| (wild, level, at));
-                    levels.any(|(wild, level, at)| wild == "+" && which(level, at))
-                };
-                let id = at.id();
-                let mut own = known.filters(&id).peekable();
-                if own.peek().is_some() && own.all(fails) {
-                    return;
-                }
-            }
-            act.send(packet);
-        },
-    )]
+    vec![delivers_knowing(move |known, publish, at, act| {
+        let fails = |filter: &Text| {
+            let levels = filter.split('/').zip(publish.topic.split('/')).enumerate();
+            let mut levels = levels.map(|(at, (wild, level))| (wild, level, at));
+            levels.any(|(wild, level, at)| wild == "+" && which(level, at))
+        };
+        let own = known.of(at);
+        if own.is_empty() || !own.keys().all(fails) {
+            act.send(publish);
+        }
+    })]
 }
 
 /// What stands for a leading `$` within the core.

@@ -9,8 +9,9 @@ use reference_broker::core::{ConnectionId, Input, Output};
 
 use super::Mutant;
 use crate::boundary::resume::on_resume;
-use crate::boundary::rules::{At, crossing, ignores, inward, reads, through};
-use crate::boundary::subscriptions::{FORGED, Subscriptions, answers_forged, grants_secretly};
+use crate::boundary::rules::subscriptions::grants_secretly;
+use crate::boundary::rules::{At, FORGED, crossing, forges, ignores, inward, reads};
+use crate::boundary::subscriptions::Subscriptions;
 use crate::boundary::{Boundary, Client, Rules};
 
 pub(super) fn mutants() -> Vec<Mutant> {
@@ -62,10 +63,9 @@ fn options() -> Vec<Mutant> {
             "A member that was granted QoS 0 gets messages at QoS 1",
             &["MQTT-4.8.2-3", "MQTT-3.8.4-8"],
             || {
-                vec![grants_secretly(|subscription, _| {
-                    if subscription.filter.starts_with("$share/") {
-                        let granted = &mut subscription.options.maximum_qos;
-                        *granted = (*granted).max(QoS::AtLeastOnce);
+                vec![grants_secretly(|subscribe, _| {
+                    for it in subscribe.subscriptions.iter_mut().filter(|it| is_shared(it)) {
+                        it.options.maximum_qos = it.options.maximum_qos.max(QoS::AtLeastOnce);
                     }
                 })]
             },
@@ -140,43 +140,38 @@ fn shared_subscribes(alter: fn(&mut Subscription)) -> Rules {
     vec![reads(move |packet, _| {
         if let Packet::Subscribe(subscribe) = packet {
             let shared = subscribe.subscriptions.iter_mut();
-            shared.filter(|it| it.filter.starts_with("$share/")).for_each(alter);
+            shared.filter(|it| is_shared(it)).for_each(alter);
         }
     })]
 }
 
+fn is_shared(subscription: &Subscription) -> bool {
+    subscription.filter.starts_with("$share/")
+}
+
 fn shared_filter(subscribe: &Subscribe) -> Option<Text> {
-    let mut filters = subscribe.subscriptions.iter().map(|it| &it.filter);
-    filters.find(|filter| filter.starts_with("$share/")).cloned()
+    subscribe.subscriptions.iter().find(|it| is_shared(it)).map(|it| it.filter.clone())
 }
 
 /// Subscribes secretly, and for a moment only, to the filter by itself.
 fn retained_on_joining(from: u32) -> Rules {
     let mut joined: BTreeMap<Text, u32> = BTreeMap::new();
-    vec![through(
-        (),
-        move |(), packet, _, act| {
-            let secret = match &packet {
-                Packet::Subscribe(subscribe) => shared_filter(subscribe).and_then(|text| {
-                    let times = joined.entry(text.clone()).or_default();
-                    *times += 1;
-                    let filter = text.splitn(3, '/').nth(2)?.to_owned();
-                    (*times > from).then_some(filter)
-                }),
-                _ => None,
-            };
-            act.receive(packet);
-            if let Some(filter) = secret {
-                act.receive(Subscribe::new(FORGED, filter.as_str(), QoS::AtMostOnce));
-                act.receive(Unsubscribe::new(FORGED, filter));
-            }
-        },
-        |(), packet, _, act| {
-            if !answers_forged(&packet) {
-                act.send(packet);
-            }
-        },
-    )]
+    vec![forges(move |packet, _, act| {
+        let secret = match &packet {
+            Packet::Subscribe(subscribe) => shared_filter(subscribe).and_then(|text| {
+                let times = joined.entry(text.clone()).or_default();
+                *times += 1;
+                let filter = text.splitn(3, '/').nth(2)?.to_owned();
+                (*times > from).then_some(filter)
+            }),
+            _ => None,
+        };
+        act.receive(packet);
+        if let Some(filter) = secret {
+            act.receive(Subscribe::new(FORGED, filter.as_str(), QoS::AtMostOnce));
+            act.receive(Unsubscribe::new(FORGED, filter));
+        }
+    })]
 }
 
 fn identifier_of_the_first() -> Rules {
@@ -195,35 +190,27 @@ fn identifier_of_the_first() -> Rules {
 /// Whoever joins joins for those who did before as well.
 fn qos_of_the_last() -> Rules {
     let mut known = Subscriptions::default();
-    vec![through(
-        (),
-        move |(), packet, at, act| {
-            known.note(&packet, at);
-            let joined = match &packet {
-                Packet::Subscribe(subscribe) => shared_filter(subscribe).map(|filter| {
-                    let qos = subscribe.subscriptions.iter().map(|it| it.options.maximum_qos).max();
-                    (filter, qos.unwrap_or_default())
-                }),
-                _ => None,
+    vec![forges(move |packet, at, act| {
+        known.note(&packet, at);
+        let joined = match &packet {
+            Packet::Subscribe(subscribe) => shared_filter(subscribe).map(|filter| {
+                let qos = subscribe.subscriptions.iter().map(|it| it.options.maximum_qos).max();
+                (filter, qos.unwrap_or_default())
+            }),
+            _ => None,
+        };
+        act.receive(packet);
+        if let Some((filter, qos)) = joined {
+            let members: Vec<Text> = known.members(&filter).cloned().collect();
+            let of = |(connection, client): (ConnectionId, &Client)| {
+                members.contains(&client.id).then_some(connection)
             };
-            act.receive(packet);
-            if let Some((filter, qos)) = joined {
-                let members: Vec<Text> = known.members(&filter).cloned().collect();
-                let of = |(connection, client): (ConnectionId, &Client)| {
-                    members.contains(&client.id).then_some(connection)
-                };
-                for connection in at.clients.iter().filter_map(of) {
-                    let join = Subscribe::new(FORGED, filter.clone(), qos);
-                    act.boundary.pass(Input::Received(connection, join.into()));
-                }
+            for connection in at.clients.iter().filter_map(of) {
+                let join = Subscribe::new(FORGED, filter.clone(), qos);
+                act.boundary.pass(Input::Received(connection, join.into()));
             }
-        },
-        |(), packet, _, act| {
-            if !answers_forged(&packet) {
-                act.send(packet);
-            }
-        },
-    )]
+        }
+    })]
 }
 
 fn lost_while_all_are_away() -> Rules {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reference_broker::codec::{
-    Packet, Publish, ReasonCode, Subscribe, SubscribeAck, Subscription, Text, Unsubscribe,
+    Packet, Publish, ReasonCode, SubscribeAck, Subscription, Text, Unsubscribe,
 };
 use reference_broker::core::Input;
 use reference_broker::topic::{SubscriptionFilter, TopicName};
@@ -11,10 +11,9 @@ use reference_broker::topic::{SubscriptionFilter, TopicName};
 use super::Mutant;
 use super::s4_08_shared::parts;
 use crate::boundary::Rules;
-use crate::boundary::rules::{At, inward, through};
-use crate::boundary::subscriptions::{
-    FORGED, Subscriptions, answers_forged, resubscribes, takes_filters_for,
-};
+use crate::boundary::rules::subscriptions::{resubscribes, takes_filters_for};
+use crate::boundary::rules::{At, FORGED, forges, inward, through};
+use crate::boundary::subscriptions::Subscriptions;
 
 pub(super) fn mutants() -> Vec<Mutant> {
     vec![
@@ -55,7 +54,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
             &["U-4.8.2-5", "MQTT-3.1.2-4"],
             || {
                 let cleans = |at: At<'_>, _: bool| at.is_clean_start();
-                vec![resubscribes(cleans, |subscribe| is_shared(&subscribe).then_some(subscribe))]
+                vec![resubscribes(cleans, |filter, held| is_shared(filter).then_some(held))]
             },
         ),
         Mutant::new(
@@ -65,7 +64,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
             || {
                 vec![resubscribes(
                     |_, present| present,
-                    |subscribe| (!is_shared(&subscribe)).then_some(subscribe),
+                    |filter, held| (!is_shared(filter)).then_some(held),
                 )]
             },
         ),
@@ -98,43 +97,35 @@ pub(super) fn mutants() -> Vec<Mutant> {
     ]
 }
 
-fn is_shared(subscribe: &Subscribe) -> bool {
-    subscribe.subscriptions.iter().any(|it| it.filter.starts_with("$share/"))
+fn is_shared(filter: &str) -> bool {
+    filter.starts_with("$share/")
 }
 
 fn ends_with_its_creator() -> Rules {
     let mut creators: BTreeMap<Text, Text> = BTreeMap::new();
-    vec![through(
-        (),
-        move |(), packet, at, act| {
-            let mut ended = Vec::new();
-            match &packet {
-                Packet::Subscribe(subscribe) => {
-                    for subscription in &subscribe.subscriptions {
-                        creators.entry(subscription.filter.clone()).or_insert(at.id());
-                    }
-                }
-                Packet::Unsubscribe(unsubscribe) => {
-                    let own = unsubscribe.filters.iter().filter(|it| it.starts_with("$share/"));
-                    ended.extend(own.filter(|it| creators.get(*it) == Some(&at.id())).cloned());
-                }
-                _ => {}
-            }
-            act.receive(packet);
-            for filter in ended {
-                creators.remove(&filter);
-                for (member, _) in at.clients.iter().filter(|(it, _)| *it != at.connection) {
-                    let leave = Unsubscribe::new(FORGED, filter.clone());
-                    act.boundary.pass(Input::Received(member, leave.into()));
+    vec![forges(move |packet, at, act| {
+        let mut ended = Vec::new();
+        match &packet {
+            Packet::Subscribe(subscribe) => {
+                for subscription in &subscribe.subscriptions {
+                    creators.entry(subscription.filter.clone()).or_insert(at.id());
                 }
             }
-        },
-        |(), packet, _, act| {
-            if !answers_forged(&packet) {
-                act.send(packet);
+            Packet::Unsubscribe(unsubscribe) => {
+                let own = unsubscribe.filters.iter().filter(|it| is_shared(it));
+                ended.extend(own.filter(|it| creators.get(*it) == Some(&at.id())).cloned());
             }
-        },
-    )]
+            _ => {}
+        }
+        act.receive(packet);
+        for filter in ended {
+            creators.remove(&filter);
+            for (member, _) in at.clients.iter().filter(|(it, _)| *it != at.connection) {
+                let leave = Unsubscribe::new(FORGED, filter.clone());
+                act.boundary.pass(Input::Received(member, leave.into()));
+            }
+        }
+    })]
 }
 
 fn unsubscribe_without_effect(when: fn(u32) -> bool) -> Rules {
@@ -148,7 +139,7 @@ fn unsubscribe_without_effect(when: fn(u32) -> bool) -> Rules {
             }
             Packet::Unsubscribe(unsubscribe) => {
                 let filter = unsubscribe.filters.first().cloned().unwrap_or_default();
-                let is_shared = filter.starts_with("$share/");
+                let is_shared = is_shared(&filter);
                 let times = joined.entry((at.id(), filter)).or_default();
                 if is_shared && when(*times) {
                     *times = times.saturating_sub(1);
@@ -192,7 +183,7 @@ fn undelivered_for_next_member() -> Rules {
             };
             state.known.note(&packet, at);
             act.receive(packet);
-            if let Some(filter) = filter.filter(|text| text.starts_with("$share/")) {
+            if let Some(filter) = filter.filter(|text| is_shared(text)) {
                 state.undelivered.remove(&filter).into_iter().for_each(|late| act.send(late));
                 state.filters.insert(filter);
             }
@@ -203,24 +194,15 @@ fn undelivered_for_next_member() -> Rules {
 
 /// Ends other subscriptions of the client with the one that it unsubscribes from.
 fn also_unsubscribes(which: fn(&str, &str) -> bool) -> Rules {
-    vec![through(
-        Subscriptions::default(),
-        move |known, packet, at, act| {
-            known.note(&packet, at);
-            let gone = match &packet {
-                Packet::Unsubscribe(unsubscribe) => unsubscribe.filters.clone(),
-                _ => Vec::new(),
-            };
-            act.receive(packet);
-            let others: Vec<Text> = known.filters(&at.id()).cloned().collect();
-            for other in others.into_iter().filter(|it| gone.iter().any(|gone| which(gone, it))) {
-                act.receive(Unsubscribe::new(FORGED, other));
-            }
-        },
-        |_, packet, _, act| {
-            if !answers_forged(&packet) {
-                act.send(packet);
-            }
-        },
-    )]
+    let mut known = Subscriptions::default();
+    vec![forges(move |packet, at, act| {
+        known.note(&packet, at);
+        let gone = match &packet {
+            Packet::Unsubscribe(unsubscribe) => unsubscribe.filters.clone(),
+            _ => Vec::new(),
+        };
+        act.receive(packet);
+        let others = known.of(at).keys().filter(|it| gone.iter().any(|gone| which(gone, it)));
+        others.for_each(|other| act.receive(Unsubscribe::new(FORGED, other.clone())));
+    })]
 }

@@ -7,8 +7,8 @@ use reference_broker::topic::{SubscriptionFilter, TopicError};
 
 use super::Mutant;
 use crate::boundary::Rules;
+use crate::boundary::rules::subscriptions::{claims_to_grant, delivers_knowing, takes_filters_for};
 use crate::boundary::rules::{At, reads_publish, through};
-use crate::boundary::subscriptions::{Subscriptions, claims_to_grant, takes_filters_for};
 
 pub(super) fn mutants() -> Vec<Mutant> {
     let mut all = groups();
@@ -177,23 +177,15 @@ fn is_wrong(text: &str, error: TopicError) -> bool {
 fn shared_messages(
     mut keep: impl FnMut(&Publish, &SubscriptionFilter, At<'_>) -> bool + Send + 'static,
 ) -> Rules {
-    vec![through(
-        Subscriptions::default(),
-        |known, packet, at, act| {
-            known.note(&packet, at);
-            act.receive(packet);
-        },
-        move |known, packet, at, act| {
-            if let Packet::Publish(publish) = &packet
-                && known.filters(&at.id()).all(|text| text.starts_with("$share/"))
-                && let Some(filter) = known.shared(&at.id(), &publish.topic).first()
-                && !keep(publish, filter, at)
-            {
-                return;
-            }
-            act.send(packet);
-        },
-    )]
+    vec![delivers_knowing(move |known, publish, at, act| {
+        if known.of(at).keys().all(|text| text.starts_with("$share/"))
+            && let Some(filter) = known.shared(&at.id(), &publish.topic).first()
+            && !keep(&publish, filter, at)
+        {
+            return;
+        }
+        act.send(publish);
+    })]
 }
 
 fn one_copy_for_a_client() -> Rules {

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reference_broker::codec::{Connect, Packet, PacketType, PublishAck, QoS, Text, Unsubscribe};
+use reference_broker::codec::{Packet, PacketType, PublishAck, QoS, Text, Unsubscribe};
 use reference_broker::core::{ConnectionId, Input, Output};
 
 use super::Mutant;
-use crate::boundary::rules::{crossing, endures, ignores, through};
-use crate::boundary::subscriptions::{FORGED, Subscriptions, answers_forged};
+use crate::boundary::rules::{FORGED, answers_forged, crossing, endures, ignores, inputs, through};
 use crate::boundary::{Boundary, Rules};
 
 pub(super) fn mutants() -> Vec<Mutant> {
@@ -49,7 +48,7 @@ fn bystanders() -> Vec<Mutant> {
                     let stored =
                         sessions.iter().filter(|id| !connected(id) && own.as_ref() != Some(*id));
                     let stored: Vec<Text> = stored.cloned().collect();
-                    stored.iter().for_each(|id| ends_session(id, boundary));
+                    stored.iter().for_each(|id| boundary.forget_session(id));
                 })
             },
         ),
@@ -131,68 +130,45 @@ fn malformed() -> Vec<Mutant> {
     ]
 }
 
-/// A connection of the rules' own, which no client sees.
-const SECRET: ConnectionId = ConnectionId(u64::MAX);
-
-/// Ends a session with a clean start that nobody sees.
-fn ends_session(id: &Text, boundary: &mut Boundary<'_>) {
-    boundary.pass(Input::Opened(SECRET));
-    boundary.pass(Input::Received(SECRET, Connect::new(id.clone()).into()));
-    boundary.pass(Input::Closed(SECRET));
-}
-
-fn emit_unless_secret(output: Output, boundary: &mut Boundary<'_>) {
-    match &output {
-        Output::Send(SECRET, _) | Output::Close(SECRET) => {}
-        _ => boundary.emit(output),
-    }
-}
-
 /// After what one client has done wrong, does something to others. It is told all Client
 /// Identifiers that there ever were.
 fn on_error(then: fn(ConnectionId, &mut Boundary<'_>, &BTreeSet<Text>)) -> Rules {
-    vec![crossing(
-        BTreeSet::<Text>::new(),
-        move |sessions, input, boundary| {
-            if let Input::Received(_, Packet::Connect(connect)) = &input {
-                sessions.insert(connect.client_id.clone());
-            }
-            let guilty = match &input {
-                Input::Malformed(connection, ..) => Some(*connection),
-                _ => None,
-            };
-            boundary.pass(input);
-            if let Some(guilty) = guilty {
-                then(guilty, boundary, sessions);
-            }
-        },
-        |_, output, boundary| emit_unless_secret(output, boundary),
-    )]
+    let mut sessions = BTreeSet::new();
+    vec![inputs(move |input, boundary| {
+        if let Input::Received(_, Packet::Connect(connect)) = &input {
+            sessions.insert(connect.client_id.clone());
+        }
+        let guilty = match &input {
+            Input::Malformed(connection, ..) => Some(*connection),
+            _ => None,
+        };
+        boundary.pass(input);
+        if let Some(guilty) = guilty {
+            then(guilty, boundary, &sessions);
+        }
+    })]
 }
 
 /// Ends the session of a client after an input that closes its connection.
 fn ends_own_session(which: fn(&Input) -> bool) -> Rules {
-    vec![crossing(
-        BTreeSet::<ConnectionId>::new(),
-        move |connected, input, boundary| {
-            let guilty = match &input {
-                Input::Malformed(connection, ..) | Input::Received(connection, _)
-                    if which(&input) && connected.contains(connection) =>
-                {
-                    boundary.clients.get(*connection).map(|client| client.id.clone())
-                }
-                _ => None,
-            };
-            if let Input::Received(connection, Packet::Connect(_)) = &input {
-                connected.insert(*connection);
+    let mut connected = BTreeSet::new();
+    vec![inputs(move |input, boundary| {
+        let guilty = match &input {
+            Input::Malformed(connection, ..) | Input::Received(connection, _)
+                if which(&input) && connected.contains(connection) =>
+            {
+                boundary.clients.get(*connection).map(|client| client.id.clone())
             }
-            boundary.pass(input);
-            if let Some(id) = guilty {
-                ends_session(&id, boundary);
-            }
-        },
-        |_, output, boundary| emit_unless_secret(output, boundary),
-    )]
+            _ => None,
+        };
+        if let Input::Received(connection, Packet::Connect(_)) = &input {
+            connected.insert(*connection);
+        }
+        boundary.pass(input);
+        if let Some(id) = guilty {
+            boundary.forget_session(&id);
+        }
+    })]
 }
 
 /// QoS 2 messages that clients have half sent, and how many PUBCOMPs are to be hidden.
@@ -267,18 +243,12 @@ fn unknown_pubrel_ends_all() -> Rules {
 }
 
 fn refusal_ends_subscription() -> Rules {
-    #[derive(Default)]
-    struct State {
-        known: Subscriptions,
-        topics: BTreeMap<(ConnectionId, u16), Text>,
-    }
     vec![through(
-        State::default(),
-        |state, packet, at, act| {
-            state.known.note(&packet, at);
+        BTreeMap::<(ConnectionId, u16), Text>::new(),
+        |topics, packet, at, act| {
             let refused = match &packet {
                 Packet::PubAck(ack) | Packet::PubRec(ack) if ack.reason.is_error() => {
-                    state.topics.get(&(at.connection, ack.packet_id)).cloned()
+                    topics.get(&(at.connection, ack.packet_id)).cloned()
                 }
                 _ => None,
             };
@@ -287,9 +257,9 @@ fn refusal_ends_subscription() -> Rules {
                 act.receive(Unsubscribe::new(FORGED, topic));
             }
         },
-        |state, packet, at, act| {
+        |topics, packet, at, act| {
             if let Packet::Publish(publish) = &packet {
-                state.topics.insert((at.connection, publish.packet_id), publish.topic.clone());
+                topics.insert((at.connection, publish.packet_id), publish.topic.clone());
             }
             if !answers_forged(&packet) {
                 act.send(packet);

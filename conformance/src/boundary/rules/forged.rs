@@ -5,7 +5,10 @@ use std::time::Duration;
 use reference_broker::codec::{Connect, Disconnect, Packet, PropertyId, Publish, Text, Will};
 use reference_broker::core::{ConnectionId, Input};
 
-use super::{At, Boundary};
+use super::{Act, At, Boundary, Rule, through};
+
+/// The Packet Identifier of requests that rules forge: no client can use it.
+pub const FORGED: u16 = 0;
 
 /// The connection of a client that nobody sees: what it is sent goes nowhere.
 const HIDDEN: ConnectionId = ConnectionId(u64::MAX);
@@ -49,6 +52,46 @@ impl Boundary<'_> {
         let connect = Connect::new(client.clone());
         self.visit([connect.into(), Disconnect::default().into()]);
     }
+}
+
+impl Act<'_, '_> {
+    /// The broker receives a packet, and with it others: after it, except that nothing is received
+    /// after a DISCONNECT.
+    pub fn receive_with<P: Into<Packet>>(
+        &mut self,
+        packet: Packet,
+        others: impl IntoIterator<Item = P>,
+    ) {
+        let mut packets: Vec<Packet> = others.into_iter().map(Into::into).collect();
+        let place = if matches!(packet, Packet::Disconnect(_)) { packets.len() } else { 0 };
+        packets.insert(place, packet);
+        packets.into_iter().for_each(|packet| self.receive(packet));
+    }
+}
+
+/// Whether a packet answers a [`FORGED`] request.
+pub fn answers_forged(packet: &Packet) -> bool {
+    match packet {
+        Packet::SubAck(ack) | Packet::UnsubAck(ack) => ack.packet_id == FORGED,
+        Packet::PubAck(ack) => ack.packet_id == FORGED,
+        _ => false,
+    }
+}
+
+/// Goes through packets from clients in steps of its own; what it does not [`Act::receive`] is
+/// lost. No client sees what answers [`FORGED`] requests.
+pub fn forges(
+    mut rule: impl FnMut(Packet, At<'_>, &mut Act<'_, '_>) + Send + 'static,
+) -> Box<dyn Rule> {
+    through(
+        (),
+        move |(), packet, at, act| rule(packet, at, act),
+        |(), packet, _, act| {
+            if !answers_forged(&packet) {
+                act.send(packet);
+            }
+        },
+    )
 }
 
 /// A Will as the message that is published.

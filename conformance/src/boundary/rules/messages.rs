@@ -132,17 +132,7 @@ pub fn removes_retained(
             let removals = topics.into_iter().map(|topic| {
                 Publish::new(topic, "").retain().with(PropertyId::UserProperty, SECRET)
             });
-            match packet {
-                // Nothing is received after it.
-                Packet::Disconnect(_) => {
-                    removals.for_each(|removal| act.receive(removal));
-                    act.receive(packet);
-                }
-                packet => {
-                    act.receive(packet);
-                    removals.for_each(|removal| act.receive(removal));
-                }
-            }
+            act.receive_with(packet, removals);
         },
         move |(), packet, _, act| match packet {
             Packet::Publish(publish) if secret(&publish) => {}

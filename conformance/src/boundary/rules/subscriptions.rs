@@ -1,97 +1,26 @@
-//! Rules that know the subscriptions of every client, as SUBSCRIBE and UNSUBSCRIBE say.
+//! Rules for subscriptions: SUBSCRIBE, UNSUBSCRIBE and SUBACK, and what clients are subscribed to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reference_broker::codec::{
-    Packet, PropertyId, RetainHandling, Subscribe, Subscription, SubscriptionOptions, Text,
+    Packet, Publish, QoS, ReasonCode, Subscribe, Subscription, SubscriptionOptions, Text,
+    Unsubscribe,
 };
-use reference_broker::topic::{SubscriptionFilter, TopicName};
+use reference_broker::core::ConnectionId;
 
-use super::{At, through};
+use super::messages::remembers;
+use super::{Act, At, FORGED, answers_forged, forges, reads, through};
 use crate::boundary::Rule;
-
-/// A subscription as its client asked for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// Its options.
-    pub options: SubscriptionOptions,
-    /// Its Subscription Identifier.
-    pub identifier: Option<u32>,
-}
-
-/// The subscriptions of one client, by their filters.
-pub type Subscriptions = BTreeMap<Text, Held>;
-
-/// Who is subscribed to what. Sessions that expire unseen leave theirs behind.
-#[derive(Debug, Default)]
-pub struct Book(BTreeMap<Text, Subscriptions>);
-
-static NONE: Subscriptions = BTreeMap::new();
-
-impl Book {
-    /// The subscriptions of the client of a connection.
-    pub fn of(&self, at: At<'_>) -> &Subscriptions {
-        at.client().and_then(|client| self.0.get(&client.id)).unwrap_or(&NONE)
-    }
-
-    /// Those of them that match a topic.
-    pub fn matching<'a>(&'a self, at: At<'_>, topic: &'a str) -> impl Iterator<Item = &'a Held> {
-        let of_client = self.of(at).iter();
-        of_client.filter(move |(filter, _)| matches(filter, topic)).map(|(_, held)| held)
-    }
-
-    /// Takes in what a client has sent.
-    pub fn note(&mut self, packet: &Packet, at: At<'_>) {
-        let Some(client) = at.client() else { return };
-        match packet {
-            Packet::Connect(connect) if connect.clean_start => {
-                self.0.remove(&client.id);
-            }
-            Packet::Subscribe(subscribe) => {
-                let own = self.0.entry(client.id.clone()).or_default();
-                let identifier = subscribe.properties.number(PropertyId::SubscriptionIdentifier);
-                for Subscription { filter, options } in &subscribe.subscriptions {
-                    own.insert(filter.clone(), Held { options: *options, identifier });
-                }
-            }
-            Packet::Unsubscribe(unsubscribe) => {
-                if let Some(own) = self.0.get_mut(&client.id) {
-                    own.retain(|filter, _| !unsubscribe.filters.contains(filter));
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Whether a filter, not a shared one, matches a topic.
-pub fn matches(filter: &str, topic: &str) -> bool {
-    match (SubscriptionFilter::parse(filter), TopicName::parse(topic)) {
-        (Ok(filter), Ok(topic)) => !filter.is_shared() && filter.filter().matches(&topic),
-        _ => false,
-    }
-}
-
-/// Whether there is a topic that both filters match.
-pub fn overlap(one: &str, other: &str) -> bool {
-    let (mut one, mut other) = (one.split('/'), other.split('/'));
-    loop {
-        match (one.next(), other.next()) {
-            (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
-            (Some(one), Some(other)) if one == other || one == "+" || other == "+" => {}
-            _ => return false,
-        }
-    }
-}
+use crate::boundary::subscriptions::{Held, Subscriptions};
 
 /// Alters each filter's options in SUBSCRIBE, given what the client has of this filter.
 pub fn subscribes(
     mut alter: impl FnMut(&mut SubscriptionOptions, &Text, Option<&Held>, At<'_>) + Send + 'static,
 ) -> Box<dyn Rule> {
-    with_book(move |packet, book, at| {
+    reads_knowing(move |packet, known, at| {
         if let Packet::Subscribe(subscribe) = packet {
             for Subscription { filter, options } in &mut subscribe.subscriptions {
-                alter(options, filter, book.of(at).get(filter), at);
+                alter(options, filter, known.of(at).get(filter), at);
             }
         }
         Vec::new()
@@ -100,42 +29,165 @@ pub fn subscribes(
 
 /// Alters packets from clients, given all subscriptions before them, and makes subscriptions of
 /// the same client anew behind its back: those that it gives.
-pub fn with_book(
-    mut rule: impl FnMut(&mut Packet, &Book, At<'_>) -> Vec<(Text, Held)> + Send + 'static,
+pub fn reads_knowing(
+    mut rule: impl FnMut(&mut Packet, &Subscriptions, At<'_>) -> Vec<(Text, Held)> + Send + 'static,
 ) -> Box<dyn Rule> {
-    /// No client can use it, so its SUBACK is not for the client.
-    const SECRET: u16 = 0;
+    let mut known = Subscriptions::default();
+    forges(move |mut packet, at, act| {
+        let heard = packet.clone();
+        let anew = rule(&mut packet, &known, at);
+        known.note(&heard, at);
+        act.receive_with(packet, anew.into_iter().map(|(filter, held)| held.request(filter)));
+    })
+}
+
+/// Goes through messages on their way to clients, given all subscriptions; what it does not
+/// [`Act::send`] is lost.
+pub fn delivers_knowing(
+    mut rule: impl FnMut(&Subscriptions, Publish, At<'_>, &mut Act<'_, '_>) + Send + 'static,
+) -> Box<dyn Rule> {
+    remembers(
+        Subscriptions::default(),
+        |known, packet, at| known.note(packet, at),
+        move |known, publish, _, at, act| rule(known, publish, at, act),
+    )
+}
+
+/// Alters the subscriptions of a client when it gets a CONNACK: those that it has now, or had
+/// before a clean start. Gives `None` for one that is to be dropped.
+pub fn resubscribes(
+    when: fn(At<'_>, bool) -> bool,
+    alter: fn(&str, Held) -> Option<Held>,
+) -> Box<dyn Rule> {
+    resubscribes_noted(|_| true, when, alter)
+}
+
+/// As [`resubscribes`], for what was subscribed to where `noted` is true alone.
+pub fn resubscribes_noted(
+    noted: fn(At<'_>) -> bool,
+    when: fn(At<'_>, bool) -> bool,
+    alter: fn(&str, Held) -> Option<Held>,
+) -> Box<dyn Rule> {
     through(
-        Book::default(),
-        move |book, mut packet, at, act| {
-            let heard = packet.clone();
-            let mut anew = rule(&mut packet, book, at).into_iter().map(|(filter, held)| {
-                let Held { options, identifier } = held;
-                let quiet =
-                    SubscriptionOptions { retain_handling: RetainHandling::DoNotSend, ..options };
-                let mut subscribe = Subscribe::new(SECRET, "", options.maximum_qos);
-                subscribe.subscriptions = vec![Subscription { filter, options: quiet }];
-                if let Some(identifier) = identifier {
-                    subscribe.properties.push(PropertyId::SubscriptionIdentifier, identifier);
-                }
-                subscribe
-            });
-            book.note(&heard, at);
-            match packet {
-                // Nothing can be done after it.
-                Packet::Disconnect(_) => {
-                    anew.for_each(|subscribe| act.receive(subscribe));
-                    act.receive(packet);
-                }
-                packet => {
-                    act.receive(packet);
-                    anew.by_ref().for_each(|subscribe| act.receive(subscribe));
+        Subscriptions::default(),
+        move |known, packet, at, act| {
+            // What a clean start ends is wanted at its CONNACK.
+            if !matches!(packet, Packet::Connect(_)) && noted(at) {
+                known.note(&packet, at);
+            }
+            act.receive(packet);
+        },
+        move |known, packet, at, act| match &packet {
+            Packet::ConnAck(connack) => {
+                let applies = !connack.reason.is_error() && when(at, connack.session_present);
+                act.send(packet);
+                for (filter, held) in known.of(at).iter().filter(|_| applies) {
+                    match alter(filter, *held) {
+                        Some(held) => act.receive(held.request(filter.clone())),
+                        None => act.receive(Unsubscribe::new(FORGED, filter.clone())),
+                    }
                 }
             }
+            _ if answers_forged(&packet) => {}
+            _ => act.send(packet),
         },
-        |_, packet, _, act| match packet {
-            Packet::SubAck(ref suback) if suback.packet_id == SECRET => {}
-            packet => act.send(packet),
+    )
+}
+
+/// Takes each filter of SUBSCRIBE and UNSUBSCRIBE for another, where `rename` gives one.
+pub fn takes_filters_for(
+    mut rename: impl FnMut(&Subscription, At<'_>) -> Option<String> + Send + 'static,
+) -> Box<dyn Rule> {
+    let mut renamed: BTreeMap<(Text, Text), Text> = BTreeMap::new();
+    reads(move |packet, at| match packet {
+        Packet::Subscribe(subscribe) => {
+            for subscription in &mut subscribe.subscriptions {
+                if let Some(other) = rename(subscription, at) {
+                    let was = std::mem::replace(&mut subscription.filter, other.into());
+                    renamed.insert((at.id(), was), subscription.filter.clone());
+                }
+            }
+        }
+        Packet::Unsubscribe(unsubscribe) => {
+            for filter in &mut unsubscribe.filters {
+                if let Some(other) = renamed.get(&(at.id(), filter.clone())) {
+                    *filter = other.clone();
+                }
+            }
+        }
+        _ => {}
+    })
+}
+
+/// Takes filters for wider ones where `widen` gives one, and of the messages that these bring lets
+/// only those through whose topics `matches`.
+pub fn matches_by(
+    widen: fn(&str) -> Option<String>,
+    matches: impl Fn(&str, &str) -> bool + Send + 'static,
+) -> Vec<Box<dyn Rule>> {
+    let narrowed = delivers_knowing(move |known, publish, at, act| {
+        let own = known.of(at);
+        let concerned = !own.is_empty() && own.keys().all(|filter| widen(filter).is_some());
+        if !concerned || own.keys().any(|filter| matches(filter, &publish.topic)) {
+            act.send(publish);
+        }
+    });
+    vec![narrowed, takes_filters_for(move |subscription, _| widen(&subscription.filter))]
+}
+
+/// Alters SUBSCRIBE; of what is granted the client is told that it is what it asked for.
+pub fn grants_secretly(
+    mut alter: impl FnMut(&mut Subscribe, At<'_>) + Send + 'static,
+) -> Box<dyn Rule> {
+    let granted = |qos: QoS| match qos {
+        QoS::AtMostOnce => ReasonCode::Success,
+        QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
+        QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
+    };
+    through(
+        BTreeMap::<(ConnectionId, u16), Vec<ReasonCode>>::new(),
+        move |asked, mut packet, at, act| {
+            if let Packet::Subscribe(subscribe) = &mut packet {
+                let reasons = subscribe.subscriptions.iter();
+                let reasons = reasons.map(|it| granted(it.options.maximum_qos)).collect();
+                asked.insert((at.connection, subscribe.packet_id), reasons);
+                alter(subscribe, at);
+            }
+            act.receive(packet);
+        },
+        |asked, mut packet, at, act| {
+            if let Packet::SubAck(suback) = &mut packet
+                && let Some(asked) = asked.remove(&(at.connection, suback.packet_id))
+            {
+                let reasons = suback.reasons.iter_mut().zip(asked);
+                let granted = reasons.filter(|(reason, _)| !reason.is_error());
+                granted.for_each(|(reason, asked)| *reason = asked);
+            }
+            act.send(packet);
+        },
+    )
+}
+
+/// Tells clients that it has granted a filter that it has refused.
+pub fn claims_to_grant(which: fn(&str) -> bool) -> Box<dyn Rule> {
+    through(
+        BTreeSet::<(ConnectionId, u16)>::new(),
+        move |wrong, packet, at, act| {
+            if let Packet::Subscribe(subscribe) = &packet
+                && subscribe.subscriptions.iter().any(|it| which(&it.filter))
+            {
+                wrong.insert((at.connection, subscribe.packet_id));
+            }
+            act.receive(packet);
+        },
+        |wrong, mut packet, at, act| {
+            if let Packet::SubAck(suback) = &mut packet
+                && wrong.remove(&(at.connection, suback.packet_id))
+            {
+                let reasons = suback.reasons.iter_mut().filter(|reason| reason.is_error());
+                reasons.for_each(|reason| *reason = ReasonCode::GrantedQoS1);
+            }
+            act.send(packet);
         },
     )
 }
