@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use reference_broker::codec::{
-    Packet, PacketType, PropertyId, PublishAck, QoS, Side, Subscribe, Text,
+    Packet, PacketType, PropertyId, PublishAck, QoS, ReasonCode, Side, Subscribe, Text,
 };
+use reference_broker::core::{ConnectionId, Input, Output};
 
 use super::Mutant;
-use crate::boundary::Rule;
-use crate::boundary::rules::subscriptions::grants_secretly;
 use crate::boundary::rules::{At, endures, ignores, inward, reads, repeats, writes};
+use crate::boundary::{Boundary, Rule};
 
 pub(super) fn mutants() -> Vec<Mutant> {
     vec![
@@ -18,13 +18,13 @@ pub(super) fn mutants() -> Vec<Mutant> {
             "3.8/one-level-per-subscribe",
             "All filters of a SUBSCRIBE get the options of its first",
             &["MQTT-3.8.4-5", "MQTT-3.8.4-8"],
-            || vec![grants_secretly(|subscribe, _| same_options(subscribe))],
+            || vec![as_asked(), reads_subscribe(|subscribe, _| same_options(subscribe))],
         ),
         Mutant::new(
             "3.8/first-of-same-filter",
             "Of a filter that stands twice in one SUBSCRIBE the first options count",
             &["MQTT-3.8.4-5"],
-            || vec![grants_secretly(|subscribe, _| first_counts(subscribe))],
+            || vec![as_asked(), reads_subscribe(|subscribe, _| first_counts(subscribe))],
         ),
         Mutant::new(
             "3.8/resubscribe-ignored",
@@ -190,6 +190,41 @@ pub(super) fn reads_subscribe(
             alter(subscribe, at);
         }
     })
+}
+
+/// SUBACK says that each filter was granted what was asked for, whatever became of it.
+#[derive(Default)]
+struct AsAsked {
+    asked: BTreeMap<(ConnectionId, u16), Vec<QoS>>,
+}
+
+fn as_asked() -> Box<dyn Rule> {
+    Box::new(AsAsked::default())
+}
+
+impl Rule for AsAsked {
+    fn inward(&mut self, input: Input, boundary: &mut Boundary<'_>) {
+        if let Input::Received(id, Packet::Subscribe(it)) = &input {
+            let levels = it.subscriptions.iter().map(|it| it.options.maximum_qos);
+            self.asked.insert((*id, it.packet_id), levels.collect());
+        }
+        boundary.pass(input);
+    }
+
+    fn outward(&mut self, mut output: Output, boundary: &mut Boundary<'_>) {
+        if let Output::Send(id, Packet::SubAck(it)) = &mut output
+            && let Some(asked) = self.asked.remove(&(*id, it.packet_id))
+        {
+            for (code, asked) in it.reasons.iter_mut().zip(asked).filter(|it| !it.0.is_error()) {
+                *code = match asked {
+                    QoS::AtMostOnce => ReasonCode::Success,
+                    QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
+                    QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
+                };
+            }
+        }
+        boundary.emit(output);
+    }
 }
 
 fn same_options(subscribe: &mut Subscribe) {

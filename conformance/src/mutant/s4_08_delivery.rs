@@ -63,9 +63,10 @@ fn options() -> Vec<Mutant> {
             "A member that was granted QoS 0 gets messages at QoS 1",
             &["MQTT-4.8.2-3", "MQTT-3.8.4-8"],
             || {
-                vec![grants_secretly(|subscribe, _| {
-                    for it in subscribe.subscriptions.iter_mut().filter(|it| is_shared(it)) {
-                        it.options.maximum_qos = it.options.maximum_qos.max(QoS::AtLeastOnce);
+                vec![grants_secretly(|subscription, _| {
+                    if subscription.filter.starts_with("$share/") {
+                        let granted = &mut subscription.options.maximum_qos;
+                        *granted = (*granted).max(QoS::AtLeastOnce);
                     }
                 })]
             },
@@ -140,17 +141,14 @@ fn shared_subscribes(alter: fn(&mut Subscription)) -> Rules {
     vec![reads(move |packet, _| {
         if let Packet::Subscribe(subscribe) = packet {
             let shared = subscribe.subscriptions.iter_mut();
-            shared.filter(|it| is_shared(it)).for_each(alter);
+            shared.filter(|it| it.filter.starts_with("$share/")).for_each(alter);
         }
     })]
 }
 
-fn is_shared(subscription: &Subscription) -> bool {
-    subscription.filter.starts_with("$share/")
-}
-
 fn shared_filter(subscribe: &Subscribe) -> Option<Text> {
-    subscribe.subscriptions.iter().find(|it| is_shared(it)).map(|it| it.filter.clone())
+    let mut filters = subscribe.subscriptions.iter().map(|it| &it.filter);
+    filters.find(|filter| filter.starts_with("$share/")).cloned()
 }
 
 /// Subscribes secretly, and for a moment only, to the filter by itself.

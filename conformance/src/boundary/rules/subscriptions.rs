@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reference_broker::codec::{
-    Packet, Publish, QoS, ReasonCode, Subscribe, Subscription, SubscriptionOptions, Text,
-    Unsubscribe,
+    Packet, Publish, QoS, ReasonCode, Subscription, SubscriptionOptions, Text, Unsubscribe,
 };
 use reference_broker::core::ConnectionId;
 
@@ -135,9 +134,9 @@ pub fn matches_by(
     vec![narrowed, takes_filters_for(move |subscription, _| widen(&subscription.filter))]
 }
 
-/// Alters SUBSCRIBE; of what is granted the client is told that it is what it asked for.
+/// Alters what a client asks for with a filter; what it is told was granted is what it asked for.
 pub fn grants_secretly(
-    mut alter: impl FnMut(&mut Subscribe, At<'_>) + Send + 'static,
+    mut alter: impl FnMut(&mut Subscription, At<'_>) + Send + 'static,
 ) -> Box<dyn Rule> {
     let granted = |qos: QoS| match qos {
         QoS::AtMostOnce => ReasonCode::Success,
@@ -151,17 +150,15 @@ pub fn grants_secretly(
                 let reasons = subscribe.subscriptions.iter();
                 let reasons = reasons.map(|it| granted(it.options.maximum_qos)).collect();
                 asked.insert((at.connection, subscribe.packet_id), reasons);
-                alter(subscribe, at);
+                subscribe.subscriptions.iter_mut().for_each(|it| alter(it, at));
             }
             act.receive(packet);
         },
         |asked, mut packet, at, act| {
             if let Packet::SubAck(suback) = &mut packet
-                && let Some(asked) = asked.remove(&(at.connection, suback.packet_id))
+                && let Some(reasons) = asked.remove(&(at.connection, suback.packet_id))
             {
-                let reasons = suback.reasons.iter_mut().zip(asked);
-                let granted = reasons.filter(|(reason, _)| !reason.is_error());
-                granted.for_each(|(reason, asked)| *reason = asked);
+                suback.reasons = reasons;
             }
             act.send(packet);
         },
