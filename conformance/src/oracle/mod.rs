@@ -30,8 +30,6 @@ mod ordering;
 mod packet_ids;
 mod qos2;
 mod receive_maximum;
-#[cfg(test)]
-mod robustness;
 mod session_present;
 mod subscriptions;
 #[cfg(test)]
