@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 
-use reference_broker::codec::{Fault, Packet, PacketType, QoS, ReasonCode};
+use reference_broker::codec::{Fault, Packet, PacketType, QoS};
 
-use super::history::{Act, History, Start};
+use super::connections::{Passed, Reading, Received, Step};
+use super::sessions::{Start, sessions};
 use super::{Findings, Oracle};
-use crate::trace::{Event, packet_text};
+use crate::trace::packet_text;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "acknowledgements",
@@ -23,38 +24,39 @@ pub(super) const ORACLE: Oracle = Oracle {
 /// The requirement that an answer breaks, and what was expected.
 type Wrong = (&'static str, &'static str);
 
-fn judge(trace: &[Event], findings: &mut Findings) {
-    let history = History::of(trace);
-    let mut pings: Vec<usize> = vec![0; history.connections.len()];
-    let mut sessions: BTreeMap<usize, Session> = BTreeMap::new();
-    for step in &history.steps {
-        let known = &history.connections[step.connection];
-        let session = sessions.entry(known.session).or_default();
-        let (wrong, observed) = match &step.act {
-            Act::Sent(packet) => {
-                pings[step.connection] += usize::from(**packet == Packet::PingReq);
-                session.sent(packet);
+fn judge(reading: &Reading<'_>, findings: &mut Findings) {
+    let sessions = sessions(reading);
+    let mut pings: Vec<usize> = vec![0; sessions.len()];
+    let mut asked: BTreeMap<usize, Asked> = BTreeMap::new();
+    for Step { at, place, connection, passed } in reading.steps() {
+        let asked = asked.entry(sessions[place].number).or_default();
+        let (wrong, observed) = match passed {
+            Passed::Sent(sent) => {
+                if let Some(packet) = sent.packet() {
+                    pings[place] += usize::from(*packet == Packet::PingReq);
+                    asked.sent(packet);
+                }
                 continue;
             }
-            _ if !known.is_clear(step.index) => continue,
-            Act::Received(Packet::PingResp) => {
-                let open = &mut pings[step.connection];
+            Passed::Received(_) if !connection.is_clear(at) => continue,
+            Passed::Received(Received::Packet(Packet::PingResp)) => {
+                let open = &mut pings[place];
                 let is_wrong = *open == 0;
                 *open = open.saturating_sub(1);
                 let wrong = ("MQTT-3.12.4-1", "one PINGRESP for each PINGREQ"); // MQTT-3.12.4-1
                 (is_wrong.then_some(wrong), "PINGRESP".to_owned())
             }
             // What an earlier connection may have asked for is not known.
-            _ if known.start == Start::Unknown => continue,
-            Act::Received(packet) => (session.received(packet), packet_text(packet)),
-            Act::Broken(bytes, Fault::PacketIdentifierZero) => {
-                let packet_type = bytes.first().map_or(0, |byte| byte >> 4);
-                (session.received_zero(packet_type), "an identifier of 0".to_owned())
+            Passed::Received(_) if sessions[place].start == Start::Unknown => continue,
+            Passed::Received(Received::Packet(packet)) => {
+                (asked.received(packet), packet_text(packet))
             }
-            Act::Broken(..) => continue,
+            Passed::Received(Received::Broken(bytes, error)) => {
+                (answers_zero(bytes, error.fault), "an identifier of 0".to_owned())
+            }
         };
         if let Some((requirement, expected)) = wrong {
-            findings.add(requirement, step.index, expected, observed);
+            findings.add(requirement, at, expected, observed);
         }
     }
 }
@@ -62,12 +64,11 @@ fn judge(trace: &[Event], findings: &mut Findings) {
 /// What a session's client has asked for and not got an answer to. All answers but PINGRESP may
 /// come on a later connection: no rule says that they must not.
 #[derive(Debug, Default)]
-struct Session {
+struct Asked {
     messages: BTreeMap<u16, Messages>,
     releases: BTreeMap<u16, usize>,
     subscribes: BTreeMap<u16, Requests>,
     unsubscribes: BTreeMap<u16, Requests>,
-    has_asked_with_zero: bool,
 }
 
 /// The client's messages with one identifier.
@@ -104,32 +105,23 @@ impl Requests {
     }
 }
 
-impl Session {
+impl Asked {
     fn sent(&mut self, packet: &Packet) {
-        let id = match packet {
-            Packet::Publish(publish) if publish.qos == QoS::AtMostOnce => return,
-            Packet::Publish(publish) => {
+        match packet {
+            Packet::Publish(publish) if publish.qos != QoS::AtMostOnce => {
                 self.messages.entry(publish.packet_id).or_default().sent(publish.qos);
-                publish.packet_id
             }
-            Packet::PubRel(ack) => {
-                *self.releases.entry(ack.packet_id).or_default() += 1;
-                ack.packet_id
-            }
-            Packet::PubRec(ack) => ack.packet_id,
+            Packet::PubRel(ack) => *self.releases.entry(ack.packet_id).or_default() += 1,
             Packet::Subscribe(request) => {
                 let count = request.subscriptions.len();
                 Requests::ask(&mut self.subscribes, request.packet_id, count);
-                request.packet_id
             }
             Packet::Unsubscribe(request) => {
                 let count = request.filters.len();
                 Requests::ask(&mut self.unsubscribes, request.packet_id, count);
-                request.packet_id
             }
-            _ => return,
-        };
-        self.has_asked_with_zero |= id == 0;
+            _ => {}
+        }
     }
 
     fn received(&mut self, packet: &Packet) -> Option<Wrong> {
@@ -150,11 +142,18 @@ impl Session {
                 *open = open.saturating_sub(1);
                 is_wrong.then_some(("MQTT-2.2.1-5", "one PUBCOMP for each PUBREL")) // MQTT-2.2.1-5
             }
-            Packet::SubAck(ack) => self.subscribed(ack.packet_id, &ack.reasons),
+            Packet::SubAck(ack) => match Requests::answer(&mut self.subscribes, ack.packet_id) {
+                None => Some(("MQTT-2.2.1-6", "one SUBACK for each SUBSCRIBE")), // MQTT-2.2.1-6
+                // What is granted is another oracle's.
+                Some(Some(count)) if count != ack.reasons.len() => {
+                    Some(("MQTT-3.8.4-6", "one Reason Code for each Topic Filter")) // MQTT-3.8.4-6
+                }
+                Some(_) => None,
+            },
             Packet::UnsubAck(ack) => {
                 match Requests::answer(&mut self.unsubscribes, ack.packet_id) {
                     None => Some(("MQTT-2.2.1-6", "one UNSUBACK for each UNSUBSCRIBE")), // MQTT-2.2.1-6
-                    Some(Some(count)) if count > 0 && count != ack.reasons.len() => {
+                    Some(Some(count)) if count != ack.reasons.len() => {
                         Some(("MQTT-3.11.3-2", "one Reason Code for each Topic Filter")) // MQTT-3.11.3-2
                     }
                     Some(_) => None,
@@ -163,29 +162,19 @@ impl Session {
             _ => None,
         }
     }
+}
 
-    fn subscribed(&mut self, id: u16, reasons: &[ReasonCode]) -> Option<Wrong> {
-        let asked = match Requests::answer(&mut self.subscribes, id) {
-            None => return Some(("MQTT-2.2.1-6", "one SUBACK for each SUBSCRIBE")), // MQTT-2.2.1-6
-            // A request without filters is an error that has no answer.
-            Some(asked) => asked.filter(|asked| *asked > 0)?,
-        };
-        // What is granted is another oracle's.
-        let is_wrong = asked != reasons.len();
-        is_wrong.then_some(("MQTT-3.8.4-6", "one Reason Code for each Topic Filter")) // MQTT-3.8.4-6
-    }
-
-    /// An answer with an identifier of 0, of which only the type is known.
-    fn received_zero(&self, packet_type: u8) -> Option<Wrong> {
-        let is = |types: &[PacketType]| types.iter().any(|known| *known as u8 == packet_type);
-        match () {
-            () if self.has_asked_with_zero => None,
-            () if is(&[PacketType::SubAck, PacketType::UnsubAck]) => {
-                Some(("MQTT-2.2.1-6", "the identifier of a request")) // MQTT-2.2.1-6
-            }
-            () if is(&[PacketType::Publish]) => None,
-            () => Some(("MQTT-2.2.1-5", "the identifier of a message")), // MQTT-2.2.1-5
+/// What is wrong with broken bytes: an answer with an identifier of 0, which no request has that
+/// keeps the rules.
+fn answers_zero(bytes: &[u8], fault: Fault) -> Option<Wrong> {
+    let packet_type = bytes.first().and_then(|byte| PacketType::from_value(byte >> 4));
+    match packet_type {
+        _ if fault != Fault::PacketIdentifierZero => None,
+        Some(PacketType::Publish) => None,
+        Some(PacketType::SubAck | PacketType::UnsubAck) => {
+            Some(("MQTT-2.2.1-6", "the identifier of a request")) // MQTT-2.2.1-6
         }
+        _ => Some(("MQTT-2.2.1-5", "the identifier of a message")), // MQTT-2.2.1-5
     }
 }
 

@@ -2,8 +2,9 @@ use std::collections::BTreeSet;
 
 use reference_broker::codec::Packet;
 
+use super::connections::Reading;
 use super::{Findings, Oracle};
-use crate::trace::{Event, What, packet_text};
+use crate::trace::{What, packet_text};
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "after-disconnect",
@@ -12,9 +13,9 @@ pub(super) const ORACLE: Oracle = Oracle {
     judge,
 };
 
-fn judge(trace: &[Event], findings: &mut Findings) {
+fn judge(reading: &Reading<'_>, findings: &mut Findings) {
     let (mut accepted, mut gone) = (BTreeSet::new(), BTreeSet::new());
-    for (index, event) in trace.iter().enumerate() {
+    for (index, event) in reading.trace.iter().enumerate() {
         let name = event.probe.as_str();
         let What::Received(packet) = &event.what else { continue };
         if gone.contains(name) {

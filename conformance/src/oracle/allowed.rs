@@ -4,9 +4,9 @@ use reference_broker::codec::{
     ConnAck, Connect, Packet, Properties, PropertyId, Publish, QoS, SubscribeAck,
 };
 
-use super::connections::{Connection, Received, Sent, connections};
+use super::connections::{Connection, Reading, Received};
 use super::{Findings, Oracle};
-use crate::trace::{Event, packet_text};
+use crate::trace::packet_text;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "allowed",
@@ -26,11 +26,11 @@ pub(super) const ORACLE: Oracle = Oracle {
     judge,
 };
 
-fn judge(trace: &[Event], findings: &mut Findings) {
-    for connection in &connections(trace) {
+fn judge(reading: &Reading<'_>, findings: &mut Findings) {
+    for connection in &reading.connections {
         let Some((_, connect)) = connection.connect() else { continue };
         let mut against = Against { connect, findings, aliases: Some(BTreeSet::new()) };
-        let asked = connection.is_well_behaved().then(|| levels_asked_for(connection));
+        let asked = connection.unclear_from.is_none().then(|| levels_asked_for(connection));
         for (at, received) in &connection.received {
             match received {
                 Received::Packet(packet) => against.packet(*at, packet, asked.as_ref()),
@@ -48,9 +48,7 @@ type Asked = BTreeMap<u16, Vec<(usize, Vec<QoS>)>>;
 fn levels_asked_for(connection: &Connection<'_>) -> Asked {
     let mut asked = Asked::new();
     for (at, sent) in &connection.sent {
-        if let Sent::Packet(packet) = sent
-            && let Packet::Subscribe(subscribe) = &**packet
-        {
+        if let Some(Packet::Subscribe(subscribe)) = sent.packet() {
             let levels = subscribe.subscriptions.iter().map(|one| one.options.maximum_qos);
             asked.entry(subscribe.packet_id).or_default().push((*at, levels.collect()));
         }

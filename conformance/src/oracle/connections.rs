@@ -1,7 +1,11 @@
 //! What a trace says of each connection: who the client is, what it sent, what it got.
+//!
+//! Nothing here is guessed. Where the trace does not show what a client sent, it says so, and an
+//! oracle then judges only what holds regardless.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use reference_broker::codec::{
@@ -9,6 +13,14 @@ use reference_broker::codec::{
 };
 
 use crate::trace::{Ending, Event, What};
+
+/// A trace, read once for all oracles.
+#[derive(Debug)]
+pub(super) struct Reading<'a> {
+    pub(super) trace: &'a [Event],
+    /// In the order of their first events.
+    pub(super) connections: Vec<Connection<'a>>,
+}
 
 /// One network connection of a trace. Numbers are places in the trace.
 #[derive(Debug)]
@@ -19,6 +31,11 @@ pub(super) struct Connection<'a> {
     pub(super) closed_by_broker: Option<(usize, Ending)>,
     /// Where either side closed.
     pub(super) closed: Option<usize>,
+    /// From where on it is not known what the client sent: a broker may have taken what it ought to
+    /// refuse.
+    pub(super) unclear_from: Option<usize>,
+    /// Whether the broker began with bytes that may be of another protocol: no more is read of it.
+    is_foreign: bool,
     /// What was sent of a packet that is not whole yet.
     rest: Framer,
 }
@@ -35,6 +52,14 @@ pub(super) enum Sent<'a> {
 }
 
 impl Sent<'_> {
+    /// The packet, if it keeps the rules.
+    pub(super) fn packet(&self) -> Option<&Packet> {
+        match self {
+            Sent::Packet(packet) => Some(packet),
+            Sent::Broken(..) | Sent::Noise => None,
+        }
+    }
+
     /// Whether a probe sent it as a packet, and not as bytes.
     pub(super) fn is_own(&self) -> bool {
         matches!(self, Sent::Packet(Cow::Borrowed(_)))
@@ -48,44 +73,61 @@ pub(super) enum Received<'a> {
     Broken(&'a Bytes, DecodeError),
 }
 
-/// Something sent or received, on a connection of [`connections`].
+/// A packet, or what stands for one, on its way. Several may be in the bytes of one event.
+#[derive(Debug)]
+pub(super) struct Step<'t, 'a> {
+    pub(super) at: usize,
+    /// The connection, by its place in the list.
+    pub(super) place: usize,
+    pub(super) connection: &'t Connection<'a>,
+    pub(super) passed: Passed<'t, 'a>,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Passed<'t, 'a> {
     Sent(&'t Sent<'a>),
     Received(Received<'a>),
 }
 
-/// The connections of a trace, in the order of their first events.
-pub(super) fn connections(trace: &[Event]) -> Vec<Connection<'_>> {
-    let mut connections: Vec<Connection<'_>> = Vec::new();
-    let mut places = BTreeMap::new();
-    for (index, event) in trace.iter().enumerate() {
-        if matches!(event.what, What::Waited(_)) {
-            continue; // That is the stage, which has no connection.
+impl<'a> Reading<'a> {
+    pub(super) fn of(trace: &'a [Event]) -> Reading<'a> {
+        let mut connections: Vec<Connection<'_>> = Vec::new();
+        let mut places = BTreeMap::new();
+        for (index, event) in trace.iter().enumerate() {
+            if matches!(event.what, What::Waited(_)) {
+                continue; // That is the stage, which has no connection.
+            }
+            let name = event.probe.as_str();
+            let place = *places.entry(name).or_insert_with(|| {
+                connections.push(Connection::new());
+                connections.len() - 1
+            });
+            connections[place].note(index, &event.what);
         }
-        let name = event.probe.as_str();
-        let place = *places.entry(name).or_insert_with(|| {
-            connections.push(Connection::new());
-            connections.len() - 1
-        });
-        connections[place].note(index, &event.what);
+        Reading { trace, connections }
     }
-    connections
-}
 
-/// All that passed over these connections, each with its place in the trace and its connection's
-/// place in the list, in the order of the trace.
-pub(super) fn passed<'t, 'a>(
-    connections: &'t [Connection<'a>],
-) -> Vec<(usize, usize, Passed<'t, 'a>)> {
-    let mut passed = Vec::new();
-    for (place, connection) in connections.iter().enumerate() {
-        passed.extend(connection.sent.iter().map(|(at, sent)| (*at, place, Passed::Sent(sent))));
-        let received = connection.received.iter();
-        passed.extend(received.map(|(at, received)| (*at, place, Passed::Received(*received))));
+    /// All that passed, in the order of the trace.
+    pub(super) fn steps(&self) -> Vec<Step<'_, 'a>> {
+        let mut steps = Vec::new();
+        for (place, connection) in self.connections.iter().enumerate() {
+            let mut add = |at, passed| steps.push(Step { at, place, connection, passed });
+            connection.sent.iter().for_each(|(at, sent)| add(*at, Passed::Sent(sent)));
+            connection.received.iter().for_each(|(at, it)| add(*at, Passed::Received(*it)));
+        }
+        steps.sort_by_key(|step| step.at); // Stable: several of one event keep their order.
+        steps
     }
-    passed.sort_by_key(|(at, ..)| *at); // Stable: several packets of one event keep their order.
-    passed
+
+    /// Where something was first sent that may have been taken for a CONNECT of any client.
+    pub(super) fn stranger_from(&self) -> Option<usize> {
+        self.connections.iter().filter_map(Connection::stranger_from).min()
+    }
+
+    /// When an event was.
+    pub(super) fn time(&self, at: usize) -> Duration {
+        self.trace.get(at).map(|event| event.at).unwrap_or_default()
+    }
 }
 
 impl<'a> Connection<'a> {
@@ -95,6 +137,8 @@ impl<'a> Connection<'a> {
             received: Vec::new(),
             closed_by_broker: None,
             closed: None,
+            unclear_from: None,
+            is_foreign: false,
             rest: Framer::new(u32::MAX),
         }
     }
@@ -107,13 +151,13 @@ impl<'a> Connection<'a> {
                     Recoded::Fault(fault) => Sent::Broken(packet.packet_type(), Some(fault)),
                     Recoded::Unwritable => Sent::Broken(packet.packet_type(), None),
                 };
-                self.sent.push((index, sent));
+                self.note_sent(index, sent);
             }
             What::Sent(packet) => self.note_bytes(index, &packet.to_bytes().unwrap_or_default()),
             What::SentBytes(bytes) => self.note_bytes(index, bytes),
-            What::Received(packet) => self.received.push((index, Received::Packet(packet))),
+            What::Received(packet) => self.note_received(index, Received::Packet(packet)),
             What::ReceivedBroken(bytes, error) => {
-                self.received.push((index, Received::Broken(bytes, *error)));
+                self.note_received(index, Received::Broken(bytes, *error));
             }
             What::ClosedByBroker(ending) => {
                 self.closed_by_broker.get_or_insert((index, *ending));
@@ -130,11 +174,11 @@ impl<'a> Connection<'a> {
         self.rest.buffer().extend_from_slice(bytes);
         loop {
             match self.rest.next_frame() {
-                Ok(Some(frame)) => self.sent.push((index, read(&frame))),
+                Ok(Some(frame)) => self.note_sent(index, read(&frame)),
                 Ok(None) => return,
                 Err(_) => {
                     // A broker that does not mind may read on: with the next event, we try too.
-                    self.sent.push((index, Sent::Noise));
+                    self.note_sent(index, Sent::Noise);
                     self.rest = Framer::new(u32::MAX);
                     return;
                 }
@@ -142,13 +186,34 @@ impl<'a> Connection<'a> {
         }
     }
 
+    fn note_sent(&mut self, index: usize, sent: Sent<'a>) {
+        let is_clear = match sent.packet() {
+            Some(Packet::Connect(_)) => self.sent.is_empty(),
+            packet => packet.is_some(),
+        };
+        if !is_clear {
+            self.unclear_from.get_or_insert(index);
+        }
+        self.sent.push((index, sent));
+    }
+
+    fn note_received(&mut self, index: usize, received: Received<'a>) {
+        if !self.is_foreign {
+            self.is_foreign = matches!(received, Received::Broken(..)) && self.accepted().is_none();
+            self.received.push((index, received));
+        }
+    }
+
+    /// Whether it is known what the client had sent by then.
+    pub(super) fn is_clear(&self, event: usize) -> bool {
+        self.unclear_from.is_none_or(|from| from > event)
+    }
+
     /// The CONNECT, if it is the first thing that was sent, and valid.
     pub(super) fn connect(&self) -> Option<(usize, &Connect)> {
-        match self.sent.first()? {
-            (at, Sent::Packet(packet)) => match &**packet {
-                Packet::Connect(connect) => Some((*at, connect)),
-                _ => None,
-            },
+        let (at, sent) = self.sent.first()?;
+        match sent.packet() {
+            Some(Packet::Connect(connect)) => Some((*at, connect)),
             _ => None,
         }
     }
@@ -183,7 +248,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Whether MQTT 5.0 is spoken here. A broker may serve earlier versions to who asks for them.
+    /// Whether the client asked for MQTT 5.0. A broker may serve earlier versions to who asks for
+    /// them.
     pub(super) fn is_ours(&self) -> bool {
         !matches!(
             self.sent.first(),
@@ -199,9 +265,9 @@ impl<'a> Connection<'a> {
     }
 
     /// Where something was first sent that may have been taken for a CONNECT of any client.
-    pub(super) fn stranger_from(&self) -> Option<usize> {
+    fn stranger_from(&self) -> Option<usize> {
         let is_connect = |sent: &Sent<'_>| match sent {
-            Sent::Packet(packet) => matches!(&**packet, Packet::Connect(_)),
+            Sent::Packet(packet) => packet.packet_type() == PacketType::Connect,
             Sent::Broken(packet_type, _) => *packet_type == PacketType::Connect,
             Sent::Noise => true,
         };
@@ -210,15 +276,6 @@ impl<'a> Connection<'a> {
         let known = usize::from(self.connect().is_some() && is_known);
         let mut rest = self.sent.iter().skip(known);
         rest.find(|(_, sent)| is_connect(sent)).map(|(at, _)| *at)
-    }
-
-    /// Whether all that was sent is valid, and only its first packet is a CONNECT.
-    pub(super) fn is_well_behaved(&self) -> bool {
-        self.connect().is_some()
-            && self.sent.iter().skip(1).all(|(_, sent)| match sent {
-                Sent::Packet(packet) => !matches!(&**packet, Packet::Connect(_)),
-                Sent::Broken(..) | Sent::Noise => false,
-            })
     }
 }
 

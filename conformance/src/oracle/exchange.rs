@@ -9,13 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use reference_broker::codec::{Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, Text};
 
-use super::history::{Act, Connection, History, Start};
+use super::connections::{Connection, Passed, Reading, Received, Step};
+use super::sessions::{Session, Start, sessions};
 
 /// A PUBLISH of QoS 1 or 2 from the broker.
 #[derive(Debug)]
-pub(super) struct Delivery<'a> {
-    pub(super) index: usize,
-    pub(super) connection: usize,
+pub(super) struct Delivery<'t, 'a> {
+    pub(super) at: usize,
+    pub(super) connection: &'t Connection<'a>,
+    pub(super) session: Session,
     pub(super) publish: &'a Publish,
     /// The exchange that has its identifier, if it is certain that one has.
     pub(super) open: Option<Use>,
@@ -35,7 +37,7 @@ pub(super) struct Use {
 /// A PUBREL from the broker.
 #[derive(Debug)]
 pub(super) struct Release<'a> {
-    pub(super) index: usize,
+    pub(super) at: usize,
     pub(super) ack: &'a PublishAck,
     pub(super) cause: Cause,
 }
@@ -54,28 +56,33 @@ pub(super) enum Cause {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Exchanges<'a> {
-    pub(super) deliveries: Vec<Delivery<'a>>,
+pub(super) struct Exchanges<'t, 'a> {
+    pub(super) deliveries: Vec<Delivery<'t, 'a>>,
     pub(super) releases: Vec<Release<'a>>,
 }
 
-impl<'a> Exchanges<'a> {
-    pub(super) fn of<'h>(history: &'h History<'a>) -> Exchanges<'h> {
-        let mut reader = Reader::new(history);
-        for step in &history.steps {
-            let known = &history.connections[step.connection];
-            match &step.act {
-                Act::Sent(packet) => reader.sent(step.connection, known, packet),
-                Act::Received(Packet::Publish(publish)) => {
-                    reader.topics.learn(step.connection, publish);
-                    if publish.qos != QoS::AtMostOnce && publish.packet_id != 0 {
-                        reader.published(step.index, step.connection, publish);
+impl<'t, 'a> Exchanges<'t, 'a> {
+    pub(super) fn of(reading: &'t Reading<'a>) -> Exchanges<'t, 'a> {
+        let sessions = sessions(reading);
+        let mut reader = Reader::default();
+        for step in reading.steps() {
+            let session = sessions[step.place];
+            match step.passed {
+                Passed::Sent(sent) => {
+                    if let Some(packet) = sent.packet() {
+                        reader.sent(step.place, session, packet);
                     }
                 }
-                Act::Received(Packet::PubRel(ack)) => {
-                    reader.released(step.index, step.connection, ack);
+                Passed::Received(Received::Packet(Packet::Publish(publish))) => {
+                    reader.topics.learn(step.place, publish);
+                    if publish.qos != QoS::AtMostOnce && publish.packet_id != 0 {
+                        reader.published(&step, session, publish);
+                    }
                 }
-                Act::Received(_) | Act::Broken(..) => {}
+                Passed::Received(Received::Packet(Packet::PubRel(ack))) => {
+                    reader.released(&step, session, ack);
+                }
+                Passed::Received(_) => {}
             }
         }
         reader.exchanges
@@ -116,7 +123,8 @@ enum Stage {
 /// An exchange that is certainly open.
 #[derive(Debug)]
 struct Open {
-    connection: usize,
+    /// The connection of its last PUBLISH.
+    place: usize,
     topic: Text,
     payload: Bytes,
     qos: QoS,
@@ -124,9 +132,9 @@ struct Open {
     stage: Stage,
 }
 
-/// What a session has open.
+/// What the exchanges of a session have come to.
 #[derive(Debug, Default)]
-struct Session {
+struct Progress {
     open: BTreeMap<u16, Open>,
     /// Identifiers that the client acknowledged when nothing was open, or in a wrong way: when
     /// their exchanges end cannot be seen.
@@ -146,90 +154,79 @@ struct Counts {
     released_well: usize,
 }
 
-struct Reader<'h, 'a> {
-    history: &'h History<'a>,
-    exchanges: Exchanges<'h>,
+#[derive(Default)]
+struct Reader<'t, 'a> {
+    exchanges: Exchanges<'t, 'a>,
     topics: Topics,
-    sessions: BTreeMap<usize, Session>,
+    /// By session.
+    progress: BTreeMap<usize, Progress>,
     counts: BTreeMap<(usize, u16), Counts>,
 }
 
-impl<'h, 'a> Reader<'h, 'a> {
-    fn new(history: &'h History<'a>) -> Reader<'h, 'a> {
-        Reader {
-            history,
-            exchanges: Exchanges::default(),
-            topics: Topics::default(),
-            sessions: BTreeMap::new(),
-            counts: BTreeMap::new(),
-        }
-    }
-
-    fn sent(&mut self, connection: usize, known: &Connection, packet: &Packet) {
-        let session = self.sessions.entry(known.session).or_default();
+impl<'t, 'a> Reader<'t, 'a> {
+    fn sent(&mut self, place: usize, session: Session, packet: &Packet) {
+        let progress = self.progress.entry(session.number).or_default();
         match packet {
-            Packet::PubAck(ack) => session.acknowledged(ack.packet_id, QoS::AtLeastOnce),
-            Packet::PubComp(ack) => session.completed(ack.packet_id),
+            Packet::PubAck(ack) => progress.acknowledged(ack.packet_id, QoS::AtLeastOnce),
+            Packet::PubComp(ack) => progress.completed(ack.packet_id),
             Packet::PubRec(ack) => {
-                let counts = self.counts.entry((connection, ack.packet_id)).or_default();
+                let counts = self.counts.entry((place, ack.packet_id)).or_default();
                 if ack.reason.is_error() {
                     counts.refused += 1;
-                    session.acknowledged(ack.packet_id, QoS::ExactlyOnce);
+                    progress.acknowledged(ack.packet_id, QoS::ExactlyOnce);
                 } else {
                     counts.recorded += 1;
-                    session.recorded.entry(ack.packet_id).or_insert(connection);
-                    session.taken(ack.packet_id);
+                    progress.recorded.entry(ack.packet_id).or_insert(place);
+                    progress.taken(ack.packet_id);
                 }
             }
             _ => {}
         }
     }
 
-    fn published(&mut self, index: usize, connection: usize, publish: &'h Publish) {
-        let known = &self.history.connections[connection];
-        let mut delivery = Delivery { index, connection, publish, open: None };
-        if known.is_clear(index) && !known.is_superseded(index) {
-            let topic = self.topics.topic(connection, publish);
-            let shares = self.history.shares(connection);
-            let session = self.sessions.entry(known.session).or_default();
-            delivery.open = session.published(connection, known, shares, topic, publish);
+    fn published(&mut self, step: &Step<'t, 'a>, session: Session, publish: &'a Publish) {
+        let Step { at, place, connection, .. } = *step;
+        let mut delivery = Delivery { at, connection, session, publish, open: None };
+        if connection.is_clear(at) && !session.is_superseded(at) {
+            let topic = self.topics.topic(place, publish);
+            let progress = self.progress.entry(session.number).or_default();
+            delivery.open = progress.published(step, session.shares, topic, publish);
         }
         self.exchanges.deliveries.push(delivery);
     }
 
-    fn released(&mut self, index: usize, connection: usize, ack: &'h PublishAck) {
-        let known = &self.history.connections[connection];
-        let session = self.sessions.entry(known.session).or_default();
-        if known.is_clear(index) && !known.is_superseded(index) {
-            session.released(ack);
+    fn released(&mut self, step: &Step<'t, 'a>, session: Session, ack: &'a PublishAck) {
+        let Step { at, place, connection, .. } = *step;
+        let progress = self.progress.entry(session.number).or_default();
+        if connection.is_clear(at) && !session.is_superseded(at) {
+            progress.released(ack);
         }
-        let counts = self.counts.entry((connection, ack.packet_id)).or_default();
+        let counts = self.counts.entry((place, ack.packet_id)).or_default();
         counts.released += 1;
         counts.released_well += usize::from(ack.reason == ReasonCode::Success);
         // On a resumption PUBREL is sent again, once.
-        let first = session.recorded.get(&ack.packet_id);
-        let again = match known.start {
+        let first = progress.recorded.get(&ack.packet_id);
+        let again = match session.start {
             Start::Fresh => false,
-            Start::Resumed => first.is_some_and(|first| *first != connection),
+            Start::Resumed => first.is_some_and(|first| *first != place),
             Start::Unknown => true,
         };
         let good = counts.recorded + usize::from(again);
         let cause = match counts.released {
-            _ if !known.is_clear(index) => Cause::Good,
+            _ if !connection.is_clear(at) => Cause::Good,
             1 if good + counts.refused == 0 => Cause::None,
             count if count > good + counts.refused => Cause::Answered,
             _ if counts.released_well > good => Cause::Refusal,
             _ => Cause::Good,
         };
-        self.exchanges.releases.push(Release { index, ack, cause });
+        self.exchanges.releases.push(Release { at, ack, cause });
     }
 }
 
-impl Session {
+impl Progress {
     fn published(
         &mut self,
-        connection: usize,
-        known: &Connection,
+        step: &Step<'_, '_>,
         shares: bool,
         topic: Text,
         publish: &Publish,
@@ -241,16 +238,15 @@ impl Session {
         let open = self.open.get(&id).map(|open| Use {
             is_same_message: (&open.topic, &open.payload, open.qos)
                 == (&topic, &publish.payload, publish.qos),
-            is_same_connection: open.connection == connection,
+            is_same_connection: open.place == step.place,
             is_released: open.stage == Stage::Released,
         });
         let is_certain = |found: &Use, open: &Open| {
             // A broker may give a shared message to another member as soon as this one is gone
             // (section 4.8.2), and a message that is too large for the new connection up.
-            let has_limit = known
-                .connect
-                .as_ref()
-                .is_none_or(|connect| connect.properties.contains(PropertyId::MaximumPacketSize));
+            let has_limit = step.connection.connect().is_none_or(|(_, connect)| {
+                connect.properties.contains(PropertyId::MaximumPacketSize)
+            });
             found.is_same_connection
                 || !shares && (found.is_same_message || !has_limit && !open.can_expire)
         };
@@ -261,7 +257,7 @@ impl Session {
         };
         let (payload, qos) = (publish.payload.clone(), publish.qos);
         let can_expire = publish.properties.contains(PropertyId::MessageExpiryInterval);
-        self.open.insert(id, Open { connection, topic, payload, qos, can_expire, stage });
+        self.open.insert(id, Open { place: step.place, topic, payload, qos, can_expire, stage });
         found
     }
 

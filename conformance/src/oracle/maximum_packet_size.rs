@@ -1,8 +1,7 @@
 use reference_broker::codec::{FixedHeader, PropertyId, Side};
 
-use super::connections::{Connection, Received, Recoded, connections, recoded};
+use super::connections::{Connection, Reading, Received, Recoded, recoded};
 use super::{Findings, Oracle};
-use crate::trace::Event;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "maximum-packet-size",
@@ -11,9 +10,9 @@ pub(super) const ORACLE: Oracle = Oracle {
     judge,
 };
 
-fn judge(trace: &[Event], findings: &mut Findings) {
-    for connection in connections(trace) {
-        let Some(limit) = limit(&connection) else { continue };
+fn judge(reading: &Reading<'_>, findings: &mut Findings) {
+    for connection in &reading.connections {
+        let Some(limit) = limit(connection) else { continue };
         for (at, received) in &connection.received {
             let size = size(*received);
             if size > u64::from(limit) {

@@ -23,16 +23,14 @@ mod connections;
 mod delivery;
 mod exchange;
 mod handshake;
-mod history;
 mod maximum_packet_size;
 mod no_resend;
 mod ordering;
 mod packet_ids;
 mod qos2;
 mod receive_maximum;
-#[cfg(test)]
-mod robustness;
 mod session_present;
+mod sessions;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -41,6 +39,7 @@ mod well_formed;
 use crate::requirement;
 use crate::trace::Event;
 use crate::verdict::Finding;
+use connections::Reading;
 
 /// One invariant.
 #[derive(Clone, Copy)]
@@ -51,7 +50,7 @@ pub struct Oracle {
     pub holds: &'static str,
     /// The requirements that its findings cite.
     pub requirements: &'static [&'static str],
-    judge: fn(&[Event], &mut Findings),
+    judge: fn(&Reading<'_>, &mut Findings),
 }
 
 impl std::fmt::Debug for Oracle {
@@ -95,12 +94,12 @@ impl Findings {
 impl Oracle {
     /// Judges a trace.
     pub fn judge(&self, trace: &[Event]) -> Vec<Finding> {
-        self.judge_within(trace, FINDINGS_LIMIT)
+        self.judge_within(&Reading::of(trace), FINDINGS_LIMIT)
     }
 
-    fn judge_within(&self, trace: &[Event], limit: usize) -> Vec<Finding> {
+    fn judge_within(&self, reading: &Reading<'_>, limit: usize) -> Vec<Finding> {
         let mut findings = Findings { oracle: self.name, limit, found: Vec::new() };
-        (self.judge)(trace, &mut findings);
+        (self.judge)(reading, &mut findings);
         findings.found
     }
 }
@@ -117,7 +116,8 @@ pub fn find(name: &str) -> Option<&'static Oracle> {
 
 /// What all oracles find in a trace.
 pub fn judge(trace: &[Event]) -> Vec<Finding> {
-    all().iter().flat_map(|oracle| oracle.judge(trace)).collect()
+    let reading = Reading::of(trace);
+    all().iter().flat_map(|oracle| oracle.judge_within(&reading, FINDINGS_LIMIT)).collect()
 }
 
 /// Whether a finding is against a MUST or MUST NOT.

@@ -1,9 +1,10 @@
 use reference_broker::codec::{Packet, QoS};
 
+use super::connections::{Passed, Reading, Received};
 use super::exchange::{Cause, Delivery, Exchanges};
-use super::history::{Act, History, Start};
+use super::sessions::Start;
 use super::{Findings, Oracle};
-use crate::trace::{Event, packet_text};
+use crate::trace::packet_text;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "no-resend",
@@ -12,37 +13,32 @@ pub(super) const ORACLE: Oracle = Oracle {
     judge,
 };
 
-fn judge(trace: &[Event], findings: &mut Findings) {
-    let history = History::of(trace);
-    for step in &history.steps {
-        if let Act::Received(packet @ Packet::Publish(publish)) = &step.act
+fn judge(reading: &Reading<'_>, findings: &mut Findings) {
+    for step in reading.steps() {
+        if let Passed::Received(Received::Packet(packet @ Packet::Publish(publish))) = step.passed
             && publish.qos == QoS::AtMostOnce
             && publish.dup
         {
-            findings.add("MQTT-3.3.1-2", step.index, "DUP 0 at QoS 0", packet_text(packet)); // MQTT-3.3.1-2
+            findings.add("MQTT-3.3.1-2", step.at, "DUP 0 at QoS 0", packet_text(packet)); // MQTT-3.3.1-2
         }
     }
-    let exchanges = Exchanges::of(&history);
+    let exchanges = Exchanges::of(reading);
     for delivery in &exchanges.deliveries {
-        if let Some((requirement, expected)) = fault_of(delivery, &history) {
+        if let Some((requirement, expected)) = fault_of(delivery) {
             let observed = packet_text(&delivery.publish.clone().into());
-            findings.add(requirement, delivery.index, expected, observed);
+            findings.add(requirement, delivery.at, expected, observed);
         }
     }
     for release in &exchanges.releases {
         if release.cause == Cause::Answered {
             let expected = "one PUBREL for each PUBREC";
             let observed = packet_text(&Packet::PubRel(release.ack.clone()));
-            findings.add("MQTT-4.4.0-1", release.index, expected, observed); // MQTT-4.4.0-1
+            findings.add("MQTT-4.4.0-1", release.at, expected, observed); // MQTT-4.4.0-1
         }
     }
 }
 
-fn fault_of(
-    delivery: &Delivery<'_>,
-    history: &History<'_>,
-) -> Option<(&'static str, &'static str)> {
-    let known = &history.connections[delivery.connection];
+fn fault_of(delivery: &Delivery<'_, '_>) -> Option<(&'static str, &'static str)> {
     let dup = delivery.publish.dup;
     // After PUBREL, and with another message, it is more than a repetition.
     let again = delivery.open.filter(|open| open.is_same_message && !open.is_released);
@@ -55,9 +51,9 @@ fn fault_of(
         // A message of a Shared Subscription may have been sent to another client before.
         None if dup
             && delivery.open.is_none()
-            && known.start == Start::Fresh
-            && known.is_clear(delivery.index)
-            && !history.shares(delivery.connection) =>
+            && delivery.session.start == Start::Fresh
+            && delivery.connection.is_clear(delivery.at)
+            && !delivery.session.shares =>
         {
             Some(("MQTT-3.3.1-3", "DUP 0, as nothing was sent before in this session")) // MQTT-3.3.1-3
         }

@@ -1,12 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use reference_broker::codec::{Packet, Publish, QoS, Text};
+use reference_broker::codec::{Packet, QoS, Text};
 
+use super::connections::{Passed, Reading, Received, Sent, Step};
 use super::exchange::Topics;
-use super::history::{Act, History, Start};
+use super::sessions::{Start, sessions};
 use super::{Findings, Oracle};
-use crate::trace::{Event, packet_text};
+use crate::trace::packet_text;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "ordering",
@@ -18,9 +19,10 @@ pub(super) const ORACLE: Oracle = Oracle {
 /// A message that was published once in the whole trace.
 #[derive(Clone, Copy, Debug)]
 struct Origin {
-    connection: usize,
+    /// The connection.
+    place: usize,
     qos: QoS,
-    /// Its place among all packets.
+    /// Its number among all packets.
     published: usize,
     /// That of its PUBREL: a broker may deliver at either (section 4.3.3).
     released: Option<usize>,
@@ -29,39 +31,39 @@ struct Origin {
 /// Where messages come from, by topic and payload; none where that may be several places.
 type Origins = BTreeMap<(Text, Bytes), Option<Origin>>;
 
-fn judge(trace: &[Event], findings: &mut Findings) {
-    let history = History::of(trace);
-    let Some(origins) = origins(&history) else { return };
+fn judge(reading: &Reading<'_>, findings: &mut Findings) {
+    let Some(origins) = origins(reading) else { return };
+    let sessions = sessions(reading);
     let mut topics = Topics::default();
     // What each client has seen, and the latest on each connection: by publisher and topic, the
     // QoS it was published at and the one it comes at.
     let mut seen = BTreeSet::new();
     let mut latest = BTreeMap::new();
-    for step in &history.steps {
-        let Act::Received(packet @ Packet::Publish(publish)) = &step.act else { continue };
-        topics.learn(step.connection, publish);
-        let topic = topics.topic(step.connection, publish);
+    for Step { at, place, connection, passed } in reading.steps() {
+        let Passed::Received(Received::Packet(packet @ Packet::Publish(publish))) = passed else {
+            continue;
+        };
+        topics.learn(place, publish);
+        let topic = topics.topic(place, publish);
         let Some(Some(origin)) = origins.get(&(topic.clone(), publish.payload.clone())) else {
             continue;
         };
-        let known = &history.connections[step.connection];
-        let client = known.connect.as_ref().map(|connect| connect.client_id.clone());
-        let is_first = seen.insert((client, origin.published, publish.qos));
+        let is_first = seen.insert((connection.client_id(), origin.published, publish.qos));
         // Copies that an earlier connection lost may have been the first.
-        let is_judged = match known.start {
+        let is_judged = match sessions[place].start {
             Start::Fresh => true,
             Start::Resumed => publish.qos != QoS::AtMostOnce,
             Start::Unknown => false,
         };
-        let is_live = !publish.dup && !publish.retain && !history.shares(step.connection);
-        if !(is_first && is_judged && is_live && known.is_clear(step.index)) {
+        let is_live = !publish.dup && !publish.retain && !sessions[place].shares;
+        if !(is_first && is_judged && is_live) {
             continue;
         }
-        let stream = (step.connection, origin.connection, topic, origin.qos, publish.qos);
+        let stream = (place, origin.place, topic, origin.qos, publish.qos);
         let last = latest.entry(stream).or_insert(*origin);
         if origin.is_before(last) {
             let expected = "messages in the order in which they were published";
-            findings.add("MQTT-4.6.0-5", step.index, expected, packet_text(packet)); // MQTT-4.6.0-5
+            findings.add("MQTT-4.6.0-5", at, expected, packet_text(packet)); // MQTT-4.6.0-5
         } else if last.published < origin.published {
             *last = *origin;
         }
@@ -80,40 +82,37 @@ impl Origin {
 }
 
 /// Nothing if not all messages that were published are known.
-fn origins(history: &History<'_>) -> Option<Origins> {
+fn origins(reading: &Reading<'_>) -> Option<Origins> {
     let mut origins = Origins::new();
     let mut topics = Topics::default();
     let mut open: BTreeMap<(usize, u16), (Text, Bytes)> = BTreeMap::new();
-    if history.connections.iter().any(|connection| !connection.is_clear(usize::MAX - 1)) {
+    if reading.connections.iter().any(|connection| connection.unclear_from.is_some()) {
         return None;
     }
-    for (place, step) in history.steps.iter().enumerate() {
-        let Act::Sent(packet) = &step.act else { continue };
+    for (number, Step { place, passed, .. }) in reading.steps().into_iter().enumerate() {
+        let Passed::Sent(Sent::Packet(packet)) = passed else { continue };
         match packet.as_ref() {
             Packet::Connect(connect) => {
                 let will = connect.will.as_ref();
                 origins.extend(will.map(|will| ((will.topic.clone(), will.payload.clone()), None)));
             }
             Packet::Publish(publish) => {
-                topics.learn(step.connection, publish);
-                let key = (topics.topic(step.connection, publish), publish.payload.clone());
-                let origin = origin(place, step.connection, publish);
+                topics.learn(place, publish);
+                let key = (topics.topic(place, publish), publish.payload.clone());
+                let qos = publish.qos;
+                let origin = Origin { place, qos, published: number, released: None };
                 let entry = origins.entry(key.clone());
                 entry.and_modify(|origin| *origin = None).or_insert(Some(origin));
-                open.insert((step.connection, publish.packet_id), key);
+                open.insert((place, publish.packet_id), key);
             }
             Packet::PubRel(ack) => {
-                let key = open.get(&(step.connection, ack.packet_id));
+                let key = open.get(&(place, ack.packet_id));
                 if let Some(Some(origin)) = key.and_then(|key| origins.get_mut(key)) {
-                    origin.released.get_or_insert(place);
+                    origin.released.get_or_insert(number);
                 }
             }
             _ => {}
         }
     }
     Some(origins)
-}
-
-fn origin(published: usize, connection: usize, publish: &Publish) -> Origin {
-    Origin { connection, qos: publish.qos, published, released: None }
 }

@@ -1,9 +1,9 @@
 use reference_broker::codec::Packet;
 
+use super::connections::Reading;
 use super::exchange::{Cause, Exchanges};
-use super::history::History;
 use super::{Findings, Oracle};
-use crate::trace::{Event, packet_text};
+use crate::trace::packet_text;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "qos2",
@@ -12,14 +12,13 @@ pub(super) const ORACLE: Oracle = Oracle {
     judge,
 };
 
-fn judge(trace: &[Event], findings: &mut Findings) {
-    let history = History::of(trace);
-    let exchanges = Exchanges::of(&history);
+fn judge(reading: &Reading<'_>, findings: &mut Findings) {
+    let exchanges = Exchanges::of(reading);
     for delivery in &exchanges.deliveries {
         if delivery.open.is_some_and(|open| open.is_same_message && open.is_released) {
             let expected = "no PUBLISH after the PUBREL of its exchange";
             let observed = packet_text(&delivery.publish.clone().into());
-            findings.add("MQTT-4.3.3-6", delivery.index, expected, observed); // MQTT-4.3.3-6
+            findings.add("MQTT-4.3.3-6", delivery.at, expected, observed); // MQTT-4.3.3-6
         }
     }
     for release in &exchanges.releases {
@@ -29,6 +28,6 @@ fn judge(trace: &[Event], findings: &mut Findings) {
             Cause::Good | Cause::Answered => continue,
         };
         let observed = packet_text(&Packet::PubRel(release.ack.clone()));
-        findings.add("MQTT-4.3.3-4", release.index, expected, observed); // MQTT-4.3.3-4
+        findings.add("MQTT-4.3.3-4", release.at, expected, observed); // MQTT-4.3.3-4
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use reference_broker::codec::{ConnAck, Connect, Packet, PacketType, Properties, PropertyId};
 
-use super::connections::{Connection, Received, Sent, connections};
+use super::connections::{Connection, Reading, Received, Sent};
 use super::{Findings, Oracle};
-use crate::trace::{Ending, Event, packet_text};
+use crate::trace::{Ending, packet_text};
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "session-present",
@@ -25,13 +25,12 @@ const LATE: Duration = Duration::from_secs(10);
 /// How much sooner than its interval a session may be gone for want of equal clocks.
 const EARLY: Duration = Duration::from_secs(1);
 
-fn judge(trace: &[Event], findings: &mut Findings) {
-    let connections = connections(trace);
-    let stranger = connections.iter().filter_map(Connection::stranger_from).min();
-    let granted = connections.iter().filter_map(granted).max().unwrap_or(0);
+fn judge(reading: &Reading<'_>, findings: &mut Findings) {
+    let stranger = reading.stranger_from();
+    let granted = reading.connections.iter().filter_map(granted).max().unwrap_or(0);
     let mut clients: BTreeMap<&str, Vec<Visit<'_>>> = BTreeMap::new();
-    for connection in &connections {
-        if let Some((client, visit)) = Visit::of(connection, trace, granted) {
+    for connection in &reading.connections {
+        if let Some((client, visit)) = Visit::of(connection, reading, granted) {
             clients.entry(client).or_default().push(visit);
         }
     }
@@ -139,13 +138,13 @@ struct Visit<'a> {
 impl<'a> Visit<'a> {
     fn of(
         connection: &'a Connection<'_>,
-        trace: &[Event],
+        reading: &Reading<'_>,
         granted: u32,
     ) -> Option<(&'a str, Visit<'a>)> {
         let client = connection.client_id()?;
         let (asked_at, connect) = connection.connect()?;
         let accepted = connection.accepted();
-        let time = |at: usize| trace.get(at).map(|event| event.at).unwrap_or_default();
+        let time = |at| reading.time(at);
         let visit = Visit {
             connect,
             is_own: connection.is_own(),
@@ -155,7 +154,7 @@ impl<'a> Visit<'a> {
             answered: accepted.map(|(at, _)| time(at)).unwrap_or_default(),
             is_refused: accepted.is_none() && connection.connacks().next().is_some(),
             expiry: expiry(connection),
-            expiry_at_end: expiry_at_end(connection, trace, granted),
+            expiry_at_end: expiry_at_end(connection, reading, granted),
             closed: connection.closed.map(|at| (at, time(at))),
             closed_by_broker: connection.closed_by_broker.map(|(at, _)| at),
         };
@@ -252,14 +251,12 @@ fn expiry(connection: &Connection<'_>) -> (u32, u32) {
     };
     let asked = expiry_of(&connect.properties).unwrap_or(0);
     let agreed = expiry_of(&connack.properties).unwrap_or(asked);
-    let is_readable = connection.sent.iter().all(|(_, sent)| matches!(sent, Sent::Packet(_)));
-    if !is_readable {
+    if connection.unclear_from.is_some() {
         return (0, NEVER);
     }
     let mut bounds = (agreed, agreed);
     for (_, sent) in &connection.sent {
-        let Sent::Packet(packet) = sent else { continue };
-        let Packet::Disconnect(disconnect) = &**packet else { continue };
+        let Some(Packet::Disconnect(disconnect)) = sent.packet() else { continue };
         // Without a value that of CONNECT is said to hold, though CONNACK may have replaced it.
         match expiry_of(&disconnect.properties).unwrap_or(asked) {
             // Raised from 0: not a valid DISCONNECT (section 3.14.2.2.2).
@@ -273,7 +270,7 @@ fn expiry(connection: &Connection<'_>) -> (u32, u32) {
 /// The Session Expiry Interval of the DISCONNECT that ended a connection, if the broker certainly
 /// acted on it: it had answered what was sent before, and closed then, for no reason of its own. The
 /// longest that the broker has `granted` in this trace shows that it is below any bound of its own.
-fn expiry_at_end(connection: &Connection<'_>, trace: &[Event], granted: u32) -> Option<u32> {
+fn expiry_at_end(connection: &Connection<'_>, reading: &Reading<'_>, granted: u32) -> Option<u32> {
     let [.., (before_at, Sent::Packet(before)), (at, Sent::Packet(last))] = &connection.sent[..]
     else {
         return None;
@@ -295,7 +292,7 @@ fn expiry_at_end(connection: &Connection<'_>, trace: &[Event], granted: u32) -> 
     };
     let (answered, _) = connection.received.iter().rfind(is_answer)?;
     // Longer silence may have ended the connection for Keep Alive.
-    let is_prompt = trace.get(*at)?.at < trace.get(*answered)?.at + EARLY;
+    let is_prompt = reading.time(*at) < reading.time(*answered) + EARLY;
     let (_, ending) = connection.closed_by_broker.filter(|(closed, _)| closed > at)?;
     let says_why = |(_, received): &(usize, Received<'_>)| {
         matches!(received, Received::Broken(..)) || is_packet(received, PacketType::Disconnect)

@@ -45,7 +45,7 @@ fn every_oracle_judges_its_traces() {
             let finding = |finding: &Finding| {
                 (finding.event.unwrap(), finding.requirement.unwrap().to_owned())
             };
-            let found = oracle.judge_within(&trace, usize::MAX);
+            let found = oracle.judge_within(&Reading::of(&trace), usize::MAX);
             let mut pairs: Vec<_> = found.iter().map(finding).collect();
             pairs.sort();
             assert_eq!(pairs, wanted(&text), "{}: {found:#?}", file.display());

@@ -1,8 +1,8 @@
 use reference_broker::codec::{Fault, PacketType, Place, PropertyId, Side};
 
-use super::connections::{Passed, Received, Recoded, Sent, connections, passed, recoded};
+use super::connections::{Passed, Reading, Received, Recoded, Sent, Step, recoded};
 use super::{Findings, Oracle};
-use crate::trace::{Event, packet_text};
+use crate::trace::packet_text;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "well-formed",
@@ -97,11 +97,10 @@ const REQUIREMENTS: &[&str] = &[
     "U-3.15.2.2.4-1",
 ];
 
-fn judge(trace: &[Event], findings: &mut Findings) {
-    let connections = connections(trace);
-    let mut judged = vec![false; connections.len()];
+fn judge(reading: &Reading<'_>, findings: &mut Findings) {
+    let mut judged = vec![false; reading.connections.len()];
     let mut clients_err = false;
-    for (at, place, passed) in passed(&connections) {
+    for Step { at, place, connection, passed } in reading.steps() {
         let (fault, observed) = match passed {
             Passed::Sent(Sent::Broken(PacketType::Connect | PacketType::Publish, _))
             | Passed::Sent(Sent::Noise) => {
@@ -125,7 +124,7 @@ fn judge(trace: &[Event], findings: &mut Findings) {
         // The probe has a limit of its own, which is none of the client's.
         let too_large = matches!(fault, Fault::PacketTooLarge { .. });
         // After the first fault bytes and packets may be out of step.
-        if judged[place] || passed_on || too_large || !connections[place].is_ours() {
+        if judged[place] || passed_on || too_large || !connection.is_ours() {
             continue;
         }
         judged[place] = true;

@@ -8,10 +8,10 @@ use std::time::Duration;
 use reference_broker::codec::{Packet, PropertyId, Publish, QoS, RetainHandling, Text};
 use reference_broker::topic::TopicName;
 
-use super::connections::{Connection, Passed, Received, connections, passed};
+use super::connections::{Connection, Passed, Reading, Received, Step};
 use super::subscriptions::{self, Client, Subscription};
 use super::{Findings, Oracle};
-use crate::trace::{Event, packet_text};
+use crate::trace::packet_text;
 use publications::{Forwarded, Publication, Publications, Publisher};
 
 pub(super) const ORACLE: Oracle = Oracle {
@@ -44,19 +44,17 @@ pub(super) const ORACLE: Oracle = Oracle {
 /// rounding on either side.
 const ROUNDING: Duration = Duration::from_secs(2);
 
-fn judge(trace: &[Event], findings: &mut Findings) {
-    let connections = connections(trace);
+fn judge(reading: &Reading<'_>, findings: &mut Findings) {
     let mut deliveries = Deliveries {
-        clients: subscriptions::clients(&connections),
+        clients: subscriptions::clients(&reading.connections),
         publications: Publications::default(),
         aliases: BTreeMap::new(),
-        stranger: connections.iter().filter_map(Connection::stranger_from).min(),
-        has_retained: connections.iter().all(has_retained_messages),
+        stranger: reading.stranger_from(),
+        has_retained: reading.connections.iter().all(has_retained_messages),
         findings,
     };
-    for (event, place, passed) in passed(&connections) {
-        let Some(connection) = connections.get(place) else { continue };
-        let at = trace.get(event).map(|event| event.at).unwrap_or_default();
+    for Step { at: event, place, connection, passed } in reading.steps() {
+        let at = reading.time(event);
         match passed {
             Passed::Sent(sent) => {
                 deliveries.publications.note((event, at), place, connection, sent);
