@@ -13,7 +13,7 @@ use reference_broker::codec::{
     ConnAck, Connect, Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, RetainHandling,
     Subscribe, SubscribeAck, Will,
 };
-use reference_broker::core::{Config, DollarTopics, Features, Handling, Sharing};
+use reference_broker::core::{Config, DollarTopics, Features, Handling};
 
 fn with_features(change: impl Fn(&mut Features)) -> Bench {
     let mut config = Config::default();
@@ -228,10 +228,12 @@ fn a_qos_2_message_may_be_handed_on_when_it_is_released() {
     bench.send("p", pubrel(1));
     assert_eq!(bench.expect("p"), pubcomp(1));
     bench.expect_nothing("s");
-    // What it owns is not lost with the publisher's session.
-    bench.send("p", Publish::new("a", "2").qos(Q2, 1));
+    // What it owns is not lost with the publisher's session, nor out of order.
+    for (id, payload) in [(65_535, "2"), (1, "3")] {
+        bench.send("p", Publish::new("a", payload).qos(Q2, id));
+    }
     bench.connect("p", Connect::new("p"));
-    assert_eq!(bench.payloads("s"), ["2"]);
+    assert_eq!(bench.payloads("s"), ["2", "3"]);
 }
 
 #[test]
@@ -304,27 +306,6 @@ fn a_clean_start_may_delete_a_will_that_waits() {
         bench.connect("s", Connect::new("s"));
         bench.pass(6_000);
         assert_eq!(bench.payloads("w"), expected);
-    }
-}
-
-#[test]
-fn a_share_may_go_to_the_same_one_or_to_absent_ones() {
-    for (sharing, expected) in [
-        (Sharing::InTurn, [2, 0, 2]),
-        (Sharing::InTurnAbsentToo, [2, 1, 1]),
-        (Sharing::TheSame, [4, 0, 0]),
-    ] {
-        let mut bench = handling(|it| it.sharing = sharing);
-        for name in ["a", "b", "c"] {
-            bench.resume(name);
-            bench.subscribe(name, "$share/g/t", Q1);
-        }
-        bench.cut("b");
-        bench.join("p");
-        (0..4).for_each(|_| bench.publish("p", message("t")));
-        bench.resume("b");
-        let shares = ["a", "b", "c"].map(|name| bench.payloads(name).len());
-        assert_eq!(shares, expected, "{sharing:?}");
     }
 }
 
@@ -406,6 +387,16 @@ fn a_message_without_a_lifetime_may_be_dropped() {
 }
 
 #[test]
+fn to_drop_a_message_is_not_to_have_no_subscribers() {
+    let mut bench = handling(|it| it.drops_lifetime_0 = true);
+    bench.join("p");
+    bench.subscribe("p", "a", Q0);
+    bench.send("p", message("a").qos(Q1, 1).with(PropertyId::MessageExpiryInterval, 0));
+    assert_eq!(bench.expect("p"), puback(1));
+    bench.expect_nothing("p");
+}
+
+#[test]
 fn publish_may_be_repeated_before_pubrel() {
     for publish_first in [false, true] {
         let mut bench = handling(|it| it.repeats_publish_first = publish_first);
@@ -426,27 +417,5 @@ fn publish_may_be_repeated_before_pubrel() {
         }
         assert_eq!([bench.expect("s"), bench.expect("s")], expected);
         bench.expect_nothing("s");
-    }
-}
-
-#[test]
-fn what_is_shared_may_go_to_another_member_as_soon_as_one_is_lost() {
-    for (at_loss, expected) in [(false, [&[][..], &["t", "t"]]), (true, [&["t"], &["t"]])] {
-        let mut bench = handling(|it| it.shares_again_at_loss = at_loss);
-        for name in ["a", "b"] {
-            bench.resume(name);
-            bench.subscribe(name, "$share/g/t", Q2);
-        }
-        bench.cut("b");
-        bench.join("p");
-        bench.send("p", message("t").qos(Q1, 1));
-        bench.send("p", message("t").qos(Q2, 2));
-        bench.resume("b");
-        let held = [bench.expect_publish("a"), bench.expect_publish("a")].map(|it| it.qos);
-        assert_eq!(held, [Q1, Q2]);
-        bench.cut("a");
-        assert_eq!(bench.payloads("b"), expected[0]);
-        bench.resume("a");
-        assert_eq!(bench.payloads("a"), expected[1]);
     }
 }

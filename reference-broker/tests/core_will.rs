@@ -92,6 +92,19 @@ fn a_will_is_published_at_its_moment_and_not_before() {
 }
 
 #[test]
+fn a_will_is_published_when_the_server_stops() {
+    for (expiry, delay) in SESSIONS {
+        let mut bench = bench_with(expiry, delay, 0);
+        bench.stop();
+        bench.expect_disconnect("c", ReasonCode::ServerShuttingDown);
+        if due(End::Cut, expiry, delay) == Some(0) {
+            assert_eq!(text(&bench.expect_publish("watcher")), "gone", "{expiry} {delay}");
+        }
+        bench.expect_disconnect("watcher", ReasonCode::ServerShuttingDown);
+    }
+}
+
+#[test]
 fn a_connection_before_the_delay_has_passed_decides() {
     for (expiry, delay) in SESSIONS {
         for clean in [false, true] {

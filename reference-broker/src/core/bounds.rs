@@ -65,10 +65,12 @@ pub struct Bounds {
     /// Bytes of all retained messages, with the same effects. Default 2 GiB.
     pub retained_bytes: usize,
     /// Retained messages that one SUBSCRIBE brings; more are dropped. Default 1,000,000: one filter may
-    /// bring all there are, but ten thousand filters not ten thousand times as many.
+    /// bring all there are, but ten thousand filters not ten thousand times as many. Those at QoS 1 and 2
+    /// wait for the client as other messages do, so [`Config::queue_limit`](super::Config) is the
+    /// narrower bound for them.
     pub retained_per_subscribe: usize,
     /// Places in the tree of their topics that the broker looks at for one SUBSCRIBE; what would be found
-    /// later is not sent. Default 1,000,000, a tenth of a second for which all others wait: a filter
+    /// later is not sent; the levels above a topic are places of their own. Default 1,000,000, a tenth of a second for which all others wait: a filter
     /// with wildcards may lead through all of the tree and find nothing, and there may be ten thousand of
     /// those.
     pub retained_search_per_subscribe: usize,

@@ -1,7 +1,7 @@
 //! Every way a connection ends: by the client, by the network, by an error, by time.
 
 use crate::codec::{
-    ConnAck, DecodeError, Disconnect, Fault, Packet, PacketType, PropertyId, ReasonCode, Side,
+    ConnAck, DecodeError, Disconnect, Packet, PacketType, PropertyId, ReasonCode, Side,
 };
 
 use super::connection::State;
@@ -31,10 +31,12 @@ impl Broker {
         self.close(id); // U-3.14.4-1
     }
 
-    /// Takes leave of all clients. Their sessions and Wills end as with any other close.
+    /// Takes leave of all clients. Their sessions and Wills end as with any other close; who has no
+    /// Will leaves last, and so hears of those of the others.
     pub(super) fn stop(&mut self) {
         self.is_stopped = true;
-        let ids: Vec<_> = self.connections.keys().copied().collect();
+        let mut ids: Vec<_> = self.connections.keys().copied().collect();
+        ids.sort_by_key(|id| !self.has_will(*id));
         for id in ids {
             match self.connections.get(&id).map(|connection| &connection.state) {
                 Some(State::Connected(_)) => {
@@ -43,6 +45,15 @@ impl Broker {
                 Some(State::Opened | State::Connecting(_)) => self.close(id), // MQTT-3.14.0-1
                 None => {}
             }
+        }
+    }
+
+    fn has_will(&self, id: ConnectionId) -> bool {
+        match self.connections.get(&id).map(|connection| &connection.state) {
+            Some(State::Connected(client)) => {
+                self.sessions.get(client).is_some_and(|session| session.will.is_some())
+            }
+            _ => false,
         }
     }
 
@@ -86,11 +97,9 @@ impl Broker {
             }
             Some(State::Connected(_)) => self.refuse(id, reason, &error.to_string()), // MQTT-4.13.1-1
             Some(State::Opened) if packet_type == Some(PacketType::Connect) => {
-                if let (Fault::PacketTooLarge { .. }, Some(connection)) =
-                    (error.fault, self.connections.get_mut(&id))
-                {
-                    // Nobody has read what its client takes: as little as can be.
-                    connection.packet_limit = SHORTEST_CONNACK; // MQTT-3.1.2-24
+                if let Some(connection) = self.connections.get_mut(&id) {
+                    // What its client takes was not read, or not all of it: as little as can be.
+                    connection.packet_limit = SHORTEST_CONNACK; // MQTT-3.1.2-24, MQTT-3.2.2-19
                 }
                 self.refuse_connect(id, reason, &error.to_string()); // MQTT-3.1.4-1
             }

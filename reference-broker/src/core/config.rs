@@ -110,7 +110,8 @@ pub struct Handling {
     /// Whether PUBLISH packets are repeated before PUBREL packets on a new connection (section 4.4).
     pub repeats_publish_first: bool,
     /// Whether what a member of a Shared Subscription has not acknowledged goes to another one as soon
-    /// as its connection is lost, rather than when its session ends (section 4.8.2).
+    /// as its connection is lost and another one is connected, rather than when its session ends (section
+    /// 4.8.2).
     pub shares_again_at_loss: bool,
     /// Whether a client's own retained messages come to its subscriptions with No Local: section
     /// 3.8.3.1 can be read both ways.

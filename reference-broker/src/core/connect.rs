@@ -248,7 +248,9 @@ impl Broker {
         for filter in session.subscriptions.values() {
             self.drop_subscription(client, filter); // U-3.8.4-8
         }
-        for message in std::mem::take(&mut session.inbound).into_values().flatten() {
+        let mut unreleased: Vec<_> = session.inbound.into_values().collect();
+        unreleased.sort_unstable_by_key(|it| it.order); // MQTT-4.6.0-6
+        for message in unreleased.into_iter().filter_map(|it| it.message) {
             self.publish_message(message); // PUBREC has made the broker its owner: U-4.3.3-3
         }
         if let Some(due) = session.expires_at {

@@ -1,6 +1,6 @@
 //! What there is for one client: what waits, and what is on its way (section 4.1).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::codec::{Packet, QoS};
@@ -46,6 +46,18 @@ enum Stage {
     Published(Delivery),
     /// PUBREL waits for PUBCOMP.
     Released,
+}
+
+impl InFlight {
+    /// The Shared Subscription that has brought it, if another member may have it at once.
+    fn shared(&self) -> Option<&Share> {
+        match &self.stage {
+            Stage::Published(delivery) if delivery.qos == QoS::AtLeastOnce => {
+                delivery.share.as_ref()
+            }
+            _ => None, // MQTT-4.8.2-4
+        }
+    }
 }
 
 impl Outbound {
@@ -197,13 +209,18 @@ impl Outbound {
         open.filter_map(|delivery| Some((delivery.share?, delivery.message)))
     }
 
-    /// Gives up what another member of a Shared Subscription is to have at once.
-    pub(super) fn give_up_shared(&mut self) -> Vec<(Share, Arc<Message>)> {
-        let is_open = |(id, exchange): (&u16, &InFlight)| match &exchange.stage {
-            Stage::Published(delivery) if delivery.qos == QoS::AtLeastOnce => {
-                delivery.share.is_some().then_some((exchange.order, *id))
-            }
-            _ => None, // MQTT-4.8.2-4
+    /// The Shared Subscriptions that have brought something another member may have at once.
+    pub(super) fn shares(&self) -> BTreeSet<Share> {
+        let open = self.in_flight.values().filter_map(InFlight::shared);
+        let waiting = self.waiting.iter().filter_map(|waiting| waiting.share.as_ref());
+        open.chain(waiting).cloned().collect()
+    }
+
+    /// Gives up what another member of these Shared Subscriptions is to have at once.
+    pub(super) fn give_up(&mut self, shares: &BTreeSet<Share>) -> Vec<(Share, Arc<Message>)> {
+        let is_given_up = |share: Option<&Share>| share.is_some_and(|share| shares.contains(share));
+        let is_open = |(id, exchange): (&u16, &InFlight)| {
+            is_given_up(exchange.shared()).then_some((exchange.order, *id))
         };
         let mut open: Vec<_> = self.in_flight.iter().filter_map(is_open).collect();
         open.sort_unstable();
@@ -217,7 +234,8 @@ impl Outbound {
                 given_up.push(delivery);
             }
         }
-        let (shared, own) = self.waiting.drain(..).partition(|waiting| waiting.share.is_some());
+        let is_shared = |waiting: &Delivery| is_given_up(waiting.share.as_ref());
+        let (shared, own) = self.waiting.drain(..).partition(is_shared);
         self.waiting = own;
         let shared: VecDeque<Delivery> = shared;
         self.bytes -= shared.iter().map(Delivery::size).sum::<usize>();

@@ -6,6 +6,7 @@ use crate::codec::{Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, Tex
 use crate::topic::TopicName;
 
 use super::route::Message;
+use super::session::Unreleased;
 use super::will::StoredWill;
 use super::{Broker, ConnectionId, DollarTopics};
 
@@ -86,7 +87,8 @@ impl Broker {
             self.close_inbound(id, client, packet_id); // MQTT-4.3.3-9
         } else if let (false, Some(session)) = (known, self.sessions.get_mut(client)) {
             session.inbound_bytes += message.as_ref().map_or(0, |message| message.size());
-            session.inbound.insert(packet_id, message); // U-4.1-8
+            session.received += 1;
+            session.inbound.insert(packet_id, Unreleased { order: session.received, message }); // U-4.1-8
             self.unreleased += 1;
         }
         self.send(id, Packet::PubRec(self.acknowledgement(packet_id, reason))); // MQTT-4.3.3-8
@@ -127,7 +129,7 @@ impl Broker {
             connection.open_inbound.remove(&packet_id);
         }
         let session = self.sessions.get_mut(client)?;
-        let message = session.inbound.remove(&packet_id)?;
+        let Unreleased { message, .. } = session.inbound.remove(&packet_id)?;
         session.inbound_bytes -= message.as_ref().map_or(0, |message| message.size());
         self.unreleased -= 1;
         Some(message)

@@ -9,6 +9,7 @@ use crate::codec::{Properties, Property, PropertyId, QoS, SubscriptionOptions, T
 use crate::topic::{FilterTree, SubscriptionFilter, TopicName};
 
 use super::delivery::Delivery;
+use super::session::Session;
 use super::{Bounds, Broker, Moment, Output, Sharing};
 
 /// An application message as the broker holds it: shared by all who are to get it.
@@ -161,7 +162,7 @@ pub(super) struct Subscriber {
 
 /// A Shared Subscription, as the messages know it that it has brought. When its last session leaves it
 /// ends, and a later one with the same filter is another.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Share {
     /// The full text of its filter.
     filter: Text,
@@ -239,6 +240,12 @@ impl Groups {
         shares.collect() // U-4.8.2-3
     }
 
+    /// Whether a member of the group is connected.
+    pub(super) fn is_served(&self, share: &Share, is_connected: impl Fn(&Text) -> bool) -> bool {
+        let group = self.groups.get(&share.filter).filter(|it| it.number == share.number);
+        group.is_some_and(|group| group.members.keys().any(is_connected))
+    }
+
     /// The member of a group whose turn it is, connected ones first; none if that group has ended.
     fn choose(
         &mut self,
@@ -276,7 +283,7 @@ impl Group {
 
 impl Broker {
     /// Retains the message if it asks for that, and hands it to all subscriptions it matches.
-    /// Says whether there was one.
+    /// Says whether there may have been one.
     pub(super) fn publish_message(&mut self, message: Arc<Message>) -> bool {
         if self.config.reports_published {
             self.outputs.push_back(Output::Published(message.report()));
@@ -286,7 +293,7 @@ impl Broker {
         }
         let drops_it = self.config.handling.drops_lifetime_0 && message.has_no_lifetime();
         if drops_it || message.is_expired(self.now) {
-            return false; // It may have waited for PUBREL for too long: MQTT-3.3.2-5
+            return true; // It may have waited for PUBREL for too long: MQTT-3.3.2-5
         }
         let mut matched = false;
         for (client, delivery) in self.individual_deliveries(&message) {
@@ -301,11 +308,18 @@ impl Broker {
 
     /// Hands the message to one member of a Shared Subscription. Says whether there was one.
     pub(super) fn deliver_shared(&mut self, share: &Share, message: Arc<Message>) -> bool {
+        self.deliver_shared_by(self.config.handling.sharing, share, message)
+    }
+
+    /// As [`Broker::deliver_shared`], with a rule of its own for who gets it.
+    pub(super) fn deliver_shared_by(
+        &mut self,
+        sharing: Sharing,
+        share: &Share,
+        message: Arc<Message>,
+    ) -> bool {
         let sessions = &self.sessions;
-        let is_connected = |client: &Text| {
-            sessions.get(client).is_some_and(|session| session.connection.is_some())
-        };
-        let sharing = self.config.handling.sharing;
+        let is_connected = |client: &Text| sessions.get(client).is_some_and(Session::is_connected);
         let chosen = self.groups.choose(share, sharing, is_connected); // U-4.8.2-1
         let Some((client, member)) = chosen else { return false };
         let delivery = Delivery::new(message, member).shared(share.clone());

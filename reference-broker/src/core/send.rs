@@ -7,12 +7,16 @@ use super::counts::Held;
 use super::delivery::Delivery;
 use super::outbound::Outbound;
 use super::session::Session;
-use super::{Broker, ConnectionId, Output};
+use super::{Broker, ConnectionId, Output, Sharing};
 
 impl Broker {
     /// Gives a message to a session: sends it, or keeps it.
     pub(super) fn deliver(&mut self, client: &Text, delivery: Delivery) {
         let now = self.now;
+        if delivery.message.is_expired(now) {
+            self.totals.dropped.expired += 1; // It may have waited for another client: MQTT-3.3.2-5
+            return;
+        }
         if delivery.qos == QoS::AtMostOnce && !self.config.handling.queues_qos0 {
             // Kept for nobody: a message at QoS 0 is for those who are there (U-4.1-7).
             let Some((id, _, connection)) = self.online(client) else {
@@ -79,13 +83,21 @@ impl Broker {
     }
 
     /// Takes from a session that has lost its connection what another member of a Shared Subscription
-    /// is to have.
+    /// is to have. Where none is connected the session keeps it, with its Packet Identifiers.
     pub(super) fn share_again(&mut self, client: &Text) {
+        let Some(session) = self.sessions.get(client) else { return };
+        let is_connected = |it: &Text| self.sessions.get(it).is_some_and(Session::is_connected);
+        let mut shares = session.outbound.shares();
+        shares.retain(|share| self.groups.is_served(share, is_connected));
+        let sharing = match self.config.handling.sharing {
+            Sharing::InTurnAbsentToo => Sharing::InTurn,
+            sharing => sharing,
+        };
         let Some(session) = self.sessions.get_mut(client) else { return };
-        let shared = session.outbound.give_up_shared();
+        let shared = session.outbound.give_up(&shares);
         session.outbound.settle(&mut self.held);
         for (share, message) in shared {
-            self.deliver_shared(&share, message); // U-4.8.2-8
+            self.deliver_shared_by(sharing, &share, message); // U-4.8.2-8
         }
     }
 

@@ -308,6 +308,9 @@ impl Model {
     pub(crate) fn deliver(&mut self, client: &str, delivery: Delivery) {
         let now = self.now;
         let limit = self.config.queue_limit;
+        if delivery.message.is_over(now) {
+            return; // It was for a member of a Shared Subscription who did not have it in time.
+        }
         if delivery.qos == QoS::AtMostOnce {
             let Some(channel) = self.channel(client) else { return };
             let publish = delivery.packet(now, 0, false);
