@@ -1,21 +1,22 @@
 //! Choices made by the bytes of an input.
 
+use arbitrary::Unstructured;
 use bytes::Bytes;
 
 /// Reads an input as a row of choices. Whoever asks after its end gets the first choice each time,
 /// so that a shorter input is a plainer case: what makes shrinking work.
 ///
 /// Bytes are taken from the front only, so that seeds can be written by hand.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Choices<'a> {
-    rest: &'a [u8],
+    input: Unstructured<'a>,
     longest: usize,
 }
 
 impl<'a> Choices<'a> {
     /// The choices of this input.
     pub fn new(input: &'a [u8]) -> Choices<'a> {
-        Choices { rest: input, longest: usize::MAX }
+        Choices { input: Unstructured::new(input), longest: usize::MAX }
     }
 
     /// The same choices, but for fields: none is longer than this.
@@ -26,36 +27,30 @@ impl<'a> Choices<'a> {
 
     /// Whether nothing is left that could make a choice.
     pub fn is_empty(&self) -> bool {
-        self.rest.is_empty()
+        self.input.is_empty()
     }
 
     /// All that is left.
-    pub fn rest(&self) -> &'a [u8] {
-        self.rest
+    pub fn rest(&mut self) -> &'a [u8] {
+        self.take(usize::MAX)
     }
 
     /// The next byte; 0 after the end.
     pub fn byte(&mut self) -> u8 {
-        match self.rest.split_first() {
-            Some((first, rest)) => {
-                self.rest = rest;
-                *first
-            }
-            None => 0,
-        }
+        self.input.arbitrary().unwrap_or(0)
     }
 
-    /// The next two bytes as a number.
+    /// The next two bytes as a number, in network order.
     pub fn two(&mut self) -> u16 {
-        u16::from_be_bytes([self.byte(), self.byte()])
+        self.input.arbitrary::<u16>().unwrap_or(0).swap_bytes()
     }
 
-    /// The next four bytes as a number.
+    /// The next four bytes as a number, in network order.
     pub fn four(&mut self) -> u32 {
-        u32::from(self.two()) << 16 | u32::from(self.two())
+        self.input.arbitrary::<u32>().unwrap_or(0).swap_bytes()
     }
 
-    /// A number below `count`, by one byte. 0 if there is none.
+    /// A number below `count`, by one byte, be it the only one. 0 if there is none.
     pub fn below(&mut self, count: usize) -> usize {
         usize::from(self.byte()).checked_rem(count).unwrap_or(0)
     }
@@ -77,9 +72,7 @@ impl<'a> Choices<'a> {
 
     /// As many of the next bytes as there are, up to `len`.
     pub fn take(&mut self, len: usize) -> &'a [u8] {
-        let (taken, rest) = self.rest.split_at(len.min(self.rest.len()));
-        self.rest = rest;
-        taken
+        self.input.bytes(len.min(self.input.len())).unwrap_or_default()
     }
 
     /// Bytes of a chosen length: short ones from the input, and now and then a long row of one byte
