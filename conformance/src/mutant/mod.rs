@@ -7,6 +7,8 @@
 //! scenarios.
 
 mod malformed;
+#[cfg(test)]
+mod newcomer;
 mod s1_05_data_representation;
 mod s2_02_packet_id;
 mod s2_packet_format;
