@@ -1,3 +1,5 @@
+mod received;
+
 use reference_broker::codec::Packet;
 
 use super::connections::Reading;
@@ -7,12 +9,14 @@ use crate::trace::packet_text;
 
 pub(super) const ORACLE: Oracle = Oracle {
     name: "qos2",
-    holds: "The broker sends PUBREL for a PUBREC that takes the message, and no PUBLISH after it",
-    requirements: &["MQTT-4.3.3-4", "MQTT-4.3.3-6"],
+    holds: "The broker sends PUBREL for a PUBREC that takes the message and no PUBLISH after it, and \
+            hands on once what its client repeats before PUBREL",
+    requirements: &["MQTT-4.3.3-4", "MQTT-4.3.3-6", "MQTT-4.3.3-10"],
     judge,
 };
 
 fn judge(reading: &Reading<'_>, findings: &mut Findings) {
+    received::judge(reading, findings);
     let exchanges = Exchanges::of(reading);
     for delivery in &exchanges.deliveries {
         if delivery.open.is_some_and(|open| open.is_same_message && open.is_released) {
