@@ -1,7 +1,8 @@
 //! The broker as a command: flags, configuration file, listeners, signals. `reference-broker` and
 //! `mqttspec broker` are this.
 
-use std::future::Future;
+mod signals;
+
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +21,9 @@ use crate::status;
 use crate::transport::listener::{Listener, advice};
 use crate::transport::tls::ServerTls;
 use crate::transport::url::Endpoint;
+
+use signals::Signals;
+pub use signals::interrupt;
 
 /// How long whoever reads what is printed may take to read the last of it.
 const LAST_WORD: Duration = Duration::from_secs(1);
@@ -324,57 +328,5 @@ fn log() {
     let _ = tracing::subscriber::set_global_default(subscriber);
     if let (Some(asked), None) = (asked, level) {
         tracing::warn!(asked, "MQTTSPEC_LOG is to be error, warn, info, debug, trace or off");
-    }
-}
-
-/// Done at the first SIGINT (Ctrl-C) or SIGTERM.
-///
-/// # Errors
-///
-/// When the system does not let the process hear of them.
-pub fn interrupt() -> io::Result<impl Future<Output = ()>> {
-    let mut signals = Signals::new()?;
-    Ok(async move { signals.next().await })
-}
-
-/// SIGINT (Ctrl-C) and SIGTERM, from when this is made.
-#[cfg(unix)]
-struct Signals {
-    interrupted: tokio::signal::unix::Signal,
-    ended: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (interrupted, ended) =
-            (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-        Ok(Signals { interrupted, ended })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupted.recv() => {}
-            _ = self.ended.recv() => {}
-        }
-    }
-}
-
-/// Ctrl-C.
-#[cfg(not(unix))]
-struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    fn new() -> io::Result<Signals> {
-        Ok(Signals)
-    }
-
-    async fn next(&mut self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            // No such signal here: nothing ever interrupts.
-            std::future::pending::<()>().await;
-        }
     }
 }

@@ -40,7 +40,11 @@ struct Running {
 
 impl Running {
     fn start(arguments: &[&str]) -> Running {
-        let mut child = command(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        Running::of(&mut command(arguments))
+    }
+
+    fn of(command: &mut Command) -> Running {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         Running { child, out }
     }
@@ -174,6 +178,117 @@ async fn it_serves_every_transport_and_takes_leave() {
         client.expect_end().await;
     }
     assert_eq!(broker.end(), (Some(0), "stopping; once more ends it at once\n".into()));
+}
+
+/// The broker in a process that was started with SIGHUP as it is by default, or ignored.
+fn hangup(ignored: bool) -> Command {
+    let trap = if ignored { "trap '' HUP; exec \"$0\" \"$@\"" } else { "exec \"$0\" \"$@\"" };
+    // Whoever runs the tests may ignore it, which a shell cannot undo.
+    let default = cfg!(target_os = "linux") && !ignored;
+    let mut command = match default {
+        true => Command::new("env"),
+        false => Command::new("sh"),
+    };
+    match default {
+        true => command.arg("--default-signal=HUP"),
+        false => command.args(["-c", trap]),
+    };
+    command.args([env!("CARGO_BIN_EXE_reference-broker"), "--listen", "mqtt://127.0.0.1:0"]);
+    command.stdin(Stdio::null()).env_remove("MQTTSPEC_LOG");
+    command
+}
+
+#[tokio::test]
+async fn it_takes_leave_at_every_signal_that_is_to_end_it() {
+    for name in ["-INT", "-TERM", "-HUP"] {
+        let mut broker = Running::of(&mut hangup(false));
+        let endpoint = broker.url().parse().unwrap();
+        let mut client = Client::over(connect(&endpoint, None, DEADLINE).await.unwrap());
+        client.connect("c").await;
+        signal(broker.child.id(), name);
+        match client.expect().await {
+            Packet::Disconnect(it) => assert_eq!(it.reason, ReasonCode::ServerShuttingDown),
+            other => panic!("{name}: expected DISCONNECT, not {other:?}"),
+        }
+        client.expect_end().await;
+        let told = "stopping; once more ends it at once\n";
+        assert_eq!(broker.end(), (Some(0), told.into()), "{name}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn it_outlives_its_terminal_if_it_was_started_so() {
+    let mut broker = Running::of(&mut hangup(true));
+    let endpoint = broker.url().parse().unwrap();
+    let mut client = Client::over(connect(&endpoint, None, DEADLINE).await.unwrap());
+    client.connect("c").await;
+    signal(broker.child.id(), "-HUP");
+    client.expect_alive().await;
+    broker.terminate();
+    assert!(matches!(client.expect().await, Packet::Disconnect(_)));
+    assert_eq!(broker.end().0, Some(0));
+}
+
+/// How bytes may look in a log.
+fn looks(secret: &str) -> [String; 3] {
+    let numbers = format!("{:?}", secret.as_bytes());
+    let hex = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    [secret.to_owned(), numbers.trim_matches(['[', ']']).to_owned(), hex]
+}
+
+#[tokio::test]
+async fn its_log_has_no_payload_and_no_secret_however_much_it_tells() {
+    let (password, payload) = ("correct horse battery", "nobody's business");
+    let mut hashing = command(&["--hash-password", "alice"]);
+    let mut hashing = hashing.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = hashing.stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, format!("{password}\n").as_bytes()).unwrap();
+    drop(input);
+    let user = String::from_utf8(hashing.wait_with_output().unwrap().stdout).unwrap();
+    // The hashes as they are written, and each part of them.
+    let hashes = user.split('"').filter(|it| it.contains('$'));
+    let parts = hashes.clone().flat_map(|it| it.split(['$', ':']).filter(|part| part.len() > 20));
+    let hashes: Vec<_> = hashes.chain(parts).collect();
+    assert!(hashes.len() >= 6, "{user}");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("broker.toml");
+    std::fs::write(&file, &user).unwrap();
+    let listen =
+        ["--listen", "mqtt://127.0.0.1:0", "--tap", "#", "--config", file.to_str().unwrap()];
+    let mut command = command(&listen);
+    let mut broker = Running::of(command.env("MQTTSPEC_LOG", "trace").stderr(Stdio::piped()));
+    let mut errors = broker.child.stderr.take().unwrap();
+    let log = std::thread::spawn(move || {
+        let mut log = String::new();
+        errors.read_to_string(&mut log).unwrap();
+        log
+    });
+    let endpoint = broker.url().parse().unwrap();
+    for (name, password) in [("refused", "something else"), ("let-in", password)] {
+        let mut client = Client::over(connect(&endpoint, None, DEADLINE).await.unwrap());
+        let mut packet = Connect::new(name);
+        packet.user_name = Some("alice".into());
+        packet.password = Some(password.as_bytes().into());
+        client.send(packet).await;
+        assert!(matches!(client.expect().await, Packet::ConnAck(_)));
+        if name == "let-in" {
+            client.subscribe("#").await;
+            client.send(Publish::new("t", payload)).await;
+            assert!(matches!(client.expect().await, Packet::Publish(_)));
+        }
+    }
+    broker.terminate();
+    assert_eq!(broker.end().0, Some(0));
+    let log = log.join().unwrap();
+    for told in ["refused", "let-in", "Publish"] {
+        assert!(log.contains(told), "{told} is not in\n{log}");
+    }
+    let mut secrets = vec![password, "something else", payload];
+    secrets.extend(hashes);
+    for look in secrets.into_iter().flat_map(looks) {
+        assert!(!log.contains(&look), "{look} is in\n{log}");
+    }
 }
 
 #[tokio::test]

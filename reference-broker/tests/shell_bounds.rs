@@ -5,20 +5,16 @@
 #[path = "support/client.rs"]
 mod client;
 
-use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use client::{Client, PATIENCE, until};
-use reference_broker::actor::{
-    Accept, Arrival, Arrived, Bound, Engine, Server, ServerSettings, ShellCounts,
-};
+use reference_broker::actor::{Bound, Engine, Server, ServerSettings, ShellCounts};
 use reference_broker::codec::{Connect, Packet, Publish, QoS, Will};
 use reference_broker::core::{Broker, Config, Input, Moment, Output};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tokio::sync::{Mutex, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 
 async fn start(settings: ServerSettings) -> (Server, Client<DuplexStream>) {
@@ -56,6 +52,11 @@ fn kilo() -> Publish {
 
 fn outbox(items: usize, bytes: usize) -> ServerSettings {
     ServerSettings { outbox: Bound { items, bytes }, ..ServerSettings::default() }
+}
+
+/// What a packet counts of all outboxes together.
+fn counted(publish: &Publish) -> usize {
+    Packet::from(publish.clone()).encoded_len().unwrap() - publish.payload.len() + 256
 }
 
 /// Publishes `count` small messages to a client that reads none of them, and says what became of
@@ -108,6 +109,72 @@ async fn a_client_that_does_not_read_its_answers_is_cut_off_without_a_word() {
     while deaf.next().await.is_some_and(|packet| packet == Packet::PingResp) {}
     deaf.expect_end().await;
     assert_eq!(server.counts().cut_off, 1);
+}
+
+/// Settings under which so many bytes may wait for all clients, and one client has all it wants of that.
+fn outboxes(outbox_total_bytes: usize) -> ServerSettings {
+    ServerSettings { outbox_total_bytes, ..outbox(100_000, 1 << 30) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_all_clients_is_bounded_and_the_newest_is_missed() {
+    let room = counted(&plug()) + 300 * counted(&kilo());
+    let (counts, read) = flood(outboxes(room), 300).await;
+    assert_eq!((counts.dropped, counts.cut_off, read), (0, 0, 300));
+    assert_eq!(counts.outbox_bytes, room);
+    let (counts, read) = flood(outboxes(room), 301).await;
+    assert_eq!((counts.dropped, counts.cut_off, read), (1, 0, 300));
+    let (counts, read) = flood(outboxes(room - 1), 300).await;
+    assert_eq!((counts.dropped, counts.cut_off, read), (1, 0, 299));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_little_waiting_misses_nothing_for_what_waits_for_others() {
+    let (server, mut publisher) = start(outboxes(0)).await;
+    let mut deaf = subscribed(&server, "deaf", QoS::AtMostOnce).await;
+    publisher.send(plug()).await;
+    let little = (64 * 1024 - counted(&plug())) / counted(&kilo());
+    for _ in 0..=little {
+        publisher.send(kilo()).await;
+        publisher.expect_alive().await;
+    }
+    assert_eq!(server.counts().dropped, 1, "64 KiB are for each");
+    let mut reader = subscribed(&server, "reader", QoS::AtMostOnce).await;
+    for _ in 0..10 {
+        publisher.send(kilo()).await;
+        assert_eq!(reader.expect_publish().await, kilo());
+    }
+    assert_eq!(server.counts().dropped, 11, "of the other's");
+    assert_eq!(deaf.expect_publish().await, plug());
+    for _ in 0..little {
+        assert_eq!(deaf.expect_publish().await, kilo());
+    }
+    deaf.expect_alive().await;
+    assert_eq!((server.counts().outbox_bytes, server.counts().cut_off), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_answers_is_cut_off_where_all_outboxes_are_full() {
+    let (server, mut publisher) = start(outboxes(0)).await;
+    publisher.subscribe("will", QoS::AtMostOnce).await;
+    let connect = Connect::new("deaf").will(Will::new("will", "gone"));
+    let mut deaf = connected(&server, connect).await;
+    deaf.subscribe("t", QoS::AtMostOnce).await;
+    publisher.send(plug()).await;
+    publisher.expect_alive().await;
+    // Two bytes each, and what they take in memory.
+    for _ in 0..(64 * 1024 - counted(&plug())) / (2 + 256) {
+        deaf.send(Packet::PingReq).await;
+        publisher.expect_alive().await;
+    }
+    assert_eq!(server.counts().cut_off, 0);
+    deaf.send(Packet::PingReq).await;
+    assert_eq!(publisher.expect_publish().await.payload, "gone");
+    assert_eq!(server.counts().cut_off, 1);
+    // What is in its stream already comes, part of a message, and nothing behind it.
+    let mut rest = Vec::new();
+    deaf.stream.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest.len(), STREAM);
 }
 
 #[tokio::test(start_paused = true)]
@@ -318,84 +385,4 @@ async fn a_stream_that_ends_at_once_is_only_counted() -> io::Result<()> {
     let counts = server.counts();
     assert_eq!((counts.accepted, counts.connections), (101, 1));
     Ok(())
-}
-
-/// A listener in memory, whose connections have a handshake: they become streams as the test says.
-struct Handshakes(Mutex<mpsc::Receiver<Arrival>>);
-
-impl Accept for Handshakes {
-    async fn accept(&self) -> io::Result<Arrival> {
-        match self.0.lock().await.recv().await {
-            Some(arrival) => Ok(arrival),
-            None => pending().await,
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_handshake_holds_up_nobody_else_and_has_to_end_in_time() {
-    let (server, _publisher) = start(ServerSettings::default()).await;
-    let (arrive, arrivals) = mpsc::channel(10);
-    server.listen_on(Handshakes(Mutex::new(arrivals))).await.unwrap();
-    let (mut ours, theirs) = tokio::io::duplex(100);
-    let never: Arrival = Box::pin(async move {
-        pending::<()>().await;
-        Ok(Arrived { stream: Box::new(theirs), is_local: true })
-    });
-    let panics: Arrival = Box::pin(async { panic!("a bad handshake") });
-    let fails: Arrival = Box::pin(async { Err(io::ErrorKind::InvalidData.into()) });
-    let (good, theirs) = tokio::io::duplex(100);
-    let shakes: Arrival = Box::pin(async move {
-        sleep(Duration::from_secs(1)).await;
-        Ok(Arrived { stream: Box::new(theirs), is_local: true })
-    });
-    let started = Instant::now();
-    for arrival in [never, panics, fails, shakes] {
-        arrive.send(arrival).await.unwrap();
-    }
-    let mut good = Client::over(good);
-    good.connect(Connect::new("good")).await;
-    assert_eq!(started.elapsed().as_secs(), 1);
-    assert_eq!(server.counts().failed_handshakes, 2);
-    assert_eq!(ours.read(&mut [0]).await.unwrap(), 0);
-    assert_eq!(started.elapsed().as_secs(), 10);
-    assert_eq!(server.counts().failed_handshakes, 3);
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_is_ready_when_the_server_has_taken_leave_is_not_opened() {
-    let (server, publisher) = start(ServerSettings::default()).await;
-    drop(publisher);
-    let (arrive, arrivals) = mpsc::channel(10);
-    server.listen_on(Handshakes(Mutex::new(arrivals))).await.unwrap();
-    let (late, theirs) = tokio::io::duplex(100);
-    let shakes: Arrival = Box::pin(async move {
-        sleep(Duration::from_secs(1)).await;
-        Ok(Arrived { stream: Box::new(theirs), is_local: true })
-    });
-    arrive.send(shakes).await.unwrap();
-    until(|| (server.counts().accepted, server.counts().connections) == (2, 1)).await;
-    let mut late = Client::over(late);
-    late.send(Connect::new("late")).await;
-    let started = Instant::now();
-    let (_, ()) = tokio::join!(server.stop_within(Duration::from_secs(20)), async {
-        late.expect_end().await;
-        assert_eq!(started.elapsed().as_secs(), 0, "within the second, less what was waited");
-        drop(late);
-    });
-    assert_eq!(server.counts().cut_off, 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_handshake_that_has_not_ended_does_not_hold_up_the_end() {
-    let (server, publisher) = start(ServerSettings::default()).await;
-    drop(publisher);
-    let (arrive, arrivals) = mpsc::channel(10);
-    server.listen_on(Handshakes(Mutex::new(arrivals))).await.unwrap();
-    arrive.send(Box::pin(pending())).await.unwrap();
-    until(|| (server.counts().accepted, server.counts().connections) == (2, 1)).await;
-    let started = Instant::now();
-    server.stop().await;
-    assert_eq!(started.elapsed().as_secs(), 0);
-    assert_eq!(server.counts().cut_off, 0);
 }

@@ -14,11 +14,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use client::{Client, PATIENCE, until};
-use reference_broker::actor::{Engine, Server, ServerSettings};
+use reference_broker::actor::{Engine, Server, ServerSettings, TapMessage};
 use reference_broker::codec::{Connect, Packet, Publish, QoS, ReasonCode, Will};
 use reference_broker::core::{Broker, Config, Input, Moment, Output};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::runtime::Handle;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 /// A core that panics on a payload.
@@ -260,6 +261,34 @@ async fn a_server_that_stops_takes_leave_of_its_clients() {
     assert_eq!(started.elapsed(), Duration::ZERO, "there is nobody to wait for");
     assert!(server.connect().await.is_err());
     assert_eq!(server.counts().connections, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_publishes_the_wills_of_its_clients() {
+    let server = Server::start(Config { reports_published: true, ..Config::default() });
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let tap = move |message: TapMessage| {
+        let tell = tell.clone();
+        async move { tell.send(message.payload().clone()).unwrap() }
+    };
+    server.tap("will", tap).await.unwrap();
+    let mut dying = Client::memory(&server).await;
+    dying.connect(Connect::new("dying").will(Will::new("will", "gone"))).await;
+    // Leave is taken of one after the other: of this one later, so it sees the Will.
+    let mut watcher = Client::memory(&server).await;
+    watcher.connect(Connect::new("watcher")).await;
+    watcher.subscribe("will", QoS::AtMostOnce).await;
+    let clients = async {
+        dying.expect_disconnect(ReasonCode::ServerShuttingDown).await;
+        dying.expect_end().await;
+        assert_eq!(watcher.expect_publish().await.payload, "gone");
+        watcher.expect_disconnect(ReasonCode::ServerShuttingDown).await;
+        watcher.expect_end().await;
+        drop((dying, watcher));
+    };
+    tokio::join!(server.stop(), clients);
+    assert_eq!(told.try_recv().unwrap(), "gone");
+    assert!(told.try_recv().is_err(), "once");
 }
 
 #[tokio::test(start_paused = true)]

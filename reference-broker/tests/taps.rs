@@ -5,6 +5,7 @@
 #[path = "support/client.rs"]
 mod client;
 
+use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +15,9 @@ use reference_broker::actor::{
     Bound, Engine, Server, ServerSettings, TapCounts, TapError, TapMessage, TapMode, TapOptions,
 };
 use reference_broker::codec::{Connect, PropertyId, Publish, QoS, Will};
-use reference_broker::core::{Broker, Config, Input, Moment, Output};
+use reference_broker::core::{Broker, Config, Input, Moment, Output, Published};
 use tokio::io::DuplexStream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
 
 fn config() -> Config {
@@ -127,6 +128,7 @@ async fn a_tap_that_hangs_harms_nobody_and_misses_the_newest() {
     publisher.expect_alive().await;
     let counts = TapCounts { taken: 1, finished: 0, panicked: 0, dropped: 89 };
     assert_eq!(hanging.counts(), counts);
+    assert_eq!(server.counts().tap_queued, 10);
     gate.add_permits(11);
     for n in 0..11 {
         assert_eq!(next(&mut told).await, n.to_string(), "the oldest are kept");
@@ -135,6 +137,7 @@ async fn a_tap_that_hangs_harms_nobody_and_misses_the_newest() {
     gate.add_permits(1);
     assert_eq!(next(&mut told).await, "later");
     assert_eq!((other.counts().dropped, server.counts().tap_dropped), (0, 89));
+    assert_eq!(server.counts().tap_queued, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,6 +150,119 @@ async fn what_waits_for_a_tap_is_bounded_in_bytes_too() {
         publisher.expect_alive().await;
     }
     assert_eq!((tap.counts().taken, tap.counts().dropped), (1, 3), "one in hand, and one waits");
+}
+
+/// A core that tells of every message so many times, numbered in all bytes of the payload, before anybody
+/// else has a turn.
+struct Bursting {
+    core: Broker,
+    times: u8,
+    outputs: VecDeque<Output>,
+    begun: Arc<Notify>,
+}
+
+impl Engine for Bursting {
+    fn handle(&mut self, now: Moment, input: Input) {
+        self.core.handle(now, input);
+        while let Some(output) = self.core.next_output() {
+            match output {
+                Output::Published(message) => {
+                    self.begun.notify_one();
+                    let payload = |n| vec![n; message.payload.len()].into();
+                    let numbered = |n| Published { payload: payload(n), ..message.clone() };
+                    self.outputs.extend((0..self.times).map(numbered).map(Output::Published));
+                }
+                output => self.outputs.push_back(output),
+            }
+        }
+    }
+
+    fn next_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn next_deadline(&self) -> Option<Moment> {
+        self.core.next_deadline()
+    }
+}
+
+/// A server with such cores, and what is told when one bursts.
+fn bursting(times: u8, settings: ServerSettings) -> (Server, Arc<Notify>) {
+    let begun = Arc::new(Notify::new());
+    let tell = Arc::clone(&begun);
+    let engines = move || -> Box<dyn Engine> {
+        let (core, outputs, begun) = (Broker::new(config()), VecDeque::new(), Arc::clone(&tell));
+        Box::new(Bursting { core, times, outputs, begun })
+    };
+    (Server::start_engines(engines, 1 << 20, settings, None), begun)
+}
+
+/// Which of a burst of so many messages of 100 bytes a tap gets through an inbox of this size. What it
+/// does not get is counted.
+async fn through(tap_inbox: Bound, times: u8) -> Vec<u8> {
+    let settings = ServerSettings { tap_inbox, ..ServerSettings::default() };
+    let (server, _) = bursting(times, settings);
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let tap = move |message: TapMessage| {
+        let tell = tell.clone();
+        async move { tell.send(message.payload()[0]).unwrap() }
+    };
+    let tap = server.tap("t", tap).await.unwrap();
+    let mut publisher = publisher(&server).await;
+    publisher.send(Publish::new("t", vec![b'x'; 99])).await;
+    publisher.expect_alive().await;
+    drop(publisher);
+    server.stop().await;
+    let mut got = Vec::new();
+    while let Ok(number) = told.try_recv() {
+        got.push(number);
+    }
+    let lost = u64::from(times) - got.len() as u64;
+    assert_eq!((tap.counts().taken, tap.counts().dropped), (got.len() as u64, lost));
+    assert_eq!((server.counts().tap_dropped, server.counts().tap_inbox), (lost, 0));
+    got
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_all_taps_is_bounded_in_messages_and_bytes() {
+    let messages = Bound { items: 4, bytes: 1 << 20 };
+    assert_eq!(through(messages, 4).await, [0, 1, 2, 3]);
+    assert_eq!(through(messages, 5).await, [0, 1, 2, 3], "the newest is dropped");
+    let bytes = |bytes| Bound { items: 100, bytes };
+    assert_eq!(through(bytes(400), 4).await, [0, 1, 2, 3]);
+    assert_eq!(through(bytes(400), 5).await, [0, 1, 2, 3], "the newest is dropped");
+    assert_eq!(through(bytes(399), 4).await, [0, 1, 2]);
+}
+
+#[test]
+fn what_waits_for_all_taps_when_everything_ends_is_counted() {
+    // The test has its turn after that of each task, so before that of the TapActor.
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().start_paused(true).event_interval(1).build().unwrap();
+    let (server, tap) = runtime.block_on(async {
+        let (server, begun) = bursting(10, ServerSettings::default());
+        let tap = server.tap("t", |_| async {}).await.unwrap();
+        let mut publisher = publisher(&server).await;
+        publisher.send(Publish::new("t", "x")).await;
+        begun.notified().await;
+        (server, tap)
+    });
+    assert_eq!((server.counts().tap_inbox, tap.counts()), (10, TapCounts::default()));
+    drop(runtime);
+    assert_eq!(tap.counts(), TapCounts { dropped: 10, ..TapCounts::default() });
+    assert_eq!((server.counts().tap_inbox, server.counts().tap_dropped), (0, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_in_the_brokers_loop_when_it_ends_is_counted() {
+    let settings = ServerSettings { tap_mode: TapMode::Inline, ..ServerSettings::default() };
+    let (server, begun) = bursting(10, settings);
+    let tap = server.tap("t", |_| pending()).await.unwrap();
+    let mut publisher = publisher(&server).await;
+    publisher.send(Publish::new("t", "x")).await;
+    begun.notified().await;
+    server.stop_within(Duration::from_secs(1)).await;
+    assert_eq!(tap.counts(), TapCounts { taken: 1, dropped: 9, ..TapCounts::default() });
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,8 +3,8 @@
 //! A [`Broker`] is looked after by a thread of its own, which starts the container, waits until it is
 //! no longer wanted and removes it. So it is removed whichever way its owner ends: by [`Broker::stop`],
 //! by a drop while unwinding, or by a start that is given up half-way, and whatever becomes of the
-//! owner's runtime. Only a process that is killed outright leaves its container behind; those bear
-//! the label [`LABEL`].
+//! owner's runtime. Only a process that ends without unwinding leaves its container behind: one that is
+//! killed outright, or by a signal that it does not handle. Those bear the label [`LABEL`].
 
 mod engine;
 mod error;

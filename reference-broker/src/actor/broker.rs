@@ -14,10 +14,11 @@ use crate::core::{Broker, ConnectionId, Input, Moment, Output};
 use super::Engine;
 use super::asker::Asker;
 use super::counts::count;
+use super::log;
 use super::panic::caught_call;
 use super::queue::{Receiver, Refused, Sender};
 use super::supervisor::Shared;
-use super::tap::Taps;
+use super::tap_actor::Taps;
 
 /// What the broker is told.
 pub(super) enum Message {
@@ -108,9 +109,13 @@ impl BrokerActor {
                 self.handle(Input::Opened(id));
             }
             Message::Happened(input) => {
-                if let Input::Closed(id) = &input {
-                    self.connections.remove(id);
-                    self.asker.forget(*id);
+                match &input {
+                    Input::Received(id, packet) => log::received(*id, packet),
+                    Input::Closed(id) => {
+                        self.connections.remove(id);
+                        self.asker.forget(*id);
+                    }
+                    _ => {}
                 }
                 self.handle(input);
             }
@@ -147,7 +152,10 @@ impl BrokerActor {
     /// connection had to be cut off.
     fn carry_out(&mut self, output: Output) -> Option<Input> {
         match output {
-            Output::Send(id, packet) => self.send(id, packet),
+            Output::Send(id, packet) => {
+                log::sent(id, &packet);
+                self.send(id, packet)
+            }
             Output::Close(id) => {
                 self.connections.remove(&id);
                 self.asker.forget(id);

@@ -94,7 +94,7 @@ pub(super) async fn run(
     let served = caught(async {
         tokio::select! {
             ending = serve(id, stream, &shared, &broker, outbox) => ending,
-            () = cut_off(is_cut, &shared) => Ending::ByBroker,
+            () = cut_off(id, is_cut, &shared) => Ending::ByBroker,
         }
     });
     let ending = served.await.unwrap_or_else(|panic| {
@@ -120,10 +120,11 @@ fn why<T>(failed: Result<Result<io::Result<T>, String>, Elapsed>) -> String {
 
 /// Ends when the broker wants the connection to end at once, or has closed it and the client still
 /// has not taken what was sent before.
-async fn cut_off(is_cut: oneshot::Receiver<()>, shared: &Shared) {
+async fn cut_off(id: ConnectionId, is_cut: oneshot::Receiver<()>, shared: &Shared) {
     if is_cut.await.is_err() {
         sleep(shared.settings.close_timeout).await;
         count(&shared.counters.cut_off);
+        tracing::warn!(connection = id.0, "connection cut off: it does not take what it was sent");
     }
 }
 

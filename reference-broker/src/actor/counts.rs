@@ -29,6 +29,13 @@ pub struct ShellCounts {
     pub inbox_high_water: usize,
     /// How often the broker died and another took over.
     pub restarts: u64,
+    /// Bytes that wait to be written to clients, as [`outbox_total_bytes`](super::ServerSettings) has them:
+    /// all but payloads, and 256 for each packet.
+    pub outbox_bytes: usize,
+    /// How many messages wait for the TapActor.
+    pub tap_inbox: usize,
+    /// How many messages wait in the queues of taps, over all of them.
+    pub tap_queued: usize,
     /// Messages that taps were to have and did not get, over all taps.
     pub tap_dropped: u64,
     /// How often a tap panicked.
@@ -50,12 +57,14 @@ pub(super) struct Counters {
     pub(super) partial_bytes: AtomicUsize,
     pub(super) inbox_high_water: AtomicUsize,
     pub(super) restarts: AtomicU64,
+    pub(super) tap_inbox: AtomicUsize,
+    pub(super) tap_queued: AtomicUsize,
     pub(super) tap_dropped: AtomicU64,
     pub(super) tap_panicked: AtomicU64,
 }
 
 impl Counters {
-    /// All of it, but for the inbox of a broker that may not be there.
+    /// All of it, but for what others know: the inbox of a broker that may not be there, and the outboxes.
     pub(super) fn read(&self) -> ShellCounts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ShellCounts {
@@ -72,6 +81,9 @@ impl Counters {
             inbox: 0,
             inbox_high_water: self.inbox_high_water.load(Ordering::Relaxed),
             restarts: read(&self.restarts),
+            outbox_bytes: 0,
+            tap_inbox: self.tap_inbox.load(Ordering::Relaxed),
+            tap_queued: self.tap_queued.load(Ordering::Relaxed),
             tap_dropped: read(&self.tap_dropped),
             tap_panicked: read(&self.tap_panicked),
         }

@@ -23,8 +23,9 @@
 //!   anything else the connection is cut off. A full inbox of the taps drops the newest message;
 //! - the TapActor waits for nobody: a full queue of a tap drops the newest message for that tap.
 //!
-//! All that is dropped or cut off is counted ([`ShellCounts`]) and logged, in the long run to the
-//! last one.
+//! All that is dropped or cut off is counted ([`ShellCounts`]), wherever it is dropped. It is logged as
+//! well: of many the first, then ever more seldom, and the rest when it is over, so that the log of a
+//! server that was stopped has all of them.
 //!
 //! What ends what: a panic of a connection ends that connection, with its Will; a panic of a tap
 //! ends one call of it; a panic of the engine ends the broker and its connections, and the
@@ -38,12 +39,14 @@ mod broker;
 mod connection;
 mod counts;
 mod listener;
+mod log;
 mod panic;
 mod queue;
 mod server;
 mod settings;
 mod supervisor;
 mod tap;
+mod tap_actor;
 
 pub use counts::ShellCounts;
 pub use listener::{Accept, Arrival, Arrived};

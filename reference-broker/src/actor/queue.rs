@@ -38,6 +38,11 @@ impl Total {
     pub(super) fn new(most: usize) -> Arc<Total> {
         Arc::new(Total { held: AtomicUsize::new(0), most })
     }
+
+    /// How many bytes they hold.
+    pub(super) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
 }
 
 /// What one queue holds of a total.
@@ -160,7 +165,7 @@ impl<T> Sender<T> {
             Some(part) => Some(Held::new(part, counted).ok_or(Refused::Full)?),
             None => None,
         };
-        self.put(item, size, held).map_err(|(_, refused)| refused)
+        self.put(item, size, held)
     }
 
     /// Sends an item of so many bytes, as soon as there is room.
@@ -179,24 +184,19 @@ impl<T> Sender<T> {
 
     /// Sends an item of so many bytes, if there is room.
     pub(super) fn try_send(&self, item: T, size: usize) -> Result<(), Refused> {
-        self.offer(item, size).map_err(|(_, refused)| refused)
-    }
-
-    /// As [`Sender::try_send`], and gives back what was not taken.
-    pub(super) fn offer(&self, item: T, size: usize) -> Result<(), (T, Refused)> {
         self.put(item, size, None)
     }
 
-    fn put(&self, item: T, size: usize, held: Option<Held>) -> Result<(), (T, Refused)> {
+    fn put(&self, item: T, size: usize, held: Option<Held>) -> Result<(), Refused> {
         let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(self.weight(size));
         let room = match bytes {
             Ok(bytes) => Room { bytes, _item: None, held },
-            Err(TryAcquireError::NoPermits) => return Err((item, Refused::Full)),
-            Err(TryAcquireError::Closed) => return Err((item, Refused::Closed)),
+            Err(TryAcquireError::NoPermits) => return Err(Refused::Full),
+            Err(TryAcquireError::Closed) => return Err(Refused::Closed),
         };
         self.items.try_send((item, room)).map_err(|error| match error {
-            TrySendError::Full((item, _)) => (item, Refused::Full),
-            TrySendError::Closed((item, _)) => (item, Refused::Closed),
+            TrySendError::Full(_) => Refused::Full,
+            TrySendError::Closed(_) => Refused::Closed,
         })
     }
 

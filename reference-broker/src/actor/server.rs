@@ -42,6 +42,8 @@ pub struct Server {
     /// The inbox of the broker, while there is one.
     current: watch::Receiver<Option<Sender<Message>>>,
     counters: Arc<Counters>,
+    /// What waits to be written to all clients.
+    waiting: Arc<Total>,
     settings: ServerSettings,
     /// Whether the engine tells of what is published.
     reports_published: bool,
@@ -108,13 +110,27 @@ impl Server {
         let counters = Arc::new(Counters::default());
         let (bounds, counting) = (settings.clone(), Arc::clone(&counters));
         let waiting = Total::new(bounds.outbox_total_bytes);
-        let shared =
-            Shared { settings: bounds, packet_limit, authenticator, counters: counting, waiting };
+        let shared = Shared {
+            settings: bounds,
+            packet_limit,
+            authenticator,
+            counters: counting,
+            waiting: Arc::clone(&waiting),
+        };
         let supervisor = Supervisor::new(engines, Arc::new(shared), publish);
         let mut task = JoinSet::new();
         task.spawn(supervisor.run(ordered, arrived));
         let _supervisor = task;
-        Server { orders, arrivals, current, counters, settings, reports_published, _supervisor }
+        Server {
+            orders,
+            arrivals,
+            current,
+            counters,
+            waiting,
+            settings,
+            reports_published,
+            _supervisor,
+        }
     }
 
     /// Opens a connection to the broker within the process.
@@ -231,7 +247,7 @@ impl Server {
     /// What the shell has seen and done so far.
     pub fn counts(&self) -> ShellCounts {
         let inbox = self.current.borrow().as_ref().map_or(0, Sender::depth);
-        ShellCounts { inbox, ..self.counters.read() }
+        ShellCounts { inbox, outbox_bytes: self.waiting.held(), ..self.counters.read() }
     }
 
     /// Looks at the core, between two messages; everybody waits meanwhile. Between two brokers it

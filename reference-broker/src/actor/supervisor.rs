@@ -26,7 +26,8 @@ use super::counts::{Counters, count};
 use super::listener::Listening;
 use super::panic::{caught_call, cause};
 use super::queue::{Receiver, Sender, Total, queue};
-use super::tap::{self, Tap, TapHandle, TapMessage, TapSet, Tapped, Taps};
+use super::tap::{self, Tap, TapHandle, Waiting, Work};
+use super::tap_actor::{self, TapSet, Tapped, Taps};
 use super::{Arrival, Engine, ServerSettings};
 
 /// How many taps there may be.
@@ -59,7 +60,7 @@ pub(super) type Current = watch::Sender<Option<Sender<Message>>>;
 /// What the supervisor is told.
 pub(super) enum Order {
     Listen(Listening),
-    Tap(Tap, Receiver<TapMessage>, oneshot::Sender<Option<TapHandle>>),
+    Tap(Tap, Receiver<Waiting>, oneshot::Sender<Option<TapHandle>>),
     Untap(TapHandle, oneshot::Sender<()>),
     /// Stop, and be done by then.
     Stop(Instant, oneshot::Sender<()>),
@@ -98,7 +99,7 @@ impl Supervisor {
     pub(super) fn new(engines: Engines, shared: Arc<Shared>, current: Current) -> Supervisor {
         let (tap_inbox, tapped) = queue(shared.settings.tap_inbox);
         let mut tap_actor = JoinSet::new();
-        tap_actor.spawn(tap::run(tapped));
+        tap_actor.spawn(tap_actor::run(tapped));
         Supervisor {
             engines,
             shared,
@@ -184,7 +185,7 @@ impl Supervisor {
         }
     }
 
-    fn tap(&mut self, tap: Tap, messages: Receiver<TapMessage>) -> Option<TapHandle> {
+    fn tap(&mut self, tap: Tap, messages: Receiver<Waiting>) -> Option<TapHandle> {
         let mut taps = TapSet::clone(&self.taps.borrow());
         if taps.len() == MAXIMUM_TAPS {
             return None;
@@ -194,7 +195,7 @@ impl Supervisor {
         let handle = tap.handle(self.last_tap);
         taps.insert(self.last_tap, Arc::clone(&tap));
         self.taps.send_replace(Arc::new(taps));
-        self.tapping.spawn(tap::serve(tap, messages));
+        self.tapping.spawn(tap::serve(Work { queue: messages, tap }));
         Some(handle)
     }
 
@@ -202,8 +203,8 @@ impl Supervisor {
     fn start_broker(&mut self) -> bool {
         self.since = Instant::now();
         let (inbox, messages) = queue(self.shared.settings.inbox);
-        let mode = self.shared.settings.tap_mode;
-        let taps = Taps::new(self.taps.subscribe(), self.tap_inbox.clone(), mode);
+        let (mode, counters) = (self.shared.settings.tap_mode, Arc::clone(&self.shared.counters));
+        let taps = Taps::new(self.taps.subscribe(), self.tap_inbox.clone(), mode, counters);
         let shared = Arc::clone(&self.shared);
         match caught_call(&mut self.engines) {
             Ok(Some(engine)) => {

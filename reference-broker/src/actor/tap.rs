@@ -1,15 +1,14 @@
-//! The TapActor: hands published messages to functions of the application in the process.
+//! Taps: functions of the application in the process that get what is published.
 //!
 //! The broker matches a message against the patterns of all taps and leaves it in the inbox of the
-//! one TapActor, which owns nothing and waits for nobody: it puts the message into the queue of each
-//! tap concerned. Each tap has a task of its own behind its queue, so one that hangs is alone in
-//! that. Whatever is full drops the newest message, and counts that for each tap that misses it. A
-//! panic ends one call, not the tap.
+//! one [TapActor](super::tap_actor), which owns nothing and waits for nobody: it puts the message into
+//! the queue of each tap concerned. Each tap has a task of its own behind its queue, so one that hangs
+//! is alone in that. Whatever is full drops the newest message. Wherever a message is dropped, that is
+//! counted for each tap that misses it. A panic ends one call, not the tap.
 //!
 //! A function must not block its thread (`std::thread::sleep`, endless loops): as with any task, that
 //! stops whoever shares the thread.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
@@ -20,12 +19,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::codec::{Properties, QoS, Text};
 use crate::core::Published;
-use crate::topic::{FilterTree, PatternError, TopicName, TopicPattern};
+use crate::topic::{PatternError, TopicName, TopicPattern};
 
 use super::Bound;
 use super::counts::{Counters, Losses, count};
@@ -156,6 +155,10 @@ pub struct TapHandle {
 }
 
 impl TapHandle {
+    pub(super) fn pattern(&self) -> &TopicPattern {
+        &self.tally.pattern
+    }
+
     /// What became of its messages so far.
     pub fn counts(&self) -> TapCounts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -200,9 +203,50 @@ type Call = Box<dyn Fn(TapMessage) -> Pin<Box<dyn Future<Output = ()> + Send>> +
 /// A tap, as the broker and the TapActor know it.
 pub(super) struct Tap {
     call: Call,
-    queue: Sender<TapMessage>,
+    queue: Sender<Waiting>,
     tally: Arc<Tally>,
     closing: Notify,
+    /// Behind the queue, so that this is dropped after it.
+    _last_word: LastWord,
+}
+
+/// Tells at the end of a tap, when nothing can be lost for it any more, what was lost in all.
+struct LastWord(Arc<Tally>);
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        self.0.settle("has ended");
+    }
+}
+
+/// A message on its way to a tap. One that is dropped before it is [taken](Waiting::take) is one that the
+/// tap misses, wherever that happens.
+pub(super) struct Waiting {
+    message: Option<Arc<Published>>,
+    tally: Arc<Tally>,
+}
+
+impl Waiting {
+    pub(super) fn new(message: &Arc<Published>, tap: &Tap) -> Waiting {
+        let tally = Arc::clone(&tap.tally);
+        tally.counters.tap_queued.fetch_add(1, Ordering::Relaxed);
+        Waiting { message: Some(Arc::clone(message)), tally }
+    }
+
+    /// What the tap is to be called with.
+    fn take(mut self) -> Option<TapMessage> {
+        let message = self.message.take()?;
+        Some(TapMessage { message, pattern: self.tally.pattern.clone() })
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.tally.counters.tap_queued.fetch_sub(1, Ordering::Relaxed);
+        if self.message.is_some() {
+            self.tally.lose();
+        }
+    }
 }
 
 impl Tap {
@@ -212,7 +256,7 @@ impl Tap {
         options: TapOptions,
         counters: Arc<Counters>,
         function: F,
-    ) -> (Tap, Receiver<TapMessage>)
+    ) -> (Tap, Receiver<Waiting>)
     where
         F: Fn(TapMessage) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
@@ -227,7 +271,18 @@ impl Tap {
             counters,
         };
         let call: Call = Box::new(move |message| Box::pin(function(message)));
-        (Tap { call, queue, tally: Arc::new(tally), closing: Notify::new() }, messages)
+        let tally = Arc::new(tally);
+        let _last_word = LastWord(Arc::clone(&tally));
+        (Tap { call, queue, tally, closing: Notify::new(), _last_word }, messages)
+    }
+
+    pub(super) fn pattern(&self) -> &TopicPattern {
+        &self.tally.pattern
+    }
+
+    /// Counts a message that it misses.
+    pub(super) fn lose(&self) {
+        self.tally.lose();
     }
 
     pub(super) fn handle(&self, id: u64) -> TapHandle {
@@ -239,17 +294,13 @@ impl Tap {
         self.closing.notify_one();
     }
 
-    fn message(&self, message: &Arc<Published>) -> TapMessage {
-        TapMessage { message: Arc::clone(message), pattern: self.tally.pattern.clone() }
+    pub(super) fn offer(&self, message: &Arc<Published>) {
+        // What is not taken is dropped, and so counted.
+        let _ = self.queue.try_send(Waiting::new(message, self), size(message));
     }
 
-    fn offer(&self, message: &Arc<Published>) {
-        if self.queue.try_send(self.message(message), size(message)).is_err() {
-            self.tally.lose();
-        }
-    }
-
-    async fn call(&self, message: TapMessage) {
+    pub(super) async fn call(&self, message: Waiting) {
+        let Some(message) = message.take() else { return };
         count(&self.tally.taken);
         // Also what the function does before there is a future.
         if let Err(panic) = caught(async { (self.call)(message).await }).await {
@@ -261,13 +312,19 @@ impl Tap {
     }
 }
 
-fn size(message: &Published) -> usize {
+/// How many bytes a message counts in a queue.
+pub(super) fn size(message: &Published) -> usize {
     message.payload.len() + message.topic.as_str().len()
 }
 
+/// A tap and what waits for it, dropped in this order.
+pub(super) struct Work {
+    pub(super) queue: Receiver<Waiting>,
+    pub(super) tap: Arc<Tap>,
+}
+
 /// Calls a tap with what waits for it, one message after another.
-pub(super) async fn serve(tap: Arc<Tap>, queue: Receiver<TapMessage>) {
-    let mut work = Work { tap, queue };
+pub(super) async fn serve(mut work: Work) {
     let mut settled = Instant::now();
     let mut closing = false;
     loop {
@@ -279,121 +336,12 @@ pub(super) async fn serve(tap: Arc<Tap>, queue: Receiver<TapMessage>) {
                 continue;
             }
         };
-        let Some((message, _room)) = message else { return };
+        let Some((message, _room)) = message else { break };
         work.tap.call(message).await;
         if work.queue.len() == 0 && settled.elapsed() >= CAUGHT_UP {
             work.tap.tally.settle("has caught up");
             settled = Instant::now();
         }
     }
-}
-
-/// A tap at work. However that ends, what it did not take is counted.
-struct Work {
-    tap: Arc<Tap>,
-    queue: Receiver<TapMessage>,
-}
-
-impl Drop for Work {
-    fn drop(&mut self) {
-        self.queue.close();
-        while self.queue.try_recv().is_some() {
-            self.tap.tally.lose();
-        }
-        self.tap.tally.settle("has ended");
-    }
-}
-
-/// All taps, and by their filters.
-#[derive(Clone, Default)]
-pub(super) struct TapSet {
-    taps: BTreeMap<u64, Arc<Tap>>,
-    filters: FilterTree<u64, ()>,
-}
-
-impl TapSet {
-    pub(super) fn len(&self) -> usize {
-        self.taps.len()
-    }
-
-    pub(super) fn insert(&mut self, id: u64, tap: Arc<Tap>) {
-        self.filters.insert(tap.tally.pattern.filter(), id, ());
-        self.taps.insert(id, tap);
-    }
-
-    pub(super) fn remove(&mut self, handle: &TapHandle) -> Option<Arc<Tap>> {
-        self.filters.remove(handle.tally.pattern.filter(), &handle.id);
-        self.taps.remove(&handle.id)
-    }
-
-    /// Lets all taps end when they have taken what waits for them now.
-    pub(super) fn close(&self) {
-        self.taps.values().for_each(|tap| tap.close());
-    }
-
-    fn concerned(&self, topic: &TopicName) -> Vec<Arc<Tap>> {
-        self.filters.matches(topic).filter_map(|(id, ())| self.taps.get(id).cloned()).collect()
-    }
-}
-
-/// A message for the TapActor: with the taps that are to have it.
-pub(super) struct Tapped {
-    message: Arc<Published>,
-    taps: Vec<Arc<Tap>>,
-}
-
-/// The TapActor. It ends when no broker can send to it any more.
-pub(super) async fn run(mut inbox: Receiver<Tapped>) {
-    while let Some((Tapped { message, taps }, _room)) = inbox.recv().await {
-        taps.iter().for_each(|tap| tap.offer(&message));
-    }
-}
-
-/// How the broker reaches the taps.
-pub(super) struct Taps {
-    set: watch::Receiver<Arc<TapSet>>,
-    current: Arc<TapSet>,
-    inbox: Sender<Tapped>,
-    mode: TapMode,
-    /// What the broker is to call itself, before it goes on.
-    inline: Vec<Tapped>,
-}
-
-impl Taps {
-    pub(super) fn new(
-        set: watch::Receiver<Arc<TapSet>>,
-        inbox: Sender<Tapped>,
-        mode: TapMode,
-    ) -> Taps {
-        let current = Arc::clone(&set.borrow());
-        Taps { set, current, inbox, mode, inline: Vec::new() }
-    }
-
-    /// Hands a message to those who tap its topic, without waiting for anyone.
-    pub(super) fn publish(&mut self, message: Published) {
-        if self.set.has_changed().unwrap_or(false) {
-            self.current = Arc::clone(&self.set.borrow_and_update());
-        }
-        let taps = self.current.concerned(&message.topic);
-        if taps.is_empty() {
-            return;
-        }
-        let size = size(&message);
-        let tapped = Tapped { message: Arc::new(message), taps };
-        if self.mode == TapMode::Inline {
-            self.inline.push(tapped);
-        } else if let Err((tapped, _)) = self.inbox.offer(tapped, size) {
-            tapped.taps.iter().for_each(|tap| tap.tally.lose());
-        }
-    }
-
-    /// Calls the taps that run in the broker's loop.
-    pub(super) async fn call_inline(&mut self) {
-        for Tapped { message, taps } in std::mem::take(&mut self.inline) {
-            for tap in taps {
-                let tap_message = tap.message(&message);
-                tap.call(tap_message).await;
-            }
-        }
-    }
+    work.tap.tally.settle("has ended");
 }

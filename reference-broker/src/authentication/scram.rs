@@ -4,6 +4,12 @@
 //! leaves names escaped; and it tells clients which users it does not know. So what clients send is
 //! checked before it, names are unescaped here, unknown users have keys too, and of its outputs none
 //! is sent that reports an error.
+//!
+//! It compares the proof with what is stored as other bytes are, not in constant time, and leaves no place
+//! to do that here. What is compared is the SHA-256 hash of the key that the proof is made of, so the time
+//! tells at most how many bytes of that hash are right. Nobody can use that to guess byte by byte: which
+//! hash a proof comes to is not to be chosen. And all of the hash would not do, as a proof takes the key
+//! behind it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -68,9 +68,9 @@ impl Reader {
         let at = self.offset + 2;
         let bytes = self.prefixed(Fault::StringOverrun)?; // U-1.5.4-6
         let text = std::str::from_utf8(&bytes)
-            .map_err(|error| Fault::IllFormedUtf8.at(at + error.valid_up_to()))?; // MQTT-1.5.4-1
+            .map_err(|error| Fault::IllFormedUtf8.at(at + error.valid_up_to()))?; // MQTT-1.5.4-1, U-1.5.4-1
         match text.find('\0') {
-            Some(nul) => Err(Fault::NulInString.at(at + nul)), // MQTT-1.5.4-2
+            Some(nul) => Err(Fault::NulInString.at(at + nul)), // MQTT-1.5.4-2, U-1.5.4-2
             None => Ok(Text::from(text)),                      // MQTT-1.5.4-3: kept as it is
         }
     }
@@ -83,7 +83,7 @@ impl Reader {
             Kind::Variable => Value::Number(self.variable_integer()?),
             Kind::String => Value::String(self.text()?),
             Kind::Binary => Value::Binary(self.binary()?),
-            Kind::Pair => Value::Pair(self.text()?, self.text()?), // MQTT-1.5.7-1
+            Kind::Pair => Value::Pair(self.text()?, self.text()?), // MQTT-1.5.7-1, U-1.5.7-1
         })
     }
 
@@ -107,7 +107,7 @@ impl Reader {
     pub(super) fn finish(&self) -> Result<(), DecodeError> {
         match self.bytes.is_empty() {
             true => Ok(()),
-            false => Err(Fault::TrailingBytes.at(self.offset)), // U-2.1.4-2
+            false => Err(Fault::TrailingBytes.at(self.offset)), // U-2.1.4-2, U-2.3-2
         }
     }
 

@@ -26,9 +26,9 @@ impl Broker {
             session.expiry = expiry.unwrap_or(session.expiry).min(most); // U-3.14.2.2.2-2
         }
         if disconnect.reason == ReasonCode::Success {
-            self.take_will(&client); // MQTT-3.14.4-3
+            self.take_will(&client); // MQTT-3.14.4-3, U-3.14.2.1-3
         }
-        self.close(id); // U-3.14.4-1
+        self.close(id); // U-3.14.4-1, U-3.14.2.1-4
     }
 
     /// Takes leave of all clients. Their sessions and Wills end as with any other close; who has no

@@ -48,6 +48,7 @@ impl Broker {
         }
         let connack = self.connack(connect, assigned.then_some(&client));
         let mut connack = self.add_response_information(id, connect, &client, connack);
+        // MQTT-4.12.0-6
         if let Some(method) = &credentials.method {
             connack.properties.push(PropertyId::AuthenticationMethod, method.clone()); // MQTT-4.12.0-5
             if let Some(data) = credentials.data {
@@ -148,15 +149,15 @@ impl Broker {
         let resumes = !clean_start && session.expiry > 0;
         let deletes = resumes || clean_start && self.config.handling.clean_start_deletes_will;
         if deletes && session.will.as_ref().is_some_and(StoredWill::is_delayed) {
-            self.take_will(client); // MQTT-3.1.3-9
+            self.take_will(client); // MQTT-3.1.3-9, U-3.1.3.2.2-4
         }
         if let Some(old) = self.sessions.get(client).and_then(|session| session.connection) {
             let reason = ReasonCode::SessionTakenOver;
-            self.send(old, Disconnect::because(reason).into()); // MQTT-3.1.4-3
+            self.send(old, Disconnect::because(reason).into()); // MQTT-3.1.4-3, U-3.14.2.1-10
             self.close(old); // U-3.1.4-5
         }
         if clean_start {
-            self.end_session(client); // MQTT-3.1.2-4
+            self.end_session(client); // MQTT-3.1.2-4, U-3.1.2.4-1
         }
     }
 
@@ -200,7 +201,7 @@ impl Broker {
     /// The CONNACK that accepts, for a client whose identifier was assigned or is its own.
     fn connack(&self, connect: &Connect, assigned: Option<&Text>) -> ConnAck {
         let config = &self.config;
-        let mut connack = ConnAck::new(false, ReasonCode::Success); // MQTT-3.1.4-5
+        let mut connack = ConnAck::new(false, ReasonCode::Success); // MQTT-3.1.4-5, U-3.2.2.2-2
         let receive_maximum = Some(config.receive_maximum).filter(|most| *most < u16::MAX);
         let packet_size = Some(config.maximum_packet_size).filter(|most| *most < u32::MAX);
         let alias_maximum = Some(config.topic_alias_maximum).filter(|most| *most > 0);
@@ -231,7 +232,7 @@ impl Broker {
             }
         }
         match assigned {
-            Some(client) => connack.with(PropertyId::AssignedClientIdentifier, client.clone()), // MQTT-3.1.3-7
+            Some(client) => connack.with(PropertyId::AssignedClientIdentifier, client.clone()), // MQTT-3.1.3-7, U-3.2.2.3.7-2
             None => connack,
         }
     }

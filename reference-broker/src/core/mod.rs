@@ -247,7 +247,7 @@ impl Broker {
             Packet::PubComp(ack) => self.receive_pubcomp(id, client, &ack),
             Packet::Subscribe(subscribe) => self.subscribe(id, client, &subscribe),
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(id, client, &unsubscribe),
-            Packet::PingReq => self.send(id, Packet::PingResp), // MQTT-3.12.4-1
+            Packet::PingReq => self.send(id, Packet::PingResp), // MQTT-3.12.4-1, U-3.1.2.10-2
             Packet::Disconnect(disconnect) => self.receive_disconnect(id, &disconnect),
             Packet::Auth(auth) => self.receive_auth(id, &auth),
             // A second CONNECT (MQTT-3.1.0-2), and what only servers send (U-2.1.2-2).
@@ -275,7 +275,8 @@ impl Broker {
         self.totals.note_end(&packet);
         for optional in [
             // MQTT-3.2.2-19, MQTT-3.2.2-20, MQTT-3.4.2-2, MQTT-3.4.2-3, MQTT-3.5.2-2, MQTT-3.5.2-3,
-            // MQTT-3.6.2-2, MQTT-3.6.2-3, MQTT-3.7.2-2, MQTT-3.7.2-3, MQTT-3.9.2-1, MQTT-3.9.2-2, MQTT-3.11.2-1, MQTT-3.11.2-2, MQTT-3.14.2-3, MQTT-3.14.2-4
+            // MQTT-3.6.2-2, MQTT-3.6.2-3, MQTT-3.7.2-2, MQTT-3.7.2-3, MQTT-3.9.2-1, MQTT-3.9.2-2, MQTT-3.11.2-1, MQTT-3.11.2-2, MQTT-3.14.2-3, MQTT-3.14.2-4,
+            // MQTT-3.15.2-2, MQTT-3.15.2-3
             &[PropertyId::ReasonString, PropertyId::UserProperty][..],
             &[PropertyId::ServerReference],
         ] {

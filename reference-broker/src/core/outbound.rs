@@ -179,7 +179,7 @@ impl Outbound {
             match (&publish, id) {
                 (Some(_), 1..) => {
                     self.sent += 1;
-                    let stage = Stage::Published(delivery);
+                    let stage = Stage::Published(delivery); // MQTT-4.3.3-3
                     self.in_flight.insert(id, InFlight { stage, order: self.sent, counted: true });
                     return publish;
                 }

@@ -48,10 +48,10 @@ impl Broker {
     /// Checks that the message asks for nothing that the broker has not.
     fn check_available(&self, publish: &Publish) -> Result<(), Refusal> {
         if publish.qos > self.config.maximum_qos {
-            return Err((ReasonCode::QoSNotSupported, "qos not supported")); // U-3.2.2.3.4-2
+            return Err((ReasonCode::QoSNotSupported, "qos not supported")); // U-3.2.2.3.4-2, U-3.3.1.2-1
         }
         match publish.retain && !self.config.features.retain {
-            true => Err((ReasonCode::RetainNotSupported, "retain not supported")), // U-3.2.2.3.5-3
+            true => Err((ReasonCode::RetainNotSupported, "retain not supported")), // U-3.2.2.3.5-3, U-3.3.1.3-1
             false => Ok(()),
         }
     }
@@ -148,7 +148,7 @@ impl Broker {
         let aliases = self.connections.get_mut(&id).map(|connection| &mut connection.aliases);
         match (named, alias, aliases) {
             (_, Some(alias), _) if alias > self.config.topic_alias_maximum => {
-                Err((ReasonCode::TopicAliasInvalid, "topic alias above the maximum")) // MQTT-3.3.2-9
+                Err((ReasonCode::TopicAliasInvalid, "topic alias above the maximum")) // MQTT-3.3.2-9, U-3.3.4-6
             }
             (Some(topic), Some(alias), Some(aliases)) => {
                 let others = self.alias_bytes - aliases.bytes();

@@ -97,13 +97,13 @@ impl Message {
 
     /// Whether its lifetime has passed.
     pub(super) fn is_expired(&self, now: Moment) -> bool {
-        self.expires_at().is_some_and(|end| end <= now) // MQTT-3.3.2-5
+        self.expires_at().is_some_and(|end| end <= now) // MQTT-3.3.2-5, U-3.3.2.3.3-1
     }
 
     /// What is left of its lifetime, in seconds.
     pub(super) fn remaining_expiry(&self, now: Moment) -> Option<u32> {
         let waited = u32::try_from(now.seconds_since(self.received)).unwrap_or(u32::MAX);
-        self.expiry.map(|expiry| expiry.saturating_sub(waited)) // MQTT-3.3.2-6
+        self.expiry.map(|expiry| expiry.saturating_sub(waited)) // MQTT-3.3.2-6, U-3.1.3.2.4-3
     }
 }
 
@@ -300,6 +300,7 @@ impl Broker {
             matched = true;
             self.deliver(&client, delivery); // MQTT-4.5.0-1
         }
+        // U-4.8.2-11
         for share in self.groups.concerned(&message.topic) {
             matched |= self.deliver_shared(&share, Arc::clone(&message));
         }
@@ -334,6 +335,7 @@ impl Broker {
         let handling = self.config.handling;
         // Where the copy is that further subscriptions of a client go into.
         let mut merged: BTreeMap<Text, usize> = BTreeMap::new();
+        // MQTT-3.3.2-3
         for (client, subscriber) in self.subscriptions.matches(&message.topic) {
             if subscriber.options.no_local && *client == message.publisher {
                 continue; // MQTT-3.8.3-3
@@ -345,7 +347,7 @@ impl Broker {
                     if !handling.copy_for_each_subscription {
                         merged.insert(client.clone(), deliveries.len());
                     }
-                    deliveries.push((client.clone(), delivery)); // MQTT-3.3.4-5
+                    deliveries.push((client.clone(), delivery)); // MQTT-3.3.4-5, U-4.8.1-1
                 }
             }
         }

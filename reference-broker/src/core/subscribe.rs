@@ -32,17 +32,17 @@ impl Broker {
             };
             let granted = options.maximum_qos.min(self.config.granted_qos); // U-3.8.4-5, MQTT-3.2.2-10
             let options = SubscriptionOptions { maximum_qos: granted, ..*options };
-            let subscriber = Subscriber { options, identifier }; // U-3.8.2.1.2-4
+            let subscriber = Subscriber { options, identifier }; // U-3.8.2.1.2-4, U-3.8.2.1.2-5
             let is_new = self.add_subscription(client, &filter, subscriber);
             let wants_retained = match options.retain_handling {
-                RetainHandling::Send => true,        // MQTT-3.3.1-9
-                RetainHandling::SendIfNew => is_new, // MQTT-3.3.1-10
+                RetainHandling::Send => true,        // MQTT-3.3.1-9, MQTT-3.8.4-4
+                RetainHandling::SendIfNew => is_new, // MQTT-3.3.1-10, U-3.8.4-2
                 RetainHandling::DoNotSend => false,  // MQTT-3.3.1-11
             };
             if wants_retained && !filter.is_shared() {
                 retained.push((filter, subscriber)); // U-3.8.4-3
             }
-            // MQTT-3.8.4-7
+            // MQTT-3.8.4-7, U-3.9.3-1, U-3.9.3-2
             reasons.push(match granted {
                 QoS::AtMostOnce => ReasonCode::Success,
                 QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
@@ -50,7 +50,7 @@ impl Broker {
             });
         }
         let is_bounded = reasons.contains(&ReasonCode::QuotaExceeded);
-        let mut suback = SubscribeAck::new(subscribe.packet_id, reasons); // MQTT-3.8.4-2, MQTT-3.8.4-6, MQTT-3.9.3-1
+        let mut suback = SubscribeAck::new(subscribe.packet_id, reasons); // MQTT-2.2.1-6, MQTT-3.8.4-2, MQTT-3.8.4-6, MQTT-3.9.3-1
         if is_bounded {
             self.explain(&mut suback.properties, "too many filters or subscriptions");
         }
@@ -148,10 +148,10 @@ impl Broker {
         let limit = self.config.bounds.filters;
         let within = unsubscribe.filters.iter().take(limit);
         let mut reasons: Vec<_> =
-            within.map(|filter| self.unsubscribe_one(client, filter)).collect();
+            within.map(|filter| self.unsubscribe_one(client, filter)).collect(); // MQTT-3.11.3-1
         let is_bounded = reasons.len() < unsubscribe.filters.len();
         reasons.resize(unsubscribe.filters.len(), ReasonCode::ImplementationSpecificError); // U-3.11.3-3
-        let mut unsuback = SubscribeAck::new(unsubscribe.packet_id, reasons); // MQTT-3.10.4-6
+        let mut unsuback = SubscribeAck::new(unsubscribe.packet_id, reasons); // MQTT-2.2.1-6, MQTT-3.10.4-6
         if is_bounded {
             self.explain(&mut unsuback.properties, "too many filters");
         }
@@ -170,7 +170,7 @@ impl Broker {
                 // Shared Subscription has brought that ends with this: it is the session's by now, and
                 // goes to nobody else (U-4.8.2-6).
                 self.drop_subscription(client, &removed); // MQTT-3.10.4-1
-                ReasonCode::Success
+                ReasonCode::Success // U-3.11.3-1
             }
             None => ReasonCode::NoSubscriptionExisted, // U-3.11.3-2
         }
@@ -200,7 +200,7 @@ impl Broker {
         match filter.is_shared() {
             true => self.groups.join(filter, client.clone(), subscriber), // U-4.8.2-10
             false => {
-                self.subscriptions.insert(filter.filter(), client.clone(), subscriber); // MQTT-3.8.4-3
+                self.subscriptions.insert(filter.filter(), client.clone(), subscriber); // MQTT-3.8.4-3, U-4.8.1-2
             }
         }
         is_new

@@ -20,7 +20,7 @@ pub(super) struct StoredWill {
 impl StoredWill {
     pub(super) fn new(topic: TopicName, will: &Will) -> StoredWill {
         let delay = will.properties.number(PropertyId::WillDelayInterval).unwrap_or(0); // U-3.1.3.2.2-2
-        // MQTT-3.1.2-14, MQTT-3.1.2-15, MQTT-3.1.3-10
+        // MQTT-3.1.2-14, MQTT-3.1.2-15, MQTT-3.1.3-10, U-3.1.3.2.7-2, U-3.1.3.4-1
         let message = Message::new(topic, will.qos, will.retain, &will.payload, &will.properties);
         StoredWill { message, delay, due: None }
     }

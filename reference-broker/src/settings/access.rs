@@ -30,9 +30,15 @@ impl fmt::Debug for UserEntry {
 }
 
 pub(super) const USER_KEYS: &[Key<UserEntry>] = keys![
-    "user.name" => name, "The User Name.";
-    "user.password" => password, "The hash of its password, as --hash-password prints it.";
-    "user.scram" => scram, "What SCRAM-SHA-256 needs of it. Not set: the user has no SCRAM.";
+    "user.name" => name,
+        "The User Name.",
+        "Not set: there is no user without one.";
+    "user.password" => password,
+        "The hash of its password, as --hash-password prints it.",
+        "Not set: there is no user without one.";
+    "user.scram" => scram,
+        "What SCRAM-SHA-256 needs of it.",
+        "Not set: the user has no SCRAM, only a password.";
 ];
 
 /// `[[rule]]`.
@@ -52,11 +58,21 @@ impl Default for RuleEntry {
 }
 
 pub(super) const RULE_KEYS: &[Key<RuleEntry>] = keys![
-    "rule.user" => user, "The User Name it is about. Not set: everybody.";
-    "rule.anonymous" => anonymous, "Whether it is only about clients without a User Name.";
-    "rule.action" => action, "What it is about.";
-    "rule.filter" => filter, "The topics, in which {user} and {client} stand for a whole level.";
-    "rule.allow" => allow, "Whether it allows, or denies.";
+    "rule.user" => user,
+        "The User Name it is about.",
+        "Not set: everybody.";
+    "rule.anonymous" => anonymous,
+        "Whether it is only about clients without a User Name.",
+        "Not: those have to be meant.";
+    "rule.action" => action,
+        "What it is about.",
+        "Both: who may use a topic may mostly do either.";
+    "rule.filter" => filter,
+        "The topics, in which {user} and {client} stand for a whole level.",
+        "Not set: there is no rule without one.";
+    "rule.allow" => allow,
+        "Whether it allows, or denies.",
+        "It allows: most rules do.";
 ];
 
 impl RuleEntry {

@@ -9,7 +9,9 @@ use super::SettingsError;
 pub(super) struct Key<T> {
     /// Its name, with the tables it is in.
     pub(super) name: &'static str,
-    /// What it is, why it has the value it has.
+    /// What it is.
+    pub(super) what: &'static str,
+    /// Why it is what it is if nobody says anything.
     pub(super) why: &'static str,
     /// Takes over a value, or says what a value looks like.
     pub(super) set: fn(&mut T, &DeValue<'_>) -> Result<(), String>,
@@ -17,11 +19,12 @@ pub(super) struct Key<T> {
     pub(super) get: fn(&T) -> Option<String>,
 }
 
-/// A table of keys: `"name" => field.of.it, "why";`.
+/// A table of keys: `"name" => field.of.it, "what it is", "why its default is what it is";`.
 macro_rules! keys {
-    ($($name:literal => $($field:tt).+, $why:literal;)*) => {
+    ($($name:literal => $($field:tt).+, $what:literal, $why:literal;)*) => {
         &[$($crate::settings::key::Key {
             name: $name,
+            what: $what,
             why: $why,
             set: |settings, value| $crate::settings::key::assign(&mut settings.$($field).+, value),
             get: |settings| $crate::settings::value::Value::write(&settings.$($field).+),
@@ -108,20 +111,45 @@ pub(super) fn read_list<T: Default>(
     items.iter().map(read_item).collect()
 }
 
+/// So few keys can all be named.
+const FEW: usize = 8;
+
 /// Says that there is no such key, and which one is nearest.
 pub(super) fn unknown<T>(name: &str, keys: &[Key<T>]) -> String {
-    let last = |name: &str| name.rsplit('.').next().map(str::to_owned);
-    // A key in the wrong table is nearest to itself in the right one.
-    let distance = |key: &Key<T>| match last(key.name) == last(name) {
-        true => 0,
-        false => strsim::osa_distance(name, key.name),
-    };
-    match keys.iter().min_by_key(|key| distance(key)) {
-        Some(nearest) if distance(nearest) <= name.len().div_ceil(2) => {
-            format!("there is no key '{name}'; did you mean '{}'?", nearest.name)
-        }
-        _ => format!("there is no key '{name}'; --print-config shows all there are"),
+    let is_within =
+        |key: &&Key<T>| key.name.strip_prefix(name).is_some_and(|it| it.starts_with('.'));
+    if let Some(key) = keys.iter().find(is_within) {
+        return format!("'{name}' is a table; a key in it is '{}'", key.name);
     }
+    let nearest = keys.iter().map(|key| (distance(name, key.name), key.name)).min();
+    let guess = match nearest {
+        Some((distance, nearest)) if distance <= name.len().div_ceil(2) => {
+            format!("did you mean '{nearest}'?")
+        }
+        Some((_, nearest)) => format!("the nearest is '{nearest}'"),
+        None => "there are none".to_owned(),
+    };
+    let all = match keys {
+        [first, ..] if keys.len() <= FEW => {
+            let words: Vec<_> = keys.iter().map(|key| last(key.name)).collect();
+            let table = first.name.split('.').next().unwrap_or_default();
+            format!(" (all that a [[{table}]] has: {})", words.join(", "))
+        }
+        _ => String::new(),
+    };
+    format!("there is no key '{name}'; {guess}{all}")
+}
+
+/// How far a name is from that of a key. One in the wrong table is nearest to itself in the right one.
+fn distance(name: &str, key: &str) -> usize {
+    match last(key) == last(name) {
+        true => 0,
+        false => strsim::osa_distance(name, key),
+    }
+}
+
+fn last(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
 }
 
 /// The keys with their values and what they are, as TOML.
@@ -134,7 +162,7 @@ pub(super) fn write<T>(keys: &[Key<T>], settings: &T) -> String {
             table = of;
             let _ = write!(text, "[{table}]\n\n"); // A String takes all.
         }
-        for line in textwrap(key.why, 96) {
+        for line in textwrap(&format!("{} {}", key.what, key.why), 96) {
             let _ = writeln!(text, "# {line}");
         }
         let _ = match (key.get)(settings) {

@@ -61,7 +61,8 @@ fn what_is_wrong_is_told_with_its_line_and_what_to_do() {
         ),
         (
             "frobnication = { of = 'gears' }",
-            "broker.toml:1: there is no key 'frobnication'; --print-config shows all there are",
+            "broker.toml:1: there is no key 'frobnication'; the nearest is \
+             'listen'",
         ),
         (
             "listen = 1883",
@@ -83,7 +84,7 @@ fn what_is_wrong_is_told_with_its_line_and_what_to_do() {
         ("\nlisten =\n", "broker.toml:2: string values must be quoted, expected literal string"),
         (
             "message = 3",
-            "broker.toml:1: there is no key 'message'; --print-config shows all there are",
+            "broker.toml:1: 'message' is a table; a key in it is 'message.send_window'",
         ),
     ] {
         assert_eq!(read(text).unwrap_err(), expected, "{text}");
@@ -103,6 +104,10 @@ fn an_assignment_is_as_good_as_a_line() {
     assert_eq!(
         error("message.queue_limits=7"),
         "there is no key 'message.queue_limits'; did you mean 'message.queue_limit'?"
+    );
+    assert_eq!(
+        error("zzz=7"),
+        "there is no key 'zzz'; the nearest is 'http'" // All four letters would have to go.
     );
     assert_eq!(
         error("announced.retain_available=yes"),
@@ -141,7 +146,9 @@ fn every_key_has_an_effect_of_its_own() {
                 && settings != Settings::default()
         };
         assert!(CANDIDATES.iter().any(changes), "{}", key.name);
-        assert!(key.why.ends_with('.'), "{}", key.name);
+        for text in [key.what, key.why] {
+            assert!(text.len() > 1 && text.ends_with('.'), "{}", key.name);
+        }
         assert_eq!(KEYS.iter().filter(|other| other.name == key.name).count(), 1, "{}", key.name);
     }
 }
@@ -207,7 +214,13 @@ fn users_and_rules_are_lists() {
     for (text, expected) in [
         (
             "[[user]]\nnam = 'alice'",
-            "broker.toml:2: there is no key 'user.nam'; did you mean 'user.name'?",
+            "broker.toml:2: there is no key 'user.nam'; did you mean 'user.name'? (all that a [[user]] \
+             has: name, password, scram)",
+        ),
+        (
+            "[[rule]]\nfrobnicates = 'a/#'",
+            "broker.toml:2: there is no key 'rule.frobnicates'; did you mean 'rule.filter'? \
+             (all that a [[rule]] has: user, anonymous, action, filter, allow)",
         ),
         ("[user]\nname = 'alice'", "broker.toml:1: 'user' is written as [[user]]"),
         ("rule = [1]", "broker.toml:1: 'rule' is written as [[rule]]"),

@@ -152,6 +152,9 @@ fn shell(shell: &ShellCounts, encoder: &mut DescriptorEncoder<'_>) -> fmt::Resul
         (("shell_connections", "Connections, being opened and closed too"), one(shell.connections)),
         (("inbox_depth", "Messages that wait for the broker"), one(shell.inbox)),
         (("inbox_high_water", "The most that ever waited"), one(shell.inbox_high_water)),
+        (("outbox_bytes", "Bytes that wait to be written to clients"), one(shell.outbox_bytes)),
+        (("tap_inbox_depth", "Messages that wait for the TapActor"), one(shell.tap_inbox)),
+        (("tap_queues_depth", "Messages that wait in the queues of taps"), one(shell.tap_queued)),
         (("partial_bytes", "Bytes kept of unfinished packets"), one(shell.partial_bytes)),
     ] {
         write(encoder, name, MetricType::Gauge, values)?;

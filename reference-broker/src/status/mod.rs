@@ -31,6 +31,9 @@ use crate::transport::Stream;
 /// How many connections are served at once; others wait to be accepted.
 const CONNECTIONS: usize = 32;
 
+/// How many bytes of a request are kept: one whose head is not whole by then is refused.
+const BUFFER: usize = 16 * 1024;
+
 /// How long a request may take to come, and its answer to be taken.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -79,7 +82,7 @@ async fn connection(stream: impl Stream, server: Arc<Server>) {
     http.keep_alive(false)
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
-        .max_buf_size(16 * 1024);
+        .max_buf_size(BUFFER);
     // Errors are the other side's: it sent no request, or did not take the answer.
     let _ = timeout(2 * PATIENCE, http.serve_connection(TokioIo::new(stream), service)).await;
 }

@@ -1,5 +1,6 @@
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::*;
@@ -105,6 +106,10 @@ async fn metrics_count_what_happened() {
         "mqtt_dropped_total{cause=\"queue_full\"} 0",
         "mqtt_shell_connections 2",
         "mqtt_restarts_total 0",
+        "mqtt_inbox_depth 0",
+        "mqtt_outbox_bytes 0",
+        "mqtt_tap_inbox_depth 0",
+        "mqtt_tap_queues_depth 0",
         "mqtt_tap_dropped_total 0",
         "# EOF",
     ] {
@@ -161,4 +166,48 @@ async fn who_asks_nothing_keeps_no_place() {
     ours.read_to_end(&mut rest).await.unwrap();
     serving.await.unwrap();
     assert!((PATIENCE..=2 * PATIENCE).contains(&began.elapsed()), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_is_read_as_far_as_there_is_room_for_it() {
+    let server = Arc::new(Server::start(Config::default()));
+    const END: &[u8] = b"\r\n\r\n";
+    // One that fits in with its end; one of which that is still to come, and never does.
+    for (size, end, status) in [(BUFFER - END.len(), END, "200"), (BUFFER, b"", "431")] {
+        let (mut ours, theirs) = tokio::io::duplex(2 * BUFFER);
+        let serving = tokio::spawn(connection(theirs, Arc::clone(&server)));
+        let mut head = "GET /healthz HTTP/1.1\r\nHost: x\r\nX: ".to_owned();
+        head.push_str(&"x".repeat(size - head.len()));
+        ours.write_all(head.as_bytes()).await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+        ours.write_all(end).await.unwrap();
+        let mut answer = String::new();
+        ours.read_to_string(&mut answer).await.unwrap();
+        serving.await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{size}: {answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_are_served_at_once_and_others_wait_for_their_turn() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut serving = JoinSet::new();
+    serving.spawn(serve(listener, Arc::new(Server::start(Config::default()))));
+    let began = Instant::now();
+    let mut early = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET /healthz HT").await.unwrap();
+        early.push(client);
+    }
+    let mut late = TcpStream::connect(address).await.unwrap();
+    late.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let waited = timeout(PATIENCE / 2, late.read(&mut [0])).await;
+    assert!(waited.is_err(), "{waited:?}");
+    drop(early.pop());
+    let mut answer = String::new();
+    late.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(began.elapsed() < PATIENCE, "the others still have their places");
 }

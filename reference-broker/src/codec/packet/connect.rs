@@ -175,7 +175,7 @@ impl Flags {
         let has = |bit: u8| flags & bit != 0;
         let qos = QoS::from_value(flags >> WILL_QOS_SHIFT & 0b11);
         let fault = if has(RESERVED) {
-            Some(Fault::ReservedConnectFlag) // MQTT-3.1.2-3
+            Some(Fault::ReservedConnectFlag) // MQTT-3.1.2-3, U-3.1.2.3-1
         } else if has(WILL) && qos.is_none() {
             Some(Fault::WillQoS3) // MQTT-3.1.2-12
         } else if !has(WILL) && qos != Some(QoS::AtMostOnce) {

@@ -127,7 +127,7 @@ impl PacketType {
 
     pub(in crate::codec) fn check_flags(self, flags: u8) -> Result<(), Fault> {
         match self {
-            PacketType::Publish if flags & 0b0110 == 0b0110 => Err(Fault::PublishQoS3), // MQTT-3.3.1-4
+            PacketType::Publish if flags & 0b0110 == 0b0110 => Err(Fault::PublishQoS3), // MQTT-3.3.1-4, U-3.3.1.2-2
             PacketType::Publish if flags & 0b1110 == 0b1000 => Err(Fault::DupOnQoS0), // MQTT-3.3.1-2
             PacketType::Publish => Ok(()),
             _ if flags == self.flags() => Ok(()),

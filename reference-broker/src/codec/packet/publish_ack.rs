@@ -32,12 +32,12 @@ impl PublishAck {
     ) -> Result<PublishAck, DecodeError> {
         let packet_id = reader.packet_id()?;
         let reason = match reader.is_empty() {
-            true => ReasonCode::Success, // U-3.4.2.1-1
+            true => ReasonCode::Success, // U-3.4.2.1-1, U-3.5.2.1-1, U-3.6.2.1-1, U-3.7.2.1-1
             false => reason_code(reader, packet_type, from)?,
         };
         let properties = match (reader.is_empty(), packet_type.place()) {
             (false, Some(place)) => Properties::decode(reader, place, from)?,
-            _ => Properties::default(), // U-3.4.2.2.1-1
+            _ => Properties::default(), // U-3.4.2.2.1-1, U-3.5.2.2.1-1, U-3.6.2.2.1-1, U-3.7.2.2.1-1
         };
         Ok(PublishAck { packet_id, reason, properties })
     }

@@ -73,7 +73,7 @@ impl Subscribe {
         let packet_id = reader.packet_id()?;
         let properties = Properties::decode(reader, Place::Subscribe, from)?;
         if reader.is_empty() {
-            return Err(Fault::TopicFilterMissing(PacketType::Subscribe).at(reader.offset())); // U-3.8.3-2
+            return Err(Fault::TopicFilterMissing(PacketType::Subscribe).at(reader.offset())); // U-3.8.3-2, MQTT-3.8.3-2
         }
         let mut subscriptions = Vec::new();
         while !reader.is_empty() {

@@ -32,7 +32,7 @@ impl Unsubscribe {
         let packet_id = reader.packet_id()?;
         let properties = Properties::decode(reader, Place::Unsubscribe, from)?;
         if reader.is_empty() {
-            return Err(Fault::TopicFilterMissing(PacketType::Unsubscribe).at(reader.offset())); // U-3.10.3-1
+            return Err(Fault::TopicFilterMissing(PacketType::Unsubscribe).at(reader.offset())); // U-3.10.3-1, MQTT-3.10.3-2
         }
         let mut filters = Vec::new();
         while !reader.is_empty() {

@@ -237,13 +237,13 @@ impl Broker {
                 self.unaccepted_bytes -= connecting.bytes();
                 let method = connecting.method().cloned();
                 let credentials = Credentials { user, method, data };
-                self.accept_connect(id, &connecting.connect, connecting.will, credentials);
+                self.accept_connect(id, &connecting.connect, connecting.will, credentials); // U-4.12-2
                 self.take_held(id, connecting.held);
             }
             Answer::GoesOn(data) => {
                 let Some(connecting) = self.connecting(id) else { return };
                 let Some(method) = connecting.method().cloned() else {
-                    // A password is right or wrong.
+                    // A password is right or wrong: MQTT-4.12.0-6
                     let why = "no decision";
                     return self.refuse_connect(id, ReasonCode::UnspecifiedError, why);
                 };
@@ -307,7 +307,7 @@ impl Broker {
                 // the user it is of. Another one would have them without being asked for any.
                 let is_same = self.sessions.get(client).is_some_and(|it| it.user == user);
                 match is_same {
-                    true => self.send_auth(id, ReasonCode::Success, method, data), // U-4.12.1-1
+                    true => self.send_auth(id, ReasonCode::Success, method, data), // U-4.12.1-1, U-3.15.2.1-2
                     false => self.refuse(id, ReasonCode::NotAuthorized, "another user"),
                 }
             }

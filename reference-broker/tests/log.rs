@@ -1,5 +1,5 @@
-//! What the log tells of messages that taps missed. Alone in its file: what is logged is decided
-//! for a whole process.
+//! What the log tells of losses and deaths. Alone in its file: what is logged is decided for a whole
+//! process.
 
 #![cfg(feature = "server")]
 
@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use client::Client;
-use reference_broker::actor::{Bound, Server, TapOptions};
+use reference_broker::actor::{Bound, Engine, Server, TapOptions};
 use reference_broker::codec::{Connect, Publish};
-use reference_broker::core::Config;
+use reference_broker::core::{Config, Input, Moment, Output};
 use tokio::sync::Semaphore;
 use tracing::field::{Field, Visit};
 use tracing::span;
@@ -99,4 +99,36 @@ async fn the_log_tells_of_losses_when_they_begin_seldom_and_when_they_end() {
     server.stop().await;
     assert_eq!(tap.counts().dropped, 100 + 4 + 5, "those that waited, too");
     assert_eq!(totals(&log), [109]);
+}
+
+/// An engine that dies of the first client.
+struct Dying;
+
+impl Engine for Dying {
+    fn handle(&mut self, _: Moment, input: Input) {
+        panic!("cannot bear {input:?}");
+    }
+
+    fn next_output(&mut self) -> Option<Output> {
+        None
+    }
+
+    fn next_deadline(&self) -> Option<Moment> {
+        None
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_tells_what_a_broker_died_of() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let server = Server::start_engine(Box::new(Dying), 1_000);
+    let mut client = Client::memory(&server).await;
+    client.expect_end().await;
+    let lines = log.0.lock().unwrap().clone();
+    let told = |line: &&String| line.contains("the broker died");
+    let line = lines.iter().find(told).unwrap_or_else(|| panic!("{lines:?}"));
+    assert!(line.contains("panic=\"cannot bear Opened(ConnectionId(1))\""), "{line}");
+    let end = lines.iter().any(|line| line.contains("there is no other"));
+    assert!(end, "{lines:?}");
 }
