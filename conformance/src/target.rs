@@ -90,7 +90,11 @@ impl FromStr for Target {
         const KINDS: &str = "use mqtt://host:port, embedded:, embedded+tcp: or container:";
         match text.split_once(':') {
             Some(("embedded", variant)) => variant.parse().map(Target::Embedded),
-            Some(("embedded+tcp", variant)) => variant.parse().map(Target::EmbeddedTcp),
+            Some(("embedded+tcp", variant)) => {
+                let variant: Variant = variant.parse()?;
+                variant.over_socket()?;
+                Ok(Target::EmbeddedTcp(variant))
+            }
             Some(("container", image)) => Ok(Target::Container(Container::new(image))),
             Some(("null", kind)) => kind.parse().map(Target::Null),
             Some(("mqtt", rest)) => {
@@ -213,6 +217,8 @@ mod tests {
             ("embedded:", "embedded:"),
             ("embedded+tcp:", "embedded+tcp:"),
             ("embedded:?mutant=3.12/pingresp-lost", "embedded:?mutant=3.12/pingresp-lost"),
+            // What lies between broker and probe is in the probe's stream.
+            ("embedded+tcp:?sends-byte-by-byte", "embedded+tcp:?sends-byte-by-byte"),
             // In the order of the list, each once.
             (
                 "embedded+tcp:?messages-lag&closes-late&messages-lag",
@@ -239,6 +245,11 @@ mod tests {
             ("embedded:?mutant=none", "no mutant 'none'"),
             ("embedded:?closes-lat", "no switch 'closes-lat': did you mean 'closes-late'?"),
             ("embedded:?zzz", "no switch 'zzz': `mqttspec list --switches` lists them"),
+            (
+                "embedded+tcp:?mutant=4.2/last-byte-alone-lost&closes-late",
+                "so over a socket it would conform: use `mqttspec run \
+                 'embedded:?mutant=4.2/last-byte-alone-lost&closes-late'`",
+            ),
             (
                 "embedded:?keep-alive-off&keep-alive-of-a-minute",
                 "'keep-alive-of-a-minute' and 'keep-alive-off' exclude each other",

@@ -118,6 +118,10 @@ fn an_interrupt_ends_the_run_with_its_reports() {
     assert_eq!(report["interrupted"], true);
 }
 
+/// A mutant that is made in the stream to the broker.
+const BREAKS_READING: &str = "4.2/last-byte-alone-lost";
+const BREAKS_READING_OVER_TCP: &str = "embedded+tcp:?mutant=4.2/last-byte-alone-lost";
+
 #[test]
 fn arguments_that_cannot_be_used() {
     for (arguments, code, message) in [
@@ -137,6 +141,22 @@ fn arguments_that_cannot_be_used() {
         (&["chameleon", "--switch", "closes-lat"], 2, "did you mean 'closes-late'"),
         (&["chameleon", "nothing-like-that"], 4, "matches no scenario"),
         (&["list", "--switches", "3.1"], 2, "cannot be used with"),
+        (&["run", BREAKS_READING_OVER_TCP, "3.12"], 2, "so over a socket it would conform"),
+        (
+            &["broker", "--mutant", BREAKS_READING, "--listen", "x"],
+            2,
+            "it would conform: use `mqttspec run",
+        ),
+        (
+            &["broker", "--switch", "resets", "--listen", "x"],
+            2,
+            "use `mqttspec run 'embedded:?resets'`",
+        ),
+        (
+            &["broker", "--switch", "closes-late", "--listen", "mqqt://x"],
+            2,
+            "did you mean `mqtt://`",
+        ),
         (&["fly"], 2, "unrecognized subcommand"),
     ] {
         let (exit, _, stderr) = mqttspec(arguments);

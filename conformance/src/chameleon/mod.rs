@@ -143,6 +143,13 @@ impl Switch {
         (self.lay)(wire);
     }
 
+    /// Whether any of it is made in the stream between broker and clients.
+    pub fn is_in_stream(&self) -> bool {
+        let mut wire = Wire::default();
+        self.lay(&mut wire);
+        wire != Wire::default()
+    }
+
     /// Whether a broker cannot take both choices.
     pub fn excludes(&self, other: &Switch) -> bool {
         self != other && self.groups.iter().any(|group| other.groups.contains(group))

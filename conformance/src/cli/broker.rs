@@ -38,8 +38,10 @@ pub(super) fn broker(arguments: &AnyBrokerArguments) -> Result<Exit, Failure> {
 fn variant(arguments: &AnyBrokerArguments) -> Result<Variant, String> {
     let mutant = arguments.mutant.iter().map(|id| format!("mutant={id}"));
     let words: Vec<_> = mutant.chain(arguments.switches.iter().cloned()).collect();
-    match words.is_empty() {
-        true => Ok(Variant::default()),
-        false => format!("?{}", words.join("&")).parse(),
+    if words.is_empty() {
+        return Ok(Variant::default());
     }
+    let variant: Variant = format!("?{}", words.join("&")).parse()?;
+    variant.served()?;
+    Ok(variant)
 }

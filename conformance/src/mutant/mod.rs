@@ -101,8 +101,13 @@ impl Mutant {
         Mutant { reads: Some(reads), ..Mutant::new(id, breaks, requirements, Rules::new) }
     }
 
-    /// The stream over which a client within the process reaches it. Over a socket it reads like
-    /// any other broker.
+    /// Whether it is made in the stream between a client within the process and the broker. Over a socket
+    /// there is nothing of it.
+    pub fn is_in_stream(&self) -> bool {
+        self.reads.is_some()
+    }
+
+    /// The stream over which a client within the process reaches it.
     pub fn stream(&self, stream: BoxStream) -> BoxStream {
         match self.reads {
             Some(reads) => Box::new(Segments::new(stream, reads)),

@@ -9,7 +9,7 @@ use crate::boundary::{Layer, Rules};
 use crate::chameleon::{self, Switch};
 use crate::mutant::{self, Mutant};
 
-use super::Wire;
+use super::{Target, Wire};
 
 /// How an embedded broker differs from the plain one: broken in one way, or taking other choices
 /// that the standard leaves open. Written `?mutant=ID&SWITCH&SWITCH`.
@@ -57,6 +57,45 @@ impl Variant {
         let mut wire = Wire::default();
         self.switches.iter().for_each(|switch| switch.lay(&mut wire));
         wire
+    }
+
+    /// Whether a probe of this process meets all of it over a socket: what lies between may lie in the
+    /// probe's own stream, but not what the broker reads.
+    ///
+    /// # Errors
+    ///
+    /// In one sentence, what it would not meet, and what to do instead.
+    pub fn over_socket(&self) -> Result<(), String> {
+        match self.mutant {
+            Some(mutant) if mutant.is_in_stream() => {
+                Err(self.only_in_memory(&format!("mutant '{}'", mutant.id), "it would conform"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether clients of other processes meet all of it.
+    ///
+    /// # Errors
+    ///
+    /// In one sentence, what they would not meet, and what to do instead.
+    pub fn served(&self) -> Result<(), String> {
+        self.over_socket()?;
+        match self.switches.iter().find(|switch| switch.is_in_stream()) {
+            Some(switch) => Err(self.only_in_memory(
+                &format!("switch '{}'", switch.name),
+                "the broker would be as without it",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn only_in_memory(&self, what: &str, otherwise: &str) -> String {
+        format!(
+            "the {what} is made in the stream between probe and broker within one process, so over a \
+             socket {otherwise}: use `mqttspec run '{}'`",
+            Target::Embedded(self.clone())
+        )
     }
 
     /// The same choices, and not broken.
@@ -142,5 +181,32 @@ fn unknown(word: &str) -> String {
     match chameleon::nearest(word) {
         Some(nearest) => format!("no switch '{word}': did you mean '{nearest}'?"),
         None => format!("no switch '{word}': `mqttspec list --switches` lists them"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_in_the_stream_is_not_served() {
+        let broken = mutant::all().iter().map(Variant::broken);
+        let choosing = chameleon::all().iter().map(|it| Variant::choosing([it]).unwrap());
+        let refused: Vec<_> = broken.chain(choosing).filter(|it| it.served().is_err()).collect();
+        let over_tcp = |it: &&Variant| it.over_socket().is_err();
+        let names = |variants: &[&Variant]| {
+            variants.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        let (mutants, switches): (Vec<_>, Vec<_>) = refused.iter().partition(over_tcp);
+        assert_eq!(
+            names(&mutants),
+            "?mutant=4.2/second-packet-of-a-segment-lost ?mutant=4.2/cut-within-fixed-header \
+             ?mutant=4.2/last-byte-alone-lost ?mutant=4.2/ninth-byte-alone-lost"
+        );
+        assert_eq!(
+            names(&switches),
+            "?resets ?resets-lose-what-is-unread ?sends-byte-by-byte ?gathers-packets \
+             ?writes-reason-codes-out ?writes-property-lengths-out"
+        );
     }
 }
