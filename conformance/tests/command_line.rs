@@ -152,7 +152,11 @@ fn arguments_that_cannot_be_used() {
             2,
             "use `mqttspec run 'embedded:?resets'`",
         ),
-        (&["broker", "--switch", "closes-late", "--listen", "x"], 2, "--listen"),
+        (
+            &["broker", "--switch", "closes-late", "--listen", "mqqt://x"],
+            2,
+            "did you mean `mqtt://`",
+        ),
         (&["fly"], 2, "unrecognized subcommand"),
     ] {
         let (exit, _, stderr) = mqttspec(arguments);
