@@ -1,11 +1,13 @@
 //! What CONNACK says, how clients are named, and how long their sessions are kept.
 
-use reference_broker::codec::{ConnAck, Connect, Packet, PropertyId, ReasonCode, Value};
-use reference_broker::core::ResponseInformation;
+use std::collections::BTreeSet;
+
+use reference_broker::codec::{ConnAck, Connect, Fault, Packet, PropertyId, ReasonCode, Value};
+use reference_broker::core::{ConnectionId, Input, ResponseInformation};
 
 use super::{Switch, fits};
 use crate::boundary::rules::{self, At};
-use crate::boundary::{Rule, Rules};
+use crate::boundary::{Boundary, Rule, Rules};
 
 /// What stands before an assigned Client Identifier.
 const ASSIGNED: &str = "auto-7F3A9C52-0000-4e1b-8d6a-\u{e9}/";
@@ -52,6 +54,27 @@ pub(super) const SWITCHES: &[Switch] = &[
     .one_of(&["empty client identifiers"])
     .leaves_out(&["1.5/byte-order-mark-in-client-id"])
     .ruled(|| vec![refuses_unusual()]),
+    Switch::new(
+        "keeps-no-session-under-assigned-identifiers",
+        "ends a session under an assigned Client Identifier with its connection, and says so",
+        &["U-3.2.2.3.2-2"],
+    )
+    .one_of(&["session expiry"])
+    .leaves_out(&["3.1/assigned-id-resumes"])
+    .ruled(forgets_assigned),
+    Switch::new(
+        "serves-other-versions",
+        "accepts a CONNECT of any protocol version",
+        &["MQTT-3.1.2-2"],
+    )
+    .forgoes(&["MQTT-3.1.2-2"])
+    .ruled(|| vec![any_version()]),
+    Switch::new(
+        "discards-large-connacks",
+        "sends every property of CONNACK, and none to a client that does not take one as large",
+        &["MQTT-3.1.2-24", "MQTT-3.1.2-25"],
+    )
+    .ruled(|| vec![spells_out_or_is_silent()]),
     Switch::new(
         "spells-defaults-out",
         "sends every property of CONNACK, those with the value that their absence means too",
@@ -149,6 +172,63 @@ fn refuses_unusual() -> Box<dyn Rule> {
             act.close();
         }
         _ => act.receive(packet),
+    })
+}
+
+/// Ends sessions under assigned Client Identifiers with their connections.
+fn forgets_assigned() -> Rules {
+    let expiry = PropertyId::SessionExpiryInterval;
+    let forgets = rules::through(
+        BTreeSet::new(),
+        move |asked: &mut BTreeSet<ConnectionId>, mut packet, at, act| {
+            if let Packet::Connect(connect) = &mut packet
+                && connect.client_id.is_empty()
+                && connect.properties.number(expiry).is_some_and(|seconds| seconds > 0)
+            {
+                connect.properties.set(expiry, 0);
+                asked.insert(at.connection);
+            }
+            act.receive(packet);
+        },
+        move |asked, mut packet, at, act| {
+            if let Packet::ConnAck(connack) = &mut packet
+                && asked.remove(&at.connection)
+                && !connack.reason.is_error()
+            {
+                connack.properties.set(expiry, 0);
+            }
+            act.send(packet);
+        },
+    );
+    vec![forgets]
+}
+
+/// Takes a CONNECT of another protocol version for one of this.
+fn any_version() -> Box<dyn Rule> {
+    let inward = |(): &mut (), input, boundary: &mut Boundary<'_>| match input {
+        Input::Malformed(id, _, error)
+            if matches!(error.fault, Fault::UnsupportedProtocolVersion(_)) =>
+        {
+            let connect = Connect::new(format!("other{}", id.0));
+            boundary.pass(Input::Received(id, connect.into()));
+        }
+        _ => boundary.pass(input),
+    };
+    rules::crossing((), inward, |(), output, boundary| boundary.emit(output))
+}
+
+/// Completes a CONNACK that accepts, and discards it where that is more than the client takes.
+fn spells_out_or_is_silent() -> Box<dyn Rule> {
+    rules::outward(|mut packet, at, act| {
+        if let (Packet::ConnAck(connack), Some(client)) = (&mut packet, at.client())
+            && !connack.reason.is_error()
+        {
+            spell_out(&client.connect, connack);
+            if !fits(&packet, at) {
+                return;
+            }
+        }
+        act.send(packet);
     })
 }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reference_broker::codec::{Packet, PropertyId, QoS, Text};
+use reference_broker::codec::{Packet, PropertyId, Publish, QoS, Text};
 use reference_broker::core::{Input, Output, Sharing};
 
-use super::Switch;
+use super::{Switch, fits};
+use crate::boundary::rules::{Act, At};
 use crate::boundary::{Boundary, Rule, rules};
 
 /// How long messages stay behind other packets.
@@ -128,6 +129,12 @@ pub(super) const SWITCHES: &[Switch] = &[
         vec![rules::delays(late, |packet, _| matches!(packet, Packet::SubAck(_)))]
     }),
     Switch::new(
+        "welcomes",
+        "sends each client messages on a topic of its own, which it has subscribed it to",
+        &["U-4.5-1"],
+    )
+    .ruled(|| vec![welcomes()]),
+    Switch::new(
         "messages-lag",
         "sends messages 100 ms later than all other packets",
         &["4.6", "3.12"],
@@ -149,6 +156,35 @@ pub(super) const SWITCHES: &[Switch] = &[
     .one_of(&["order within the core"])
     .ruled(|| vec![Box::new(MixesTopics { reversed: true })]),
 ];
+
+/// Sends messages after CONNACK: one at QoS 0, and one at QoS 1 to who has no session that it would
+/// belong to, and room for it.
+fn welcomes() -> Box<dyn Rule> {
+    const ID: u16 = 60_000;
+    let is_answer = |packet: &Packet| matches!(packet, Packet::PubAck(ack) if ack.packet_id == ID);
+    let inward = move |(): &mut (), packet: Packet, _: At<'_>, act: &mut Act<'_, '_>| {
+        if !is_answer(&packet) {
+            act.receive(packet);
+        }
+    };
+    let outward = |(): &mut (), packet: Packet, at: At<'_>, act: &mut Act<'_, '_>| {
+        let accepts = matches!(&packet, Packet::ConnAck(connack) if !connack.reason.is_error());
+        act.send(packet);
+        let Some(client) = at.client().filter(|_| accepts) else { return };
+        let topic = format!("welcome/{}", at.connection.0);
+        let sets = |id| client.connect.properties.contains(id);
+        let has_room =
+            !sets(PropertyId::SessionExpiryInterval) && !sets(PropertyId::ReceiveMaximum);
+        let mut welcome = vec![Publish::new(&topic, "hello")];
+        if client.connect.clean_start && has_room {
+            welcome.push(Publish::new(&topic, "news").qos(QoS::AtLeastOnce, ID));
+        }
+        for publish in welcome.into_iter().map(Packet::from).filter(|packet| fits(packet, at)) {
+            act.send(publish);
+        }
+    };
+    rules::through((), inward, outward)
+}
 
 fn count_begun_seconds(packet: &mut Packet) {
     let Packet::Publish(publish) = packet else { return };

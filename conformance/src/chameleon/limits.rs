@@ -1,10 +1,10 @@
 //! What a broker may be without, and how little it may take. It says so, and holds clients to it.
 
-use reference_broker::codec::{Packet, QoS, ReasonCode};
+use reference_broker::codec::{ConnAck, Disconnect, Packet, QoS, ReasonCode};
 use reference_broker::core::{Action, Rule, RuleFilter, Users};
 
-use super::Switch;
-use crate::boundary::rules;
+use super::{Switch, is_accepted};
+use crate::boundary::{self, rules};
 
 pub(super) const SWITCHES: &[Switch] = &[
     Switch::new(
@@ -99,6 +99,18 @@ pub(super) const SWITCHES: &[Switch] = &[
     .one_of(&["packet size"])
     .limits()
     .configured(|config| config.maximum_packet_size = u32::MAX),
+    Switch::new(
+        "packet-limit-unsaid",
+        "takes packets of 4 KiB at most, and does not say so",
+        &["U-3.2.2.3.6-3", "U-3.2.2.2-14"],
+    )
+    .one_of(&["packet size"])
+    .bounds()
+    // As with few levels: by its letter section 4.7.3 knows no shorter topics.
+    .forgoes(&["MQTT-4.7.3-3"])
+    .leaves_out(&["3.2/size-limit-of-broker"])
+    .configured(|config| config.maximum_packet_size = u32::MAX)
+    .ruled(|| vec![small_packets()]),
     Switch::new("no-topic-aliases", "takes no Topic Aliases", &["3.2.2.3.8"])
         .one_of(&["topic aliases"])
         .limits()
@@ -123,12 +135,12 @@ pub(super) const SWITCHES: &[Switch] = &[
     .configured(|config| config.bounds.subscriptions_per_session = 2),
     Switch::new(
         "few-topic-levels",
-        "refuses topics and filters of more than 100 levels",
+        "refuses topics and filters of more than 10 levels",
         &["U-3.4.2.1-8", "U-3.5.2.1-8", "U-3.9.3-6", "U-3.2.2.2-13"],
     )
     // By its letter section 4.7.3 knows no such limit, but every one of these codes.
     .forgoes(&["U-4.7.3-4"])
-    .configured(|config| config.bounds.topic_levels = 100),
+    .configured(|config| config.bounds.topic_levels = 10),
     Switch::new(
         "one-retained-message",
         "retains one message, and refuses those beyond",
@@ -182,6 +194,22 @@ pub(super) const SWITCHES: &[Switch] = &[
 fn one_tree() -> Option<Rule> {
     let filter = RuleFilter::parse("mqttspec/#").ok()?;
     Some(Rule { users: Users::Any, action: Action::Both, filter, allow: true })
+}
+
+/// Refuses packets that are large.
+fn small_packets() -> Box<dyn boundary::Rule> {
+    const MOST: usize = 4 * 1024;
+    const REASON: ReasonCode = ReasonCode::PacketTooLarge;
+    rules::inward(|packet, at, act| {
+        if packet.encoded_len().is_ok_and(|size| size <= MOST) {
+            return act.receive(packet);
+        }
+        match is_accepted(at) {
+            true => act.send(Disconnect::because(REASON)),
+            false => act.send(ConnAck::new(false, REASON)),
+        }
+        act.close();
+    })
 }
 
 fn explain_no_limit(packet: &mut Packet) {

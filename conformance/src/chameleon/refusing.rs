@@ -18,7 +18,15 @@ pub(super) const SWITCHES: &[Switch] = &[
         "closes for a SUBSCRIBE or UNSUBSCRIBE with a malformed filter",
         &["U-3.14.2.1-11", "MQTT-4.7.1-1"],
     )
-    .ruled(|| vec![for_bad_filters()]),
+    .ruled(|| vec![for_filters(|filter| SubscriptionFilter::parse(filter).is_err())]),
+    Switch::new(
+        "closes-for-filters-of-everything",
+        "closes for a SUBSCRIBE with a filter that begins with a wildcard",
+        &["U-3.14.2.1-11"],
+    )
+    .bounds()
+    .leaves_out(&["4.7/dollar-not-by-leading-wildcard", "4.7/wildcard-at-the-start"])
+    .ruled(|| vec![for_filters(|filter| filter.starts_with(['#', '+']))]),
     Switch::new(
         "refuses-disallowed-code-points",
         "takes a packet with control characters or non-characters for malformed",
@@ -69,9 +77,8 @@ fn end(act: &mut Act<'_, '_>, reason: ReasonCode) {
     act.close();
 }
 
-fn for_bad_filters() -> Box<dyn Rule> {
-    rules::inward(|packet, at, act| {
-        let is_bad = |filter: &Text| SubscriptionFilter::parse(filter).is_err();
+fn for_filters(is_bad: fn(&Text) -> bool) -> Box<dyn Rule> {
+    rules::inward(move |packet, at, act| {
         let is_bad = match &packet {
             Packet::Subscribe(subscribe) => {
                 subscribe.subscriptions.iter().any(|subscription| is_bad(&subscription.filter))

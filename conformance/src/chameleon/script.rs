@@ -24,6 +24,9 @@ const Q2: QoS = QoS::ExactlyOnce;
 /// More than any switch holds anything back.
 const PAUSE: Duration = Duration::from_secs(3);
 
+/// A CONNECT with the highest bit of its version set.
+const OLDER: &[u8] = b"\x10\x12\0\x04MQTT\x85\x02\0\x3c\0\0\x05older";
+
 /// Clients of many messages.
 const BULK: [&str; 2] = ["away", "crowd"];
 
@@ -74,9 +77,14 @@ impl Play {
     async fn send(&mut self, name: &'static str, packets: impl IntoIterator<Item = Packet>) {
         let mut bytes = BytesMut::new();
         packets.into_iter().for_each(|packet| packet.encode(&mut bytes).unwrap());
+        self.write(name, &bytes).await;
+    }
+
+    /// Sends bytes, and lets time pass.
+    async fn write(&mut self, name: &'static str, bytes: &[u8]) {
         if let Some(writer) = self.writers.get_mut(name) {
             // The broker may have closed: then there is nothing to see any more.
-            let _ = writer.write_all(&bytes).await;
+            let _ = writer.write_all(bytes).await;
         }
         sleep(PAUSE).await;
     }
@@ -159,11 +167,17 @@ fn in_one_piece(seen: Seen) -> Seen {
 async fn connecting(play: &mut Play) {
     let asking = Connect::new("asking").keep_alive(1).session_expiry(100_000);
     play.connect("asking", asking.with(PropertyId::RequestResponseInformation, 1)).await;
-    play.connect("nameless", Connect::new("")).await;
+    play.connect("nameless", Connect::new("").session_expiry(100)).await;
     play.connect("unusual", Connect::new("un-usual")).await;
     play.connect("long", Connect::new("longer-than-twenty-three-bytes")).await;
     let refused = Connect::new("refused").with(PropertyId::AuthenticationMethod, "none");
     play.connect("refused", refused).await;
+    play.open("older").await;
+    play.write("older", OLDER).await;
+    let heavy = Will::new("w", vec![b'x'; 5000]);
+    play.connect("heavy", Connect::new("heavy").will(heavy)).await;
+    let narrow = Connect::new("narrow").with(PropertyId::MaximumPacketSize, 30);
+    play.connect("narrow", narrow).await;
     play.open("silent").await;
     sleep(Duration::from_secs(40)).await;
 }
@@ -256,6 +270,8 @@ async fn sessions(play: &mut Play) {
     play.connect("waits", Connect::new("waits")).await;
     play.connect("delayed", session("delayed").will(will(1))).await;
     play.lose("delayed").await;
+    play.connect("brief", Connect::new("brief").session_expiry(1).will(will(100))).await;
+    play.lose("brief").await;
     play.send("carol", [Disconnect::default().into()]).await;
 }
 

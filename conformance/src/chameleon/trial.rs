@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::probe::policies_of;
+use crate::probe::{TOO_LARGE, policies_of};
 use crate::report::{Report, ScenarioResult};
 use crate::runner::{Options, RunError, run};
 use crate::scenario::Scenario;
@@ -192,7 +192,7 @@ fn tells_of_a_bound(result: &ScenarioResult) -> bool {
         What::Received(packet) => Some(packet),
         _ => None,
     });
-    let mut policies = received.flat_map(policies_of);
+    let mut policies = received.flat_map(policies_of).chain([TOO_LARGE]);
     let finding = result.findings.first();
     policies.any(|it| finding.is_some_and(|finding| finding.observed.ends_with(it)))
 }

@@ -20,7 +20,6 @@ pub(super) const ORACLE: Oracle = Oracle {
         "MQTT-3.8.4-7",
         "MQTT-4.12.0-5",
         "MQTT-4.12.0-6",
-        "U-3.2.2.3.7-2",
         "U-3.3.4-8",
     ],
     judge,
@@ -103,15 +102,9 @@ fn judge_connack(connect: &Connect, connack: &ConnAck, mut add: impl FnMut(&'sta
     } else if accepts {
         judge_method(connect, &connack.properties, &mut add);
     }
-    let assigned = connack.properties.text(PropertyId::AssignedClientIdentifier);
-    match assigned {
-        Some(id) if !connect.client_id.is_empty() && *id != connect.client_id => {
-            add("U-3.2.2.3.7-2", "no Assigned Client Identifier but the client's own"); // U-3.2.2.3.7-2
-        }
-        None if connect.client_id.is_empty() && accepts => {
-            add("MQTT-3.2.2-16", "an Assigned Client Identifier for one of no length"); // MQTT-3.2.2-16
-        }
-        _ => {}
+    let is_assigned = has(PropertyId::AssignedClientIdentifier);
+    if connect.client_id.is_empty() && accepts && !is_assigned {
+        add("MQTT-3.2.2-16", "an Assigned Client Identifier for one of no length"); // MQTT-3.2.2-16
     }
 }
 

@@ -234,6 +234,7 @@ impl Probe {
     ///
     /// Inconclusive when the broker does not close its side: then nobody knows whether it noticed.
     pub async fn vanish(mut self) -> Outcome {
+        self.is_served = false;
         if let Some(Stream(stream)) = self.stream.as_mut() {
             // A connection that is gone already cannot be shut down; gone is all that is wanted.
             let _ = stream.shutdown().await;

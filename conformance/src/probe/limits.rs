@@ -30,6 +30,11 @@ impl Limits {
         }
     }
 
+    /// Whether it bounds the size of packets.
+    pub(super) fn names_size(&self) -> bool {
+        self.size < u32::MAX
+    }
+
     /// Whether the broker is to take so many messages at once, of which this is one.
     ///
     /// # Errors

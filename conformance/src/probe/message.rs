@@ -6,7 +6,8 @@ use reference_broker::codec::{Packet, PacketType, Publish, PublishAck, QoS, Reas
 use crate::trace::packet_text;
 use crate::verdict::Outcome;
 
-use super::{Probe, Seen, called, policy_of};
+use super::policy::policy_of;
+use super::{Probe, Seen, called};
 
 /// How a broker takes a message that it may refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,6 +244,21 @@ impl Probe {
         Ok(publish)
     }
 
+    /// As [`Probe::receives`], for a message that a timer of the broker's brings: how often a broker
+    /// looks at its timers is its own affair, so it has twice the time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::receives`].
+    pub async fn receives_late(&mut self, topic: &str, payload: &str) -> Outcome<Publish> {
+        let Some(publish) = self.message_or_silence().await? else {
+            return self.receives(topic, payload).await;
+        };
+        let publish = self.is_this(publish, topic, payload)?;
+        self.acknowledge(&publish).await?;
+        Ok(publish)
+    }
+
     /// Waits for a message on this topic, whatever comes on others before it, and goes through the
     /// exchange of its QoS.
     ///
@@ -265,7 +281,7 @@ impl Probe {
     ///
     /// A failure when this one does not come.
     pub async fn receives_until(&mut self, topic: &str, payload: &str) -> Outcome<Vec<Publish>> {
-        let expected = format!("PUBLISH \"{topic}\" payload=\"{payload}\"");
+        let expected = called_message(topic, payload);
         let mut before = Vec::new();
         loop {
             let publish = self.message(&expected).await?;
@@ -283,8 +299,12 @@ impl Probe {
     ///
     /// A failure when none comes, or it is not this one.
     pub async fn holds(&mut self, topic: &str, payload: &str) -> Outcome<Publish> {
-        let expected = format!("PUBLISH \"{topic}\" payload=\"{payload}\"");
-        let publish = self.message(&expected).await?;
+        let publish = self.message(&called_message(topic, payload)).await?;
+        self.is_this(publish, topic, payload)
+    }
+
+    fn is_this(&self, publish: Publish, topic: &str, payload: &str) -> Outcome<Publish> {
+        let expected = called_message(topic, payload);
         match *publish.topic == *topic && *publish.payload == *payload.as_bytes() {
             true => Ok(publish),
             false => Err(self.context.failure_now(&expected, packet_text(&publish.into()))),
@@ -430,6 +450,10 @@ impl Probe {
             }
         }
     }
+}
+
+fn called_message(topic: &str, payload: &str) -> String {
+    format!("PUBLISH \"{topic}\" payload=\"{payload}\"")
 }
 
 fn message(packet: &Packet) -> Option<Publish> {

@@ -9,9 +9,11 @@ mod context;
 mod ending;
 mod limits;
 mod message;
+mod policy;
 mod request;
+mod stranger;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,12 +33,17 @@ pub(crate) use context::Context;
 pub use context::Patience;
 use limits::Limits;
 pub use message::Answer;
+use policy::policy_of;
+pub(crate) use policy::{TOO_LARGE, policies_of};
 
 /// The largest packet a probe takes, in bytes.
 const PACKET_LIMIT: u32 = 64 * 1024 * 1024;
 
 /// No fixed header has more bytes.
 const FIXED_HEADER_LIMIT: usize = 5;
+
+/// A packet of more bytes than this may be too large for a broker that does not say what it takes.
+const LARGE: usize = 4 * 1024;
 
 /// How many packets that nobody asked for a probe keeps before it calls that a flood.
 const UNREAD_LIMIT: usize = 100_000;
@@ -54,8 +61,14 @@ pub struct Probe {
     next_id: u16,
     /// What the broker's CONNACK said that it takes.
     limits: Limits,
+    /// How many bytes were sent last.
+    last_sent: usize,
     /// The last QoS 0 message on each topic.
     last: BTreeMap<Text, Publish>,
+    /// Whether the broker has accepted the client, and neither has taken its leave since.
+    is_served: bool,
+    /// Packet Identifiers of QoS 2 messages that were passed over.
+    passed_over: BTreeSet<u16>,
     context: Context,
 }
 
@@ -88,7 +101,10 @@ impl Probe {
             ended: None,
             next_id: 0,
             limits: Limits::default(),
+            last_sent: 0,
             last: BTreeMap::new(),
+            is_served: false,
+            passed_over: BTreeSet::new(),
             context,
         }
     }
@@ -121,6 +137,7 @@ impl Probe {
             self.context.trouble("a packet that can be sent", error.to_string())
         })?;
         self.context.remember(&packet);
+        self.is_served &= !matches!(packet, Packet::Disconnect(_));
         let index = self.context.record(&self.name, What::Sent(packet));
         self.write(index, &bytes).await
     }
@@ -170,6 +187,7 @@ impl Probe {
             self.write(index, piece).await?;
             yield_now().await; // So that the other side may read it by itself.
         }
+        self.last_sent = bytes.len();
         Ok(())
     }
 
@@ -182,6 +200,7 @@ impl Probe {
         if self.ended.is_some() {
             return Ok(());
         }
+        self.last_sent = bytes.len();
         let patience = self.context.patience().reply;
         match timeout(patience, stream.write_all(bytes)).await {
             Ok(Ok(())) => Ok(()),
@@ -201,10 +220,15 @@ impl Probe {
             match next_packet(&mut self.framer) {
                 Ok(Some(packet)) => {
                     let index = self.context.record(&self.name, What::Received(packet.clone()));
-                    if let Packet::ConnAck(connack) = &packet {
-                        self.limits = Limits::of(connack);
+                    match &packet {
+                        Packet::ConnAck(connack) => {
+                            self.limits = Limits::of(connack);
+                            self.is_served = !connack.reason.is_error();
+                        }
+                        Packet::Disconnect(_) => self.is_served = false,
+                        _ => {}
                     }
-                    if self.is_permitted_duplicate(&packet) {
+                    if self.is_permitted_duplicate(&packet) || self.pass_over(&packet).await {
                         continue;
                     }
                     return Seen::Packet(index, packet);
@@ -339,11 +363,26 @@ impl Probe {
     }
 
     fn unexpected(&self, expected: &str, index: usize, packet: &Packet) -> Stop {
-        if let Some(policy) = policy_of(packet) {
+        let policy = policy_of(packet).filter(|_| !self.had_notice_of(packet));
+        let ends = matches!(packet, Packet::Disconnect(_));
+        if let Some(policy) = policy.or(self.too_large().filter(|_| ends)) {
             let observed = format!("{}: {policy}", packet_text(packet));
             return self.context.trouble_at(expected, observed, index);
         }
         self.context.failure(expected, packet_text(packet), index)
+    }
+
+    /// Whether a packet refuses for a size that the broker had told this client the bound of: a
+    /// scenario keeps within it, or is about it.
+    fn had_notice_of(&self, packet: &Packet) -> bool {
+        matches!(packet, Packet::Disconnect(it) if it.reason == ReasonCode::PacketTooLarge)
+            && self.limits.names_size()
+    }
+
+    /// Why an end of the connection may be about the size of what was sent last, whatever is said of
+    /// it (section 3.2.2.3.6).
+    fn too_large(&self) -> Option<&'static str> {
+        (self.last_sent > LARGE && !self.limits.names_size()).then_some(TOO_LARGE)
     }
 
     fn instead(&self, expected: &str, seen: Seen) -> Stop {
@@ -364,70 +403,18 @@ impl Probe {
             Seen::Closed(index, ending) => {
                 let observed =
                     format!("the connection closed by the broker ({}){unread}", ending.name());
-                self.context.failure(expected, observed, index)
+                match self.too_large() {
+                    Some(why) => {
+                        self.context.trouble_at(expected, format!("{observed}: {why}"), index)
+                    }
+                    None => self.context.failure(expected, observed, index),
+                }
             }
             Seen::Silence(index, patience) => {
                 let observed = format!("nothing for {:.1} s{unread}", patience.as_secs_f64());
                 self.context.failure(expected, observed, index)
             }
         }
-    }
-}
-
-const UNWILLING: &str = "the target may refuse that, and then shows nothing; let it accept that";
-const AT_A_LIMIT: &str = "the target is at a limit; run with fewer --jobs, or raise it";
-
-/// Why a refusal says nothing of conformance, if it does not: rights, load and limits are the operator's.
-pub(crate) fn policy_of(packet: &Packet) -> Option<&'static str> {
-    policies_of(packet).next()
-}
-
-/// As [`policy_of`], for each refusal in a packet that may have several.
-pub(crate) fn policies_of(packet: &Packet) -> impl Iterator<Item = &'static str> {
-    let reasons = match packet {
-        Packet::Disconnect(packet) => std::slice::from_ref(&packet.reason),
-        Packet::ConnAck(packet) => std::slice::from_ref(&packet.reason),
-        Packet::PubAck(packet) | Packet::PubRec(packet) => std::slice::from_ref(&packet.reason),
-        Packet::SubAck(packet) | Packet::UnsubAck(packet) => &packet.reasons,
-        _ => &[],
-    };
-    reasons.iter().filter_map(|reason| match reason {
-        ReasonCode::NotAuthorized | ReasonCode::BadUserNameOrPassword => {
-            Some("the target does not let this client do that; give it the rights")
-        }
-        ReasonCode::ServerBusy
-        | ReasonCode::ServerUnavailable
-        | ReasonCode::ServerShuttingDown
-        | ReasonCode::MessageRateTooHigh
-        | ReasonCode::QuotaExceeded
-        | ReasonCode::ConnectionRateExceeded
-        | ReasonCode::AdministrativeAction => Some(AT_A_LIMIT),
-        // It knows no 0x97 (table 3-9).
-        ReasonCode::ImplementationSpecificError if matches!(packet, Packet::UnsubAck(_)) => {
-            Some(AT_A_LIMIT)
-        }
-        reason if may_refuse(packet.packet_type(), *reason) => Some(UNWILLING),
-        _ => None,
-    })
-}
-
-/// Whether a broker may answer so to a valid request that it does not want to grant, for reasons of its
-/// own (tables 3-4, 3-5 and 3-8, section 3.2.2.3.11).
-fn may_refuse(packet_type: PacketType, reason: ReasonCode) -> bool {
-    use ReasonCode::{ImplementationSpecificError, UnspecifiedError};
-    match packet_type {
-        PacketType::PubAck | PacketType::PubRec => matches!(
-            reason,
-            UnspecifiedError | ImplementationSpecificError | ReasonCode::TopicNameInvalid
-        ),
-        PacketType::SubAck => matches!(
-            reason,
-            UnspecifiedError
-                | ImplementationSpecificError
-                | ReasonCode::TopicFilterInvalid
-                | ReasonCode::WildcardSubscriptionsNotSupported
-        ),
-        _ => false,
     }
 }
 

@@ -8,7 +8,8 @@ use reference_broker::codec::{
 use crate::trace::packet_text;
 use crate::verdict::{Outcome, Stop};
 
-use super::{Probe, Seen, called, policy_of};
+use super::policy::policy_of;
+use super::{Probe, Seen, called};
 
 impl Probe {
     /// Sends a CONNECT and expects it to be accepted.
@@ -59,11 +60,27 @@ impl Probe {
     ///
     /// A failure when neither comes, or another packet.
     pub async fn answer(&mut self) -> Outcome<Option<ConnAck>> {
-        let expected = "CONNACK, or the connection closed";
+        let seen = self.look(self.context.patience().reply).await;
+        self.as_answer(seen)
+    }
+
+    /// As [`Probe::answer`], where the answer may be too large for this client: none on silence.
+    ///
+    /// # Errors
+    ///
+    /// A failure when another packet comes.
+    pub async fn answer_or_silence(&mut self) -> Outcome<Option<Option<ConnAck>>> {
         match self.look(self.context.patience().reply).await {
+            Seen::Silence(..) => Ok(None),
+            seen => self.as_answer(seen).map(Some),
+        }
+    }
+
+    fn as_answer(&self, seen: Seen) -> Outcome<Option<ConnAck>> {
+        match seen {
             Seen::Packet(_, Packet::ConnAck(connack)) => Ok(Some(connack)),
             Seen::Closed(..) => Ok(None),
-            other => Err(self.instead(expected, other)),
+            other => Err(self.instead("CONNACK, or the connection closed", other)),
         }
     }
 
@@ -101,6 +118,22 @@ impl Probe {
                 Ok(granted.and_then(QoS::from_value).unwrap_or(QoS::AtMostOnce))
             }
             granted => granted.map(|()| qos),
+        }
+    }
+
+    /// As [`Probe::subscribe`], for a filter that a broker may refuse by a close (section 3.14.2.1):
+    /// false if it does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::subscribe`].
+    pub async fn subscribe_or_close(&mut self, filter: &str, qos: QoS) -> Outcome<bool> {
+        let request = Subscribe::new(self.packet_id(), filter, qos);
+        let id = request.packet_id;
+        self.send(request).await?;
+        match self.ack_or_close(id).await? {
+            Some(suback) => self.granted(&suback, &[qos]).map(|()| true),
+            None => Ok(false),
         }
     }
 

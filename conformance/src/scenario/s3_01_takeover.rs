@@ -46,7 +46,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ["U-3.1.2.11.2-2", "MQTT-3.1.2-23", "MQTT-4.1.0-2", "U-1.5.3-1"]
     )
     .needs(SESSION)
-    .timed(6),
+    .timed(16),
     scenario!(
         "3.1/long-expiry-does-not-overflow",
         long_expiry_does_not_overflow,
@@ -187,6 +187,7 @@ async fn session_expires(stage: &mut Stage) -> Outcome {
 
     stage.proving("MQTT-3.1.2-23");
     stage.resumed("carol", 5).await?;
+    stage.wait_past(0).await;
     stage.proving("MQTT-4.1.0-2");
     let mut alice = stage.open("alice").await?;
     let connack = alice.connect(alice.connect_packet().resume()).await?;

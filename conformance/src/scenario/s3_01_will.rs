@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reference_broker::codec::{
-    Connect, Properties, PropertyId, Publish, QoS, SubscriptionOptions, Will,
+    Connect, Properties, PropertyId, Publish, QoS, ReasonCode, SubscriptionOptions, Will,
 };
 
 use super::s1_05_data_representation::same_will_properties;
 use super::{Scenario, Stage, scenario};
+use crate::probe::Probe;
 use crate::target::Need;
+use crate::trace::packet_text;
 use crate::verdict::Outcome;
 
 const QOS_1: &[Need] = &[Need::QoS(QoS::AtLeastOnce)];
@@ -176,13 +178,37 @@ async fn will_payload_kept(stage: &mut Stage) -> Outcome {
     for payload in [bytes(0), bytes(1), bytes(256), bytes(65_535)] {
         let length = payload.len();
         let will = Will::new(&topic, payload.clone()).qos(QoS::AtLeastOnce);
-        stage.connected_with("alice", |connect| connect.will(will)).await?.vanish().await?;
+        let mut alice = stage.open("alice").await?;
+        alice.send(alice.connect_packet().keep_alive(3600).will(will)).await?;
+        if length <= 256 {
+            alice.connack().await?;
+        } else if !is_taken(stage, &mut alice).await? {
+            continue;
+        }
+        alice.vanish().await?;
         let received = bob.message(&format!("the Will of {length} bytes")).await?;
         bob.acknowledge(&received).await?;
         let observed = format!("{} bytes", received.payload.len());
         stage.check(received.payload == payload, "the payload as it was given", observed)?;
     }
     Ok(())
+}
+
+/// Whether a large CONNECT is accepted. Its size may be more than a target takes of who has not been
+/// let in: no CONNACK has told of a limit.
+async fn is_taken(stage: &Stage, probe: &mut Probe) -> Outcome<bool> {
+    let Some(connack) = probe.answer().await? else { return Ok(false) };
+    match connack.reason {
+        ReasonCode::PacketTooLarge | ReasonCode::QuotaExceeded => {
+            probe.refused().await.map(|()| false)
+        }
+        reason if reason.is_error() => {
+            probe.unlimited(connack.clone())?;
+            let expected = "CONNACK 0x00, or a refusal for the size of the CONNECT";
+            stage.fail(expected, packet_text(&connack.into()))
+        }
+        _ => Ok(true),
+    }
 }
 
 async fn will_properties_kept(stage: &mut Stage) -> Outcome {

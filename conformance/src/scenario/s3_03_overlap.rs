@@ -245,7 +245,9 @@ async fn overlap_no_local(stage: &mut Stage) -> Outcome {
     let came = own.iter().any(|copy| *copy.payload == *b"message");
     stage.check(came, "one's own message by the subscription without No Local", texts(&own))?;
     own.extend(bob.messages_now().await?);
-    let by_other = own.iter().all(|copy| copy.qos == QoS::AtMostOnce);
+    // In a single copy the highest QoS of all that match may count, even of one that brings nothing.
+    let is_single = own.len() == 1 && own.iter().all(|copy| identifiers(copy) == [2]);
+    let by_other = is_single || own.iter().all(|copy| copy.qos == QoS::AtMostOnce);
     stage.check(by_other, "nothing by the subscription at QoS 1, with No Local", texts(&own))?;
     let has_own = own.iter().all(|copy| identifiers(copy).contains(&2));
     stage.proving(if has_own { "U-3.3.4-4" } else { "MQTT-3.3.4-3" });

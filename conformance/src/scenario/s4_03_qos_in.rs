@@ -52,7 +52,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A QoS 2 PUBLISH repeated before PUBREL gets PUBREC each time and arrives once",
         ["MQTT-4.3.3-10"]
     )
-    .needs(QOS2),
+    // A target may count packets, not messages.
+    .needs(&[Need::QoS(QoS::ExactlyOnce), Need::ReceiveMaximum(5, u16::MAX)]),
     scenario!(
         "4.3/qos2-other-content-before-pubrel",
         qos2_other_content_before_pubrel,

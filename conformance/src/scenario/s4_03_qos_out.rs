@@ -242,11 +242,11 @@ async fn qos2_sent_does_not_expire(stage: &mut Stage) -> Outcome {
     let id = bob.packet_id();
     let publish = Publish::new(topic.as_str(), "short-lived")
         .qos(QoS::ExactlyOnce, id)
-        .with(PropertyId::MessageExpiryInterval, 1);
+        .with(PropertyId::MessageExpiryInterval, 3);
     bob.publish_with(publish).await?;
     let publish = alice.holds(&topic, "short-lived").await?;
     alice.vanish().await?;
-    stage.wait(Duration::from_secs(3)).await;
+    stage.wait(Duration::from_secs(4)).await;
 
     let mut alice = stage.resumed("alice", 60).await?;
     let again = alice.receives(&topic, "short-lived").await?;

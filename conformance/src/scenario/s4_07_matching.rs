@@ -157,6 +157,13 @@ async fn wildcard_at_the_start(stage: &mut Stage) -> Outcome {
         (format!("/{rest}"), vec![empty.clone()]),
         (format!("/{rest}/#"), vec![empty.clone()]),
     ];
+    let mut scout = stage.connected("scout").await?;
+    for (filter, _) in &rows {
+        if !scout.subscribe_or_close(filter, QoS::AtLeastOnce).await? {
+            return stage.not_applicable(format!("the target closes for the filter {filter}"));
+        }
+    }
+    scout.leave().await?;
     matches_are(stage, &topics, &rows).await
 }
 

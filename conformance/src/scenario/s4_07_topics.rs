@@ -104,10 +104,14 @@ async fn dollar_not_by_leading_wildcard(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     let mut plus = stage.connected("plus").await?;
     let mut hash = stage.connected("hash").await?;
-    plus.subscribe(&format!("+/{rest}"), QoS::AtLeastOnce).await?;
+    if !plus.subscribe_or_close(&format!("+/{rest}"), QoS::AtLeastOnce).await? {
+        return stage.not_applicable("the target closes for a filter that begins with a wildcard");
+    }
     let everything = Subscribe::new(hash.packet_id(), "#", QoS::AtMostOnce);
-    let suback = hash.request(everything).await?;
-    if suback.reasons.iter().any(|code| code.is_error()) {
+    let id = everything.packet_id;
+    hash.send(everything).await?;
+    let suback = hash.ack_or_close(id).await?;
+    if suback.is_none_or(|suback| suback.reasons.iter().any(|code| code.is_error())) {
         return stage.not_applicable("the target does not let a client have all messages");
     }
     try_dollar(stage, &topic).await?;
@@ -163,7 +167,7 @@ async fn many_levels(stage: &mut Stage) -> Outcome {
             let Err(why) = carries(stage, filter, &deep, None).await? else { continue };
             let expected = format!("{levels} levels more than the first ones in a topic");
             match levels {
-                2 | 20 => return stage.fail(&expected, why),
+                2 => return stage.fail(&expected, why),
                 _ => stage.advise("U-4.7.3-4", &expected, why),
             }
             return Ok(());

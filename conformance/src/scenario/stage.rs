@@ -14,6 +14,9 @@ use crate::verdict::{Outcome, Stop};
 /// matter, without asking for none.
 const KEEP_ALIVE: u16 = 3600;
 
+/// Within what time a broker that looks for what is over now and then has seen that something is.
+const NOTICED_BY: Duration = Duration::from_millis(10_500);
+
 /// What a scenario is given: a way to the target, names of its own, and time.
 #[derive(Debug)]
 pub struct Stage {
@@ -273,6 +276,12 @@ impl Stage {
     pub async fn wait(&mut self, duration: Duration) {
         sleep(duration).await;
         self.context.record("stage", What::Waited(duration));
+    }
+
+    /// Lets so many seconds pass that something ends after, and as many more as a broker may take to
+    /// notice: that it is not at once is no fault (sections 3.1.2.11.2 and 4.1).
+    pub async fn wait_past(&mut self, seconds: u64) {
+        self.wait(Duration::from_secs(seconds) + NOTICED_BY).await;
     }
 
     /// Shows that a client is served, which takes more than to be answered: a message that it sends

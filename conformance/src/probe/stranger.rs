@@ -1,0 +1,70 @@
+//! Messages that no scenario has anything to do with: a broker may subscribe a client by itself
+//! (section 4.5), to a topic with a welcome, say, or with its own state.
+
+use reference_broker::codec::{Packet, Publish, PublishAck, QoS};
+
+use crate::trace::What;
+
+use super::Probe;
+
+/// What the topics of all scenarios begin with, but for the few whose first level matters.
+const OWN: &str = "mqttspec/";
+
+impl Probe {
+    /// Whether a packet is a message that nobody here has asked for, or belongs to one. It is
+    /// acknowledged, and no step is to see it.
+    pub(super) async fn pass_over(&mut self, packet: &Packet) -> bool {
+        let answer = match packet {
+            Packet::Publish(publish) if self.is_strange(publish) => {
+                let ack = PublishAck::new(publish.packet_id);
+                match publish.qos {
+                    QoS::AtMostOnce => return true,
+                    QoS::AtLeastOnce => Packet::PubAck(ack),
+                    QoS::ExactlyOnce => {
+                        self.passed_over.insert(publish.packet_id);
+                        Packet::PubRec(ack)
+                    }
+                }
+            }
+            Packet::PubRel(ack) if self.passed_over.remove(&ack.packet_id) => {
+                Packet::PubComp(PublishAck::new(ack.packet_id))
+            }
+            _ => return false,
+        };
+        // A connection that takes nothing more is for the next step to see.
+        let _ = self.send(answer).await;
+        true
+    }
+
+    /// Whether a message is on a topic that nothing in this trace is about: not one of the suite's
+    /// own, not one with `$` where such are looked at, and none that anybody named.
+    fn is_strange(&self, publish: &Publish) -> bool {
+        let topic = &*publish.topic;
+        self.is_served
+            && !topic.is_empty()
+            && !topic.starts_with(OWN)
+            && !self.context.any(|event| names(&event.what, topic))
+    }
+}
+
+/// Whether something that was sent is about a topic.
+fn names(what: &What, topic: &str) -> bool {
+    let is_meant = |name: &str| {
+        let begins = |with: &[char]| name.starts_with(with) && !name.starts_with("$share/");
+        // Wildcards must not bring what begins with `$` (section 4.7.2).
+        name == topic || (topic.starts_with('$') && begins(&['$', '#', '+']))
+    };
+    match what {
+        What::Sent(Packet::Publish(publish)) => is_meant(&publish.topic),
+        What::Sent(Packet::Subscribe(subscribe)) => {
+            subscribe.subscriptions.iter().any(|subscription| is_meant(&subscription.filter))
+        }
+        What::Sent(Packet::Connect(connect)) => {
+            connect.will.as_ref().is_some_and(|will| is_meant(&will.topic))
+        }
+        What::SentBytes(bytes) => {
+            bytes.windows(topic.len()).any(|window| window == topic.as_bytes())
+        }
+        _ => false,
+    }
+}
