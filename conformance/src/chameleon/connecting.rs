@@ -74,6 +74,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         "sends every property of CONNACK, and none to a client that does not take one as large",
         &["MQTT-3.1.2-24", "MQTT-3.1.2-25"],
     )
+    .one_of(&["first packet"])
     .ruled(|| vec![spells_out_or_is_silent()]),
     Switch::new(
         "spells-defaults-out",

@@ -133,6 +133,8 @@ pub(super) const SWITCHES: &[Switch] = &[
         "sends each client messages on a topic of its own, which it has subscribed it to",
         &["U-4.5-1"],
     )
+    // Without a CONNACK before it this would be an error.
+    .one_of(&["first packet"])
     .ruled(|| vec![welcomes()]),
     Switch::new(
         "messages-lag",

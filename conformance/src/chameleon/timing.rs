@@ -45,13 +45,14 @@ pub(super) const SWITCHES: &[Switch] = &[
         "looks every 5 s for Wills, sessions, messages and Keep Alives that are due",
         &["U-3.1.2.5-2", "U-3.1.2.11.2-4", "MQTT-3.1.2-22"],
     )
+    .one_of(&["lateness"])
     .configured(|config| config.timer_grain = SWEEP),
     Switch::new(
         "deletes-sessions-late",
         "ends a session eight seconds after its interval has passed",
         &["U-3.1.2.11.2-4"],
     )
-    .one_of(&["session expiry"])
+    .one_of(&["session expiry", "lateness"])
     .ruled(|| vec![rules::reads(|packet, _| expire_late(packet))]),
     Switch::new(
         "waits-long-for-connect",

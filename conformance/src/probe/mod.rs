@@ -69,6 +69,8 @@ pub struct Probe {
     is_served: bool,
     /// Packet Identifiers of QoS 2 messages that were passed over.
     passed_over: BTreeSet<u16>,
+    /// Topic Aliases that stand for topics of such messages.
+    strange_aliases: BTreeSet<u32>,
     context: Context,
 }
 
@@ -105,6 +107,7 @@ impl Probe {
             last: BTreeMap::new(),
             is_served: false,
             passed_over: BTreeSet::new(),
+            strange_aliases: BTreeSet::new(),
             context,
         }
     }

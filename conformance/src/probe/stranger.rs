@@ -1,7 +1,7 @@
 //! Messages that no scenario has anything to do with: a broker may subscribe a client by itself
 //! (section 4.5), to a topic with a welcome, say, or with its own state.
 
-use reference_broker::codec::{Packet, Publish, PublishAck, QoS};
+use reference_broker::codec::{Packet, PropertyId, Publish, PublishAck, QoS};
 
 use crate::trace::What;
 
@@ -15,7 +15,7 @@ impl Probe {
     /// acknowledged, and no step is to see it.
     pub(super) async fn pass_over(&mut self, packet: &Packet) -> bool {
         let answer = match packet {
-            Packet::Publish(publish) if self.is_strange(publish) => {
+            Packet::Publish(publish) if self.is_of_strange_topic(publish) => {
                 let ack = PublishAck::new(publish.packet_id);
                 match publish.qos {
                     QoS::AtMostOnce => return true,
@@ -36,12 +36,27 @@ impl Probe {
         true
     }
 
+    /// Whether a message is on such a topic, by its name or by a Topic Alias that stands for one.
+    fn is_of_strange_topic(&mut self, publish: &Publish) -> bool {
+        let alias = publish.properties.number(PropertyId::TopicAlias);
+        if publish.topic.is_empty() {
+            return alias.is_some_and(|alias| self.strange_aliases.contains(&alias));
+        }
+        let is_strange = self.is_strange(publish);
+        if let Some(alias) = alias {
+            match is_strange {
+                true => self.strange_aliases.insert(alias),
+                false => self.strange_aliases.remove(&alias),
+            };
+        }
+        is_strange
+    }
+
     /// Whether a message is on a topic that nothing in this trace is about: not one of the suite's
     /// own, not one with `$` where such are looked at, and none that anybody named.
     fn is_strange(&self, publish: &Publish) -> bool {
         let topic = &*publish.topic;
         self.is_served
-            && !topic.is_empty()
             && !topic.starts_with(OWN)
             && !self.context.any(|event| names(&event.what, topic))
     }

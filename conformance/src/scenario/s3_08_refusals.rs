@@ -48,6 +48,15 @@ async fn refused_beside_granted(stage: &mut Stage) -> Outcome {
     let mut carol = stage.connected("carol").await?;
     alice.ping().await?;
     let options = SubscriptionOptions::at(QoS::AtLeastOnce);
+    // The control: as many filters, and none of them is refused.
+    let request = Subscribe::new(alice.packet_id(), stage.topic("one"), QoS::AtLeastOnce)
+        .and(stage.topic("two"), options)
+        .and(stage.topic("three"), options);
+    let id = request.packet_id;
+    alice.send(request).await?;
+    let suback = alice.suback(id).await?;
+    alice.unlimited(Packet::SubAck(suback))?;
+
     let request = Subscribe::new(alice.packet_id(), &first, QoS::AtLeastOnce)
         .and(stage.topic("#/wrong"), options)
         .and(&last, options);
