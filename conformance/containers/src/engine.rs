@@ -13,7 +13,6 @@ use testcontainers::core::IntoContainerPort;
 use testcontainers::core::client::docker_client_instance;
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, ContainerRequest, GenericImage, ImageExt};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -22,10 +21,7 @@ use crate::{Error, LABEL, ready};
 
 /// The port of MQTT, in the container.
 const PORT: u16 = 1883;
-/// How long a connection to an engine at a network address may take to open. Less than a second, so that
-/// the lack of one is told within one; and far more than an engine far away needs.
-const REACH: Duration = Duration::from_millis(800);
-/// How long an engine that has taken a connection may take to say that it is there.
+/// How long an engine may take to say that it is there.
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long a container may take to start, and then to serve.
 const STARTUP: Duration = Duration::from_secs(30);
@@ -45,7 +41,7 @@ pub(crate) fn keep(
 ) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Error::Lost(error.to_string()))?;
-    let kept = runtime.block_on(async {
+    runtime.block_on(async {
         let prepared = tokio::select! {
             biased;
             _ = &mut unwanted => Err(Error::Unwanted),
@@ -74,15 +70,12 @@ pub(crate) fn keep(
             true => remove(&docker, &name, container).await,
             false => Ok(()),
         }
-    });
-    runtime.shutdown_background(); // A name that is still looked up is not waited for.
-    kept
+    })
 }
 
 /// Finds the engine and sees to it that it has the image.
 async fn prepare(image: &str) -> Result<Docker, Error> {
     let no_engine = |why| Error::NoEngine { host: engine_host(), why };
-    reach().await.map_err(no_engine)?;
     let docker =
         docker_client_instance().await.map_err(|error| no_engine(reason(&error.into())))?;
     match timeout(ANSWER, docker.ping()).await {
@@ -101,30 +94,6 @@ async fn prepare(image: &str) -> Result<Docker, Error> {
         Err(error) => return Err(no_image(engine_reason(&error))),
     }
     Ok(docker)
-}
-
-/// Opens a connection to the engine, if it is at a network address: one that swallows packets would let
-/// its client wait for long. Gives what keeps it from opening.
-async fn reach() -> Result<(), String> {
-    let host = engine_host();
-    let Some((host, port)) = network_address(&host) else { return Ok(()) };
-    match timeout(REACH, TcpStream::connect((host, port))).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("no connection in {REACH:?}")),
-    }
-}
-
-/// The host and the port of `tcp://host:port`; nothing for what is at no network address, or not written
-/// like that, which is for the engine's client to judge.
-fn network_address(url: &str) -> Option<(&str, u16)> {
-    let (scheme, rest) = url.split_once("://")?;
-    if !["tcp", "http", "https"].contains(&scheme) {
-        return None;
-    }
-    let (host, port) = rest.split('/').next()?.rsplit_once(':')?;
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    Some((host, port.parse().ok()?))
 }
 
 /// Starts the container and waits until it serves. It is in `container` as soon as there is one.
@@ -242,18 +211,4 @@ fn publish(host: &mut HostConfig) {
 
 fn engine_host() -> String {
     env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_engine_may_be_at_a_network_address() {
-        assert_eq!(network_address("tcp://10.0.0.1:2375"), Some(("10.0.0.1", 2375)));
-        assert_eq!(network_address("http://[::1]:99/v1"), Some(("::1", 99)));
-        for other in ["unix:///var/run/docker.sock", "tcp://host", "ssh://a:22", "nonsense"] {
-            assert_eq!(network_address(other), None, "{other}");
-        }
-    }
 }
