@@ -7,9 +7,11 @@
 
 mod context;
 mod ending;
+mod instead;
 mod limits;
 mod message;
 mod policy;
+mod publish;
 mod request;
 mod stranger;
 
@@ -18,32 +20,27 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reference_broker::codec::{
-    Connect, DecodeError, Framer, Packet, PacketType, PropertyId, Publish, QoS, ReasonCode, Side,
-    Text,
+    Connect, DecodeError, Framer, Packet, PacketType, PropertyId, Publish, QoS, Side, Text,
 };
 use reference_broker::transport::BoxStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::trace::{Ending, What, packet_text};
-use crate::verdict::{Outcome, Stop};
+use crate::trace::{Ending, What};
+use crate::verdict::Outcome;
 
 pub(crate) use context::Context;
 pub use context::Patience;
 use limits::Limits;
-pub use message::Answer;
-use policy::policy_of;
 pub(crate) use policy::{TOO_LARGE, policies_of};
+pub use publish::Answer;
 
 /// The largest packet a probe takes, in bytes.
 const PACKET_LIMIT: u32 = 64 * 1024 * 1024;
 
 /// No fixed header has more bytes.
 const FIXED_HEADER_LIMIT: usize = 5;
-
-/// A packet of more bytes than this may be too large for a broker that does not say what it takes.
-const LARGE: usize = 4 * 1024;
 
 /// How many packets that nobody asked for a probe keeps before it calls that a flood.
 const UNREAD_LIMIT: usize = 100_000;
@@ -363,61 +360,6 @@ impl Probe {
     /// Packets that came and that no step has taken yet.
     pub fn unread(&self) -> impl Iterator<Item = &Packet> {
         self.unread.iter().map(|(_, packet)| packet)
-    }
-
-    fn unexpected(&self, expected: &str, index: usize, packet: &Packet) -> Stop {
-        let policy = policy_of(packet).filter(|_| !self.had_notice_of(packet));
-        let ends = matches!(packet, Packet::Disconnect(_));
-        if let Some(policy) = policy.or(self.too_large().filter(|_| ends)) {
-            let observed = format!("{}: {policy}", packet_text(packet));
-            return self.context.trouble_at(expected, observed, index);
-        }
-        self.context.failure(expected, packet_text(packet), index)
-    }
-
-    /// Whether a packet refuses for a size that the broker had told this client the bound of: a
-    /// scenario keeps within it, or is about it.
-    fn had_notice_of(&self, packet: &Packet) -> bool {
-        matches!(packet, Packet::Disconnect(it) if it.reason == ReasonCode::PacketTooLarge)
-            && self.limits.names_size()
-    }
-
-    /// Why an end of the connection may be about the size of what was sent last, whatever is said of
-    /// it (section 3.2.2.3.6).
-    fn too_large(&self) -> Option<&'static str> {
-        (self.last_sent > LARGE && !self.limits.names_size()).then_some(TOO_LARGE)
-    }
-
-    fn instead(&self, expected: &str, seen: Seen) -> Stop {
-        let unread = match self.unread.is_empty() {
-            true => String::new(),
-            false => {
-                let packets: Vec<_> = self.unread().take(3).map(packet_text).collect();
-                format!(" (before that, not asked for: {})", packets.join("; "))
-            }
-        };
-        match seen {
-            Seen::Packet(index, packet) => self.unexpected(expected, index, &packet),
-            Seen::Broken(index, error) => {
-                let observed = format!("bytes that are no valid packet: {error}");
-                let requirement = error.fault.requirement(Side::Server);
-                self.context.failure_of(requirement, expected, observed, index)
-            }
-            Seen::Closed(index, ending) => {
-                let observed =
-                    format!("the connection closed by the broker ({}){unread}", ending.name());
-                match self.too_large() {
-                    Some(why) => {
-                        self.context.trouble_at(expected, format!("{observed}: {why}"), index)
-                    }
-                    None => self.context.failure(expected, observed, index),
-                }
-            }
-            Seen::Silence(index, patience) => {
-                let observed = format!("nothing for {:.1} s{unread}", patience.as_secs_f64());
-                self.context.failure(expected, observed, index)
-            }
-        }
     }
 }
 
