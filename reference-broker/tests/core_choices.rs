@@ -13,17 +13,11 @@ use reference_broker::codec::{
     ConnAck, Connect, Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, RetainHandling,
     Subscribe, SubscribeAck, Will,
 };
-use reference_broker::core::{Config, DollarTopics, Features, Handling};
+use reference_broker::core::{Config, DollarTopics, Features};
 
 fn with_features(change: impl Fn(&mut Features)) -> Bench {
     let mut config = Config::default();
     change(&mut config.features);
-    Bench::with(config)
-}
-
-fn handling(change: impl Fn(&mut Handling)) -> Bench {
-    let mut config = Config::default();
-    change(&mut config.handling);
     Bench::with(config)
 }
 
@@ -187,7 +181,7 @@ fn an_expired_retained_message_is_not_sent_even_before_its_timer() {
 
 #[test]
 fn each_matching_subscription_may_bring_a_copy_of_its_own() {
-    let mut bench = handling(|it| it.copy_for_each_subscription = true);
+    let mut bench = Bench::handling(|it| it.copy_for_each_subscription = true);
     bench.join("s");
     for (filter, qos, identifier) in [("a/+", Q1, 1), ("a/#", Q0, 2)] {
         let subscribe = Subscribe::new(9, filter, qos);
@@ -205,7 +199,7 @@ fn each_matching_subscription_may_bring_a_copy_of_its_own() {
 
 #[test]
 fn a_qos_2_message_may_be_handed_on_when_it_is_released() {
-    let mut bench = handling(|it| it.hands_on_at_release = true);
+    let mut bench = Bench::handling(|it| it.hands_on_at_release = true);
     bench.join("s");
     bench.subscribe("s", "a", Q0);
     bench.resume("p");
@@ -238,7 +232,7 @@ fn a_qos_2_message_may_be_handed_on_when_it_is_released() {
 
 #[test]
 fn qos_0_messages_may_wait_as_others_do() {
-    let mut bench = handling(|it| it.queues_qos0 = true);
+    let mut bench = Bench::handling(|it| it.queues_qos0 = true);
     let windowed = || {
         let connect = Connect::new("s").resume().session_expiry(NEVER);
         connect.with(PropertyId::ReceiveMaximum, 1)
@@ -269,7 +263,7 @@ fn qos_0_messages_may_wait_as_others_do() {
 
 #[test]
 fn qos_0_messages_need_not_be_retained_but_replace() {
-    let mut bench = handling(|it| it.retains_qos0 = false);
+    let mut bench = Bench::handling(|it| it.retains_qos0 = false);
     bench.join("p");
     bench.publish_to_nobody("p", message("a").retain());
     bench.subscribe("p", "a", Q1);
@@ -282,7 +276,7 @@ fn qos_0_messages_need_not_be_retained_but_replace() {
 
 #[test]
 fn own_retained_messages_may_come_despite_no_local() {
-    let mut bench = handling(|it| it.retained_despite_no_local = true);
+    let mut bench = Bench::handling(|it| it.retained_despite_no_local = true);
     bench.join("p");
     bench.publish_to_nobody("p", message("a").retain());
     let mut subscribe = Subscribe::new(9, "a", Q1);
@@ -298,7 +292,7 @@ fn own_retained_messages_may_come_despite_no_local() {
 #[test]
 fn a_clean_start_may_delete_a_will_that_waits() {
     for (deletes, expected) in [(false, &["gone"][..]), (true, &[])] {
-        let mut bench = handling(|it| it.clean_start_deletes_will = deletes);
+        let mut bench = Bench::handling(|it| it.clean_start_deletes_will = deletes);
         bench.join("w");
         bench.subscribe("w", "will", Q0);
         bench.connect("s", Connect::new("s").session_expiry(NEVER).will(will(5)));
@@ -313,7 +307,7 @@ fn a_clean_start_may_delete_a_will_that_waits() {
 fn dollar_topics_may_be_dropped_or_handed_on() {
     for (choice, expected) in [(DollarTopics::Dropped, &[][..]), (DollarTopics::HandedOn, &["$x"])]
     {
-        let mut bench = handling(|it| it.dollar_topics = choice);
+        let mut bench = Bench::handling(|it| it.dollar_topics = choice);
         bench.join("s");
         bench.subscribe("s", "$x", Q0);
         bench.subscribe("s", "#", Q0);
@@ -331,7 +325,7 @@ fn dollar_topics_may_be_dropped_or_handed_on() {
 #[test]
 fn a_packet_identifier_may_be_used_again_at_once() {
     for (lowest_first, expected) in [(false, [1, 2]), (true, [1, 1])] {
-        let mut bench = handling(|it| it.lowest_packet_id_first = lowest_first);
+        let mut bench = Bench::handling(|it| it.lowest_packet_id_first = lowest_first);
         bench.join("s");
         bench.subscribe("s", "a", Q1);
         let ids = [0; 2].map(|_| {
@@ -348,7 +342,7 @@ fn a_packet_identifier_may_be_used_again_at_once() {
 #[test]
 fn a_retained_message_may_come_once_for_all_filters_of_a_subscribe() {
     for (once, expected) in [(false, vec![vec![7], vec![7]]), (true, vec![vec![7, 7]])] {
-        let mut bench = handling(|it| it.retained_once_for_subscribe = once);
+        let mut bench = Bench::handling(|it| it.retained_once_for_subscribe = once);
         bench.join("p");
         bench.publish_to_nobody("p", message("a/b").retain());
         let subscribe = Subscribe::new(9, "a/+", Q0).and("a/#", options(Q1, |_| ()));
@@ -364,7 +358,7 @@ fn a_retained_message_may_come_once_for_all_filters_of_a_subscribe() {
 #[test]
 fn one_copy_may_have_retain_only_if_all_its_subscriptions_ask_for_it() {
     for (all, expected) in [(false, true), (true, false)] {
-        let mut bench = handling(|it| it.retain_if_all = all);
+        let mut bench = Bench::handling(|it| it.retain_if_all = all);
         bench.join("p");
         bench.subscribe("p", "a/+", Q0);
         let mut subscribe = Subscribe::new(9, "a/#", Q0);
@@ -378,7 +372,7 @@ fn one_copy_may_have_retain_only_if_all_its_subscriptions_ask_for_it() {
 #[test]
 fn a_message_without_a_lifetime_may_be_dropped() {
     for (drops, expected) in [(false, &["a"][..]), (true, &[])] {
-        let mut bench = handling(|it| it.drops_lifetime_0 = drops);
+        let mut bench = Bench::handling(|it| it.drops_lifetime_0 = drops);
         bench.join("p");
         bench.subscribe("p", "a", Q0);
         bench.send("p", message("a").with(PropertyId::MessageExpiryInterval, 0));
@@ -388,7 +382,7 @@ fn a_message_without_a_lifetime_may_be_dropped() {
 
 #[test]
 fn to_drop_a_message_is_not_to_have_no_subscribers() {
-    let mut bench = handling(|it| it.drops_lifetime_0 = true);
+    let mut bench = Bench::handling(|it| it.drops_lifetime_0 = true);
     bench.join("p");
     bench.subscribe("p", "a", Q0);
     bench.send("p", message("a").qos(Q1, 1).with(PropertyId::MessageExpiryInterval, 0));
@@ -399,7 +393,7 @@ fn to_drop_a_message_is_not_to_have_no_subscribers() {
 #[test]
 fn publish_may_be_repeated_before_pubrel() {
     for publish_first in [false, true] {
-        let mut bench = handling(|it| it.repeats_publish_first = publish_first);
+        let mut bench = Bench::handling(|it| it.repeats_publish_first = publish_first);
         bench.resume("s");
         bench.subscribe("s", "a", Q2);
         bench.join("p");

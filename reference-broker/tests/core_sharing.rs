@@ -7,13 +7,7 @@ use bench::{Bench, Q0, Q1, Q2, identifiers, message, text};
 use reference_broker::codec::{
     Connect, Packet, PropertyId, Publish, PublishAck, ReasonCode, Subscribe, Unsubscribe,
 };
-use reference_broker::core::{Config, Handling, Sharing};
-
-fn handling(change: impl Fn(&mut Handling)) -> Bench {
-    let mut config = Config::default();
-    change(&mut config.handling);
-    Bench::with(config)
-}
+use reference_broker::core::{Config, Sharing};
 
 /// Members of the Shared Subscription `$share/g/t` and a publisher `p`.
 fn group(members: &[&str]) -> Bench {
@@ -274,7 +268,7 @@ fn a_share_may_go_to_the_same_one_or_to_absent_ones() {
         (Sharing::InTurnAbsentToo, [2, 1, 1]),
         (Sharing::TheSame, [4, 0, 0]),
     ] {
-        let mut bench = handling(|it| it.sharing = sharing);
+        let mut bench = Bench::handling(|it| it.sharing = sharing);
         for name in ["a", "b", "c"] {
             bench.resume(name);
             bench.subscribe(name, "$share/g/t", Q1);
@@ -291,7 +285,7 @@ fn a_share_may_go_to_the_same_one_or_to_absent_ones() {
 #[test]
 fn what_is_shared_may_go_to_another_member_as_soon_as_one_is_lost() {
     for (at_loss, expected) in [(false, [&[][..], &["t", "t"]]), (true, [&["t"], &["t"]])] {
-        let mut bench = handling(|it| it.shares_again_at_loss = at_loss);
+        let mut bench = Bench::handling(|it| it.shares_again_at_loss = at_loss);
         for name in ["a", "b"] {
             bench.resume(name);
             bench.subscribe(name, "$share/g/t", Q2);
@@ -313,7 +307,7 @@ fn what_is_shared_may_go_to_another_member_as_soon_as_one_is_lost() {
 #[test]
 fn what_is_shared_stays_with_a_lost_member_where_nobody_else_is_connected() {
     for sharing in [Sharing::InTurn, Sharing::InTurnAbsentToo, Sharing::TheSame] {
-        let mut bench = handling(|it| {
+        let mut bench = Bench::handling(|it| {
             it.shares_again_at_loss = true;
             it.sharing = sharing;
         });

@@ -3,6 +3,7 @@
 use crate::codec::{ConnAck, Connect, Disconnect, Packet, PropertyId, ReasonCode, Text};
 
 use super::connection::State;
+use super::session::Session;
 use super::will::StoredWill;
 use super::{Broker, ConnectionId, Redirection};
 
@@ -47,7 +48,7 @@ impl Broker {
         if session.is_none() && self.sessions.len() >= bounds.sessions {
             return Err((ReasonCode::QuotaExceeded, "too many sessions"));
         }
-        let takes_over = session.is_some_and(|session| session.connection.is_some());
+        let takes_over = session.is_some_and(Session::is_connected);
         match self.connected - usize::from(takes_over) >= bounds.connections {
             true => Err((ReasonCode::ServerBusy, "too many clients")),
             false => Ok(()),

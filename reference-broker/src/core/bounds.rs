@@ -70,9 +70,9 @@ pub struct Bounds {
     /// narrower bound for them.
     pub retained_per_subscribe: usize,
     /// Places in the tree of their topics that the broker looks at for one SUBSCRIBE; what would be found
-    /// later is not sent; the levels above a topic are places of their own. Default 1,000,000, a tenth of a second for which all others wait: a filter
-    /// with wildcards may lead through all of the tree and find nothing, and there may be ten thousand of
-    /// those.
+    /// later is not sent; the levels above a topic are places of their own. Default 1,000,000, a tenth of
+    /// a second for which all others wait: a filter with wildcards may lead through all of the tree and
+    /// find nothing, and there may be ten thousand of those.
     pub retained_search_per_subscribe: usize,
     /// Bytes of the messages for one session, on their way or waiting. A message beyond is dropped.
     /// Default 128 MiB, some of the largest packets; how many may wait is

@@ -122,7 +122,7 @@ impl Broker {
         let held = session.outbound.held();
         SessionState {
             client_id: client.clone(),
-            is_connected: session.connection.is_some(),
+            is_connected: session.is_connected(),
             expiry: session.expiry,
             expires_at: session.expires_at,
             subscriptions: subscriptions.collect(),

@@ -12,8 +12,8 @@ use reference_broker::codec::{
     PropertyId, Publish, PublishAck, QoS, ReasonCode, Side, Subscribe, SubscriptionOptions, Will,
 };
 use reference_broker::core::{
-    Answer, Broker, Config, ConnectionId, Counts, Input, Moment, Output, Published, Question,
-    Redirection,
+    Answer, Broker, Config, ConnectionId, Counts, Handling, Input, Moment, Output, Published,
+    Question, Redirection,
 };
 
 pub(crate) use rules::{Rules, step};
@@ -40,6 +40,13 @@ pub(crate) struct Bench {
 impl Bench {
     pub(crate) fn new() -> Bench {
         Bench::with(Config::default())
+    }
+
+    /// With choices about messages other than the default.
+    pub(crate) fn handling(change: impl Fn(&mut Handling)) -> Bench {
+        let mut config = Config::default();
+        change(&mut config.handling);
+        Bench::with(config)
     }
 
     pub(crate) fn with(config: Config) -> Bench {

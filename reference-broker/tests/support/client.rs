@@ -1,6 +1,6 @@
-//! A client of a running broker, for tests of the shell. Not every test uses all of it.
+//! A client of a running broker, for tests of the shell.
 
-#![allow(dead_code)]
+#![allow(dead_code)] // Each file of tests uses a part of it.
 
 use std::net::SocketAddr;
 use std::time::Duration;
