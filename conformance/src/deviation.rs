@@ -128,7 +128,9 @@ impl KnownDeviations {
         for result in &mut report.scenarios {
             match self.by_id.get(result.id) {
                 Some(listed) => listed.judge(result),
-                None => result.expected = result.verdict != Verdict::Fail,
+                None => {
+                    result.expected = !matches!(result.verdict, Verdict::Fail | Verdict::Blocked);
+                }
             }
         }
     }
@@ -164,7 +166,7 @@ impl KnownDeviations {
 impl Deviation {
     fn judge(&self, result: &mut ScenarioResult) {
         result.expected = match result.verdict {
-            Verdict::NotApplicable | Verdict::Inconclusive => {
+            Verdict::NotApplicable | Verdict::Inconclusive | Verdict::Unsteady => {
                 result.expected = true;
                 return;
             }

@@ -87,6 +87,7 @@ mod tests {
             reason: None,
             duration: Duration::ZERO,
             findings: Vec::new(),
+            oracles: Vec::new(),
             trace: Vec::new(),
         });
         exit_code(&Report {

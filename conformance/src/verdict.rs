@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::requirement;
+
 /// What a scenario says of its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Verdict {
@@ -11,20 +13,26 @@ pub enum Verdict {
     Fail,
     /// It conforms, but does not follow a SHOULD.
     Advisory,
+    /// Something else that it stands on is broken, and is named.
+    Blocked,
     /// It declares that it does not have what the scenario needs.
     NotApplicable,
     /// The tester or the network failed; says nothing for or against the target.
     Inconclusive,
+    /// It failed once, and not again in the same way; says nothing for or against the target.
+    Unsteady,
 }
 
 impl Verdict {
     /// All verdicts.
-    pub const ALL: [Verdict; 5] = [
+    pub const ALL: [Verdict; 7] = [
         Verdict::Pass,
         Verdict::Fail,
         Verdict::Advisory,
+        Verdict::Blocked,
         Verdict::NotApplicable,
         Verdict::Inconclusive,
+        Verdict::Unsteady,
     ];
 
     /// Its name in reports.
@@ -33,8 +41,10 @@ impl Verdict {
             Verdict::Pass => "pass",
             Verdict::Fail => "fail",
             Verdict::Advisory => "advisory",
+            Verdict::Blocked => "blocked",
             Verdict::NotApplicable => "not-applicable",
             Verdict::Inconclusive => "inconclusive",
+            Verdict::Unsteady => "unsteady",
         }
     }
 }
@@ -53,19 +63,140 @@ pub struct Finding {
     /// The [oracle](crate::oracle) that found it, or `liveness` where the target served nobody
     /// afterwards; none where a step of the scenario did.
     pub oracle: Option<&'static str>,
+    /// The kind of step that it was found in, such as `subscribe`.
+    pub step: &'static str,
     /// What was expected, as a fragment such as `a SUBACK for packet 7`.
     pub expected: String,
     /// What was observed, as a fragment.
     pub observed: String,
+    /// What kind of thing was observed, without what differs from run to run, such as `nothing`.
+    pub seen: String,
     /// The event of the trace that shows it.
     pub event: Option<usize>,
+}
+
+/// What findings have in common that are one fault of the target's: the requirement, the kind of
+/// step, what was expected and what was seen in its place.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Cause {
+    /// The requirement.
+    pub requirement: &'static str,
+    /// The kind of step.
+    pub step: &'static str,
+    /// What was expected, without what differs from scenario to scenario.
+    pub expected: String,
+    /// What was seen.
+    pub seen: String,
+}
+
+impl Finding {
+    /// What it has in common with others; none where it says nothing of the target.
+    pub fn cause(&self) -> Option<Cause> {
+        let requirement = self.requirement?;
+        // A step expects one thing, whatever the scenario: only checks and oracles have many.
+        let expected = match self.step {
+            step::CHECK | step::ORACLE => general(&self.expected),
+            _ => String::new(),
+        };
+        Some(Cause { requirement, step: self.step, expected, seen: self.seen.clone() })
+    }
+
+    /// Whether what it breaks is a MUST or MUST NOT.
+    pub fn is_failure(&self) -> bool {
+        let row = self.requirement.and_then(requirement::find);
+        row.is_none_or(|row| row.level.starts_with("MUST"))
+    }
+}
+
+/// A text without what differs from run to run and from scenario to scenario: what stands in quotation
+/// marks, and numbers that are no codes.
+pub fn general(text: &str) -> String {
+    let mut general = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    let mut before = ' ';
+    while let Some(c) = chars.next() {
+        match c {
+            '"' => {
+                general.push_str("\"..\"");
+                let mut escaped = false;
+                for inner in chars.by_ref() {
+                    match inner {
+                        '"' if !escaped => break,
+                        '\\' => escaped = !escaped,
+                        _ => escaped = false,
+                    }
+                }
+            }
+            '0'..='9' if before == '=' => {
+                general.push_str("..");
+                while chars.next_if(|next| next.is_ascii_alphanumeric() || *next == '.').is_some() {
+                }
+            }
+            c => general.push(c),
+        }
+        before = c;
+    }
+    general
+}
+
+/// The kinds of steps. Each stands on a requirement of its own, so that a scenario which needs it is
+/// blocked by that, and does not fail over it.
+pub mod step {
+    /// A kind of step, and the requirement that it stands on.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Step {
+        /// Its name in reports.
+        pub name: &'static str,
+        /// The requirement.
+        pub requirement: &'static str,
+    }
+
+    /// What a scenario checks itself.
+    pub const CHECK: &str = "check";
+    /// What an oracle checks.
+    pub const ORACLE: &str = "oracle";
+
+    const fn step(name: &'static str, requirement: &'static str) -> Step {
+        Step { name, requirement }
+    }
+
+    /// A client is accepted.
+    pub const CONNECT: Step = step("connect", "MQTT-3.1.4-5");
+    /// A session that was left is there again.
+    pub const RESUME: Step = step("resume", "MQTT-3.2.2-3");
+    /// A SUBSCRIBE is answered.
+    pub const SUBSCRIBE: Step = step("subscribe", "MQTT-3.8.4-1");
+    /// An UNSUBSCRIBE is answered.
+    pub const UNSUBSCRIBE: Step = step("unsubscribe", "MQTT-3.10.4-4");
+    /// A QoS 1 PUBLISH is acknowledged.
+    pub const PUBACK: Step = step("publish at QoS 1", "MQTT-4.3.2-4");
+    /// A QoS 2 PUBLISH is acknowledged.
+    pub const PUBREC: Step = step("publish at QoS 2", "MQTT-4.3.3-8");
+    /// A QoS 2 PUBLISH from a client is completed.
+    pub const PUBCOMP: Step = step("release", "MQTT-4.3.3-11");
+    /// A QoS 2 PUBLISH to a client is released.
+    pub const PUBREL: Step = step("receive at QoS 2", "MQTT-4.3.3-4");
+    /// A message is delivered.
+    pub const DELIVER: Step = step("receive", "MQTT-4.5.0-1");
+    /// A QoS 0 message is delivered, which the network may lose.
+    pub const DELIVER_ONCE: Step = step("receive at QoS 0", "U-4.3.1-1");
+    /// PINGREQ is answered.
+    pub const PING: Step = step("ping", "MQTT-3.12.4-1");
+    /// The broker closes a connection that it has said goodbye on.
+    pub const CLOSE: Step = step("close", "MQTT-3.14.4-2");
+    /// Bytes are a packet.
+    pub const READ: Step = step("read", "U-1.2-1");
+    /// Whatever else comes, or does not.
+    pub const OTHER: Step = step("other", "U-1.2-2");
 }
 
 /// Why a scenario ended before its last step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// The target broke a requirement.
+    /// The target broke a requirement that the scenario is about.
     Fail(Finding),
+    /// The target broke a requirement that the scenario stands on.
+    Blocked(Finding),
     /// The target does not have what the scenario needs.
     NotApplicable(String),
     /// The tester or the network failed.
@@ -74,3 +205,20 @@ pub enum Stop {
 
 /// How a scenario, or a step of it, ends.
 pub type Outcome<T = ()> = Result<T, Stop>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_from_scenario_to_scenario_is_left_out() {
+        for (text, expected) in [
+            ("PUBLISH \"a/b\" payload=\"x\\\"y\" id=7", "PUBLISH \"..\" payload=\"..\" id=.."),
+            ("SUBACK id=12 0x02 (granted QoS 2)", "SUBACK id=.. 0x02 (granted QoS 2)"),
+            ("an \"open end", "an \"..\""),
+            ("", ""),
+        ] {
+            assert_eq!(general(text), expected);
+        }
+    }
+}

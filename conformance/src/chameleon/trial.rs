@@ -152,20 +152,27 @@ fn wrong(
     baseline: &Baseline,
 ) -> Option<Wrong> {
     let switches = variant.switches();
+    let found = result.oracles.iter().find(|finding| finding.is_failure());
     let finding = match result.verdict {
+        Verdict::Pass if found.is_some() => found,
         Verdict::Pass => return None,
         Verdict::Inconclusive
             if switches.iter().any(|switch| switch.bounds) && tells_of_a_bound(result) =>
         {
             return None;
         }
-        Verdict::Fail | Verdict::Inconclusive => result.findings.first(),
+        Verdict::Fail | Verdict::Blocked | Verdict::Inconclusive | Verdict::Unsteady => {
+            result.findings.first()
+        }
         Verdict::Advisory => {
             let surprise = |finding: &&Finding| {
                 let known = baseline.advisories.contains(&(result.id, finding.requirement));
                 !known && !is_forgone(finding, switches)
             };
-            Some(result.findings.iter().find(surprise)?)
+            match found {
+                Some(found) => Some(found),
+                None => Some(result.findings.iter().find(surprise)?),
+            }
         }
         Verdict::NotApplicable => {
             let is_left_out =

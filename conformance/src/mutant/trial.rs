@@ -70,12 +70,14 @@ impl Trial {
     /// The result that shows best how it was noticed: of those that cite what it breaks the one
     /// with the shortest trace.
     pub fn witness(&self) -> Option<&ScenarioResult> {
-        let noticed =
-            |result: &&ScenarioResult| matches!(result.verdict, Verdict::Fail | Verdict::Advisory);
+        let noticed = |result: &&ScenarioResult| {
+            matches!(result.verdict, Verdict::Fail | Verdict::Advisory)
+                || !result.oracles.is_empty()
+        };
         let cites = |result: &ScenarioResult| {
             let own = self.kills.iter().find(|kill| kill.scenario == result.id);
             own.is_some_and(|kill| kill.cites)
-                || result.findings.iter().any(|finding| {
+                || result.oracles.iter().any(|finding| {
                     finding.oracle.is_some_and(|name| self.tripped.get(name) == Some(&true))
                 })
         };
@@ -109,7 +111,7 @@ pub async fn try_mutant(
     let names: BTreeSet<_> = report
         .scenarios
         .iter()
-        .flat_map(|result| result.findings.iter().filter_map(|finding| finding.oracle))
+        .flat_map(|result| result.oracles.iter().filter_map(|finding| finding.oracle))
         .collect();
     let cites = |oracle: &Oracle| oracle.requirements.iter().any(breaks);
     let tripped = names.into_iter().map(|name| (name, oracle::find(name).is_some_and(cites)));

@@ -2,7 +2,8 @@
 //!
 //! An oracle reads the events of one trace in order, over all its connections, keeps what it needs,
 //! and ends with findings that point into the trace. The runner asks all of them after every
-//! scenario: a finding against a MUST makes it fail, one against a SHOULD makes it advisory. A file
+//! scenario. What they find is a result of its own, `oracle/NAME/REQUIREMENT`; it makes a scenario fail
+//! only if that cites the requirement. A file
 //! an oracle; each has traces that it accepts and traces that it rejects under
 //! `fixtures/traces/oracle/NAME`, written by hand: a comment `# ! REQUIREMENT` stands before each
 //! event that is to be found.
@@ -36,9 +37,8 @@ mod subscriptions;
 mod tests;
 mod well_formed;
 
-use crate::requirement;
 use crate::trace::Event;
-use crate::verdict::Finding;
+use crate::verdict::{Finding, step};
 use connections::Reading;
 
 /// One invariant.
@@ -83,8 +83,10 @@ impl Findings {
             self.found.push(Finding {
                 requirement: Some(requirement),
                 oracle: Some(self.oracle),
+                step: step::ORACLE,
                 expected: expected.into(),
                 observed: observed.into(),
+                seen: String::new(),
                 event: Some(event),
             });
         }
@@ -118,12 +120,6 @@ pub fn find(name: &str) -> Option<&'static Oracle> {
 pub fn judge(trace: &[Event]) -> Vec<Finding> {
     let reading = Reading::of(trace);
     all().iter().flat_map(|oracle| oracle.judge_within(&reading, FINDINGS_LIMIT)).collect()
-}
-
-/// Whether a finding is against a MUST or MUST NOT.
-pub fn is_failure(finding: &Finding) -> bool {
-    let row = finding.requirement.and_then(requirement::find);
-    row.is_none_or(|row| row.level.starts_with("MUST"))
 }
 
 const ALL: &[Oracle] = &[

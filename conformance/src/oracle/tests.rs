@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use crate::requirement;
+
 use super::*;
 use crate::trace::{parse, testing};
 

@@ -6,7 +6,8 @@ use reference_broker::codec::Packet;
 use tokio::time::Instant;
 
 use crate::trace::{Event, What};
-use crate::verdict::{Finding, Stop};
+use crate::verdict::step::{self, Step};
+use crate::verdict::{Finding, Outcome, Stop, general};
 
 use super::{Leftover, leftovers};
 
@@ -27,6 +28,26 @@ impl Patience {
     }
 }
 
+/// What the steps to come are to a scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// What it stands on: a failure is told by the requirement of the step, and blocks the scenario.
+    Means,
+    /// What it is about: a failure is the scenario's.
+    Claim,
+}
+
+/// What was observed in the place of what a step expects.
+#[derive(Clone, Debug)]
+pub(crate) struct Observed {
+    /// In words, with all that is known.
+    pub(crate) text: String,
+    /// What kind of thing it is: see [`Finding::seen`].
+    pub(crate) seen: String,
+    /// The event that shows it.
+    pub(crate) event: usize,
+}
+
 /// What all probes of one run of one scenario share.
 #[derive(Clone, Debug)]
 pub(crate) struct Context(Arc<Shared>);
@@ -42,8 +63,12 @@ struct Shared {
 #[derive(Debug)]
 struct Record {
     events: Vec<Event>,
+    /// What the scenario is about.
+    cited: &'static [&'static str],
     /// The requirement that the steps to come are about.
     requirement: &'static str,
+    /// Whether they are the claim itself, or only what it stands on.
+    phase: Phase,
     advisories: Vec<Finding>,
     sessions: BTreeSet<String>,
     retained: BTreeSet<String>,
@@ -54,10 +79,13 @@ struct Record {
 }
 
 impl Context {
-    pub(crate) fn new(requirement: &'static str, patience: Patience) -> Context {
+    /// For a scenario that cites these requirements.
+    pub(crate) fn new(cited: &'static [&'static str], patience: Patience) -> Context {
         let record = Record {
             events: Vec::new(),
-            requirement,
+            cited,
+            requirement: cited.first().copied().unwrap_or_default(),
+            phase: Phase::Means,
             advisories: Vec::new(),
             sessions: BTreeSet::new(),
             retained: BTreeSet::new(),
@@ -141,48 +169,91 @@ impl Context {
         self.lock().leaves_closing
     }
 
-    /// From here on, findings are about this requirement.
+    /// From here on, steps are the claim, and it is about this requirement.
     pub(crate) fn proving(&self, requirement: &'static str) {
-        self.lock().requirement = requirement;
+        let mut record = self.lock();
+        record.requirement = requirement;
+        record.phase = Phase::Claim;
     }
 
-    pub(crate) fn failure(&self, expected: &str, observed: String, event: usize) -> Stop {
+    /// Says what the steps to come are; gives what those before were.
+    pub(crate) fn enter(&self, phase: Phase) -> Phase {
+        std::mem::replace(&mut self.lock().phase, phase)
+    }
+
+    /// What the steps to come are.
+    pub(crate) fn phase(&self) -> Phase {
+        self.lock().phase
+    }
+
+    /// Goes through steps that the scenario stands on, whatever it is about at the moment.
+    pub(crate) async fn as_means<T>(&self, steps: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+        let before = self.enter(Phase::Means);
+        let outcome = steps.await;
+        self.enter(before);
+        outcome
+    }
+
+    /// A step was not answered as the standard has it: the scenario's failure if it is about that,
+    /// else what blocks it.
+    pub(crate) fn stop(&self, step: Step, expected: &str, observed: Observed) -> Stop {
+        let (requirement, phase) = (self.lock().requirement, self.phase());
+        match phase {
+            Phase::Claim => Stop::Fail(finding(step.name, requirement, expected, observed)),
+            Phase::Means => self.stop_of(step.requirement, step.name, expected, observed),
+        }
+    }
+
+    /// The target broke this requirement: the scenario's failure if it cites it, else what blocks
+    /// it.
+    pub(crate) fn stop_of(
+        &self,
+        requirement: &'static str,
+        step: &'static str,
+        expected: &str,
+        observed: Observed,
+    ) -> Stop {
+        let is_cited = self.lock().cited.contains(&requirement);
+        let found = finding(step, requirement, expected, observed);
+        match is_cited {
+            true => Stop::Fail(found),
+            false => Stop::Blocked(found),
+        }
+    }
+
+    /// A step came to nothing for what may be the network's doing, or ours: the scenario's failure
+    /// if it is about that, else inconclusive.
+    pub(crate) fn lost(&self, step: Step, expected: &str, observed: Observed) -> Stop {
+        match self.phase() {
+            Phase::Claim => self.stop(step, expected, observed),
+            Phase::Means => Stop::Inconclusive(Finding {
+                requirement: None,
+                ..finding(step.name, step.requirement, expected, observed)
+            }),
+        }
+    }
+
+    /// The scenario's failure: what it is about does not hold.
+    pub(crate) fn failure(&self, expected: &str, observed: Observed) -> Stop {
         let requirement = self.lock().requirement;
-        self.failure_of(requirement, expected, observed, event)
+        Stop::Fail(finding(step::CHECK, requirement, expected, observed))
     }
 
+    /// As [`Context::failure`], about this requirement.
     pub(crate) fn failure_of(
         &self,
         requirement: &'static str,
         expected: &str,
-        observed: String,
-        event: usize,
+        observed: Observed,
     ) -> Stop {
-        let requirement = Some(requirement);
-        Stop::Fail(Finding {
-            requirement,
-            oracle: None,
-            expected: expected.to_owned(),
-            observed,
-            event: Some(event),
-        })
+        Stop::Fail(finding(step::CHECK, requirement, expected, observed))
     }
 
-    /// A failure shown by the last event.
-    pub(crate) fn failure_now(&self, expected: &str, observed: String) -> Stop {
-        let requirement = self.lock().requirement;
-        self.failure_now_of(requirement, expected, observed)
-    }
-
-    /// As [`Context::failure_now`], about this requirement.
-    pub(crate) fn failure_now_of(
-        &self,
-        requirement: &'static str,
-        expected: &str,
-        observed: String,
-    ) -> Stop {
-        let last = self.lock().events.len().saturating_sub(1);
-        self.failure_of(requirement, expected, observed, last)
+    /// What a scenario has observed itself, shown by the last event.
+    pub(crate) fn observed(&self, text: impl Into<String>) -> Observed {
+        let text = text.into();
+        let event = self.lock().events.len().saturating_sub(1);
+        Observed { seen: general(&text), text, event }
     }
 
     pub(crate) fn trouble(&self, expected: &str, observed: String) -> Stop {
@@ -191,17 +262,17 @@ impl Context {
     }
 
     pub(crate) fn trouble_at(&self, expected: &str, observed: String, event: usize) -> Stop {
-        let (expected, event) = (expected.to_owned(), Some(event));
-        Stop::Inconclusive(Finding { requirement: None, oracle: None, expected, observed, event })
+        let observed = Observed { seen: general(&observed), text: observed, event };
+        Stop::Inconclusive(Finding {
+            requirement: None,
+            ..finding(step::CHECK, "", expected, observed)
+        })
     }
 
     /// Notes that a SHOULD is not followed; the scenario goes on.
     pub(crate) fn advise(&self, requirement: &'static str, expected: &str, observed: String) {
-        let mut record = self.lock();
-        let event = Some(record.events.len().saturating_sub(1));
-        let expected = expected.to_owned();
-        let requirement = Some(requirement);
-        record.advisories.push(Finding { requirement, oracle: None, expected, observed, event });
+        let observed = self.observed(observed);
+        self.lock().advisories.push(finding(step::CHECK, requirement, expected, observed));
     }
 
     /// What was recorded: events and advisories.
@@ -215,5 +286,23 @@ impl Context {
     pub(crate) fn leftovers(&self) -> (Vec<String>, Vec<String>) {
         let record = self.lock();
         (record.sessions.iter().cloned().collect(), record.retained.iter().cloned().collect())
+    }
+}
+
+fn finding(
+    step: &'static str,
+    requirement: &'static str,
+    expected: &str,
+    observed: Observed,
+) -> Finding {
+    let Observed { text, seen, event } = observed;
+    Finding {
+        requirement: Some(requirement),
+        oracle: None,
+        step,
+        expected: expected.to_owned(),
+        observed: text,
+        seen,
+        event: Some(event),
     }
 }

@@ -7,9 +7,10 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use crate::trace::{Ending, What, packet_text};
-use crate::verdict::Outcome;
+use crate::verdict::{Outcome, Stop};
 
-use super::{Probe, Seen, Stream};
+use super::instead::as_observed;
+use super::{Observed, Phase, Probe, Seen, Stream, step};
 
 /// Codes that name an error without naming which; section 4.13.1 allows them for any.
 const GENERAL: [ReasonCode; 3] =
@@ -38,40 +39,40 @@ impl Probe {
         disconnect = waiting.into_iter().find_map(as_disconnect).or(disconnect);
         loop {
             match self.look(self.context.patience().close).await {
-                Seen::Packet(index, _) if disconnect.is_some() => {
-                    let observed = "another packet after it".to_owned();
+                Seen::Packet(index, packet) if disconnect.is_some() => {
+                    let observed = as_observed(index, &packet);
                     let expected = "nothing after DISCONNECT";
-                    return Err(self.context.failure_of(
-                        "MQTT-3.14.4-1",
-                        expected,
-                        observed,
-                        index,
-                    ));
+                    return Err(self.context.stop_of("MQTT-3.14.4-1", "close", expected, observed));
                 }
                 Seen::Packet(_, packet) => disconnect = as_disconnect(packet),
                 Seen::Closed(_, ending) => return Ok(End { disconnect, ending }),
-                Seen::Silence(index, patience) if disconnect.is_some() => {
-                    let observed = format!("still open {patience:?} after its DISCONNECT");
+                Seen::Silence(event, patience) if disconnect.is_some() => {
+                    let text = format!("still open {patience:?} after its DISCONNECT");
+                    let observed = Observed { text, seen: "still open".to_owned(), event };
                     let expected = "the connection closed";
-                    return Err(self.context.failure_of(
-                        "MQTT-3.14.4-2",
-                        expected,
-                        observed,
-                        index,
-                    ));
+                    let step::Step { name, requirement } = step::CLOSE;
+                    return Err(self.context.stop_of(requirement, name, expected, observed));
                 }
-                Seen::Silence(index, patience) => {
-                    let observed = match self.ping().await {
-                        Ok(()) => format!("still open after {patience:?}, and PINGREQ is answered"),
-                        Err(_) => {
-                            format!("still open after {patience:?}, and PINGREQ is not answered")
-                        }
+                Seen::Silence(event, patience) => {
+                    let (answered, seen) = match self.ping().await {
+                        Ok(()) => ("is answered", "still open, PINGREQ answered"),
+                        Err(_) => ("is not answered", "still open, PINGREQ unanswered"),
                     };
-                    return Err(self.context.failure(expected, observed, index));
+                    let text = format!("still open after {patience:?}, and PINGREQ {answered}");
+                    let observed = Observed { text, seen: seen.to_owned(), event };
+                    return Err(self.context.failure(expected, observed));
                 }
-                other => return Err(self.instead(expected, other)),
+                other => return Err(self.not_closed(expected, other)),
             }
         }
+    }
+
+    /// As [`Probe::instead`], where a close is what a scenario is about.
+    fn not_closed(&self, expected: &str, seen: Seen) -> Stop {
+        let before = self.context.enter(Phase::Claim);
+        let stop = self.instead(step::OTHER, expected, seen);
+        self.context.enter(before);
+        stop
     }
 
     /// Expects the broker to close, with whatever DISCONNECT before it.
@@ -138,7 +139,10 @@ impl Probe {
                 }
                 Seen::Packet(index, packet) => self.unread.push_back((index, packet)),
                 Seen::Closed(..) => return Ok(false),
-                other => return Err(self.instead("PINGRESP, or the connection closed", other)),
+                other => {
+                    let expected = "PINGRESP, or the connection closed";
+                    return Err(self.instead(step::PING, expected, other));
+                }
             }
         }
     }
@@ -164,22 +168,26 @@ impl Probe {
 
     async fn refusal(&mut self, any_version: bool) -> Outcome {
         let expected = "the CONNECT refused and the connection closed";
+        let mut is_refused = false;
         loop {
             match self.look(self.context.patience().close).await {
                 Seen::Closed(..) => return Ok(()),
                 Seen::Broken(index, _) if any_version && self.context.is_old_refusal(index) => {}
-                Seen::Packet(_, Packet::ConnAck(connack)) if connack.reason.is_error() => {}
-                Seen::Packet(index, Packet::Disconnect(packet)) => {
-                    let observed = packet_text(&packet.into());
-                    let expected = "no DISCONNECT before a CONNACK that accepts";
-                    return Err(self.context.failure_of(
-                        "MQTT-3.14.0-1",
-                        expected,
-                        observed,
-                        index,
-                    ));
+                Seen::Packet(_, Packet::ConnAck(connack)) if connack.reason.is_error() => {
+                    is_refused = true;
                 }
-                other => return Err(self.instead(expected, other)),
+                Seen::Packet(index, packet @ Packet::Disconnect(_)) => {
+                    let observed = as_observed(index, &packet);
+                    let expected = "no DISCONNECT before a CONNACK that accepts";
+                    return Err(self.context.stop_of("MQTT-3.14.0-1", "close", expected, observed));
+                }
+                Seen::Silence(event, patience) if is_refused => {
+                    let text = format!("still open {patience:?} after its CONNACK");
+                    let observed = Observed { text, seen: "still open".to_owned(), event };
+                    let expected = "the connection closed";
+                    return Err(self.context.stop_of("MQTT-3.2.2-7", "close", expected, observed));
+                }
+                other => return Err(self.not_closed(expected, other)),
             }
         }
     }
@@ -193,9 +201,9 @@ impl Probe {
         let expected = "the connection closed with nothing sent";
         match self.look(self.context.patience().close).await {
             Seen::Closed(..) => Ok(()),
-            Seen::Packet(index, Packet::Disconnect(packet)) => {
-                let observed = packet_text(&packet.into());
-                Err(self.context.failure_of("MQTT-3.14.0-1", expected, observed, index))
+            Seen::Packet(index, packet @ Packet::Disconnect(_)) => {
+                let observed = as_observed(index, &packet);
+                Err(self.context.stop_of("MQTT-3.14.0-1", "close", expected, observed))
             }
             // An answer to no CONNECT is odd, but nothing forbids it in so many words.
             Seen::Packet(_, Packet::ConnAck(connack)) if connack.reason.is_error() => {
@@ -203,7 +211,7 @@ impl Probe {
                 self.context.advise("U-3.2-2", "no CONNACK without a CONNECT", observed);
                 self.closes().await
             }
-            other => Err(self.instead(expected, other)),
+            other => Err(self.not_closed(expected, other)),
         }
     }
 
@@ -270,7 +278,9 @@ impl Probe {
                 Seen::Packet(_, packet) => disconnect = disconnect.or(as_disconnect(packet)),
                 Seen::Closed(..) => return Ok(Some(disconnect)),
                 Seen::Silence(..) => return Ok(None),
-                broken @ Seen::Broken(..) => return Err(self.instead("packets", broken)),
+                broken @ Seen::Broken(..) => {
+                    return Err(self.instead(step::READ, "packets", broken));
+                }
             }
         }
     }

@@ -1,26 +1,68 @@
 //! What is said of something that came in the place of what was expected.
 
-use reference_broker::codec::{Packet, ReasonCode, Side};
+use reference_broker::codec::{Packet, QoS, ReasonCode, Side};
 
-use crate::trace::packet_text;
+use crate::trace::{What, packet_text};
 use crate::verdict::Stop;
+use crate::verdict::step::{self, Step};
 
+use super::context::Observed;
 use super::policy::{TOO_LARGE, policy_of};
-use super::{Probe, Seen};
+use super::{Phase, Probe, Seen};
 
 /// A packet of more bytes than this may be too large for a broker that does not say what it takes.
 const LARGE: usize = 4 * 1024;
 
+/// What kind of packet it is, without what differs from run to run.
+pub(super) fn kind_of(packet: &Packet) -> String {
+    let reason = match packet {
+        Packet::Disconnect(packet) => Some(packet.reason),
+        Packet::ConnAck(packet) => Some(packet.reason),
+        Packet::PubAck(packet)
+        | Packet::PubRec(packet)
+        | Packet::PubRel(packet)
+        | Packet::PubComp(packet) => Some(packet.reason),
+        Packet::SubAck(packet) | Packet::UnsubAck(packet) => packet.reasons.first().copied(),
+        _ => None,
+    };
+    match reason {
+        Some(reason) => format!("{} 0x{:02X}", packet.packet_type(), reason.value()),
+        None => packet.packet_type().to_string(),
+    }
+}
+
+/// A packet, as what was observed.
+pub(super) fn as_observed(index: usize, packet: &Packet) -> Observed {
+    Observed { text: packet_text(packet), seen: kind_of(packet), event: index }
+}
+
 impl Probe {
     /// Of a packet.
-    pub(super) fn unexpected(&self, expected: &str, index: usize, packet: &Packet) -> Stop {
+    pub(super) fn unexpected(
+        &self,
+        step: Step,
+        expected: &str,
+        index: usize,
+        packet: &Packet,
+    ) -> Stop {
         let policy = policy_of(packet).filter(|_| !self.had_notice_of(packet));
         let ends = matches!(packet, Packet::Disconnect(_));
         if let Some(policy) = policy.or(self.too_large().filter(|_| ends)) {
             let observed = format!("{}: {policy}", packet_text(packet));
             return self.context.trouble_at(expected, observed, index);
         }
-        self.context.failure(expected, packet_text(packet), index)
+        self.stop(step, expected, as_observed(index, packet))
+    }
+
+    /// A step was not answered as the standard has it. Where the session was not there that it
+    /// stands on, that is what blocks.
+    pub(super) fn stop(&self, step: Step, expected: &str, observed: Observed) -> Stop {
+        match self.lacks_session.clone() {
+            Some(lack) if self.context.phase() == Phase::Means => {
+                self.context.stop(step::RESUME, "session_present 1", lack)
+            }
+            _ => self.context.stop(step, expected, observed),
+        }
     }
 
     /// Whether a packet refuses for a size that the broker had told this client the bound of: a
@@ -37,7 +79,7 @@ impl Probe {
     }
 
     /// Of anything.
-    pub(super) fn instead(&self, expected: &str, seen: Seen) -> Stop {
+    pub(super) fn instead(&self, step: Step, expected: &str, seen: Seen) -> Stop {
         let unread = match self.unread.is_empty() {
             true => String::new(),
             false => {
@@ -46,26 +88,48 @@ impl Probe {
             }
         };
         match seen {
-            Seen::Packet(index, packet) => self.unexpected(expected, index, &packet),
-            Seen::Broken(index, error) => {
-                let observed = format!("bytes that are no valid packet: {error}");
+            Seen::Packet(index, packet) => self.unexpected(step, expected, index, &packet),
+            Seen::Broken(event, error) => {
+                let text = format!("bytes that are no valid packet: {error}");
                 let requirement = error.fault.requirement(Side::Server);
-                self.context.failure_of(requirement, expected, observed, index)
+                let seen = "bytes that are no valid packet".to_owned();
+                let observed = Observed { text, seen, event };
+                self.context.stop_of(requirement, step::READ.name, expected, observed)
             }
-            Seen::Closed(index, ending) => {
-                let observed =
+            Seen::Closed(event, ending) => {
+                let text =
                     format!("the connection closed by the broker ({}){unread}", ending.name());
-                match self.too_large() {
-                    Some(why) => {
-                        self.context.trouble_at(expected, format!("{observed}: {why}"), index)
+                if let Some(why) = self.too_large() {
+                    return self.context.trouble_at(expected, format!("{text}: {why}"), event);
+                }
+                let seen = "the connection closed".to_owned();
+                self.context.lost(step, expected, Observed { text, seen, event })
+            }
+            Seen::Silence(event, patience) => {
+                let text = format!("nothing for {:.1} s{unread}", patience.as_secs_f64());
+                let observed = Observed { text, seen: "nothing".to_owned(), event };
+                match step {
+                    step::CONNECT | step::DELIVER_ONCE => {
+                        self.context.lost(step, expected, observed)
                     }
-                    None => self.context.failure(expected, observed, index),
+                    _ => self.stop(step, expected, observed),
                 }
             }
-            Seen::Silence(index, patience) => {
-                let observed = format!("nothing for {:.1} s{unread}", patience.as_secs_f64());
-                self.context.failure(expected, observed, index)
-            }
         }
+    }
+
+    /// What kind of step it is to receive a message: at QoS 0 it may be lost (section 4.3.1).
+    pub(super) fn delivery(&self, topic: &str, payload: Option<&str>) -> Step {
+        let is_it = |what: &What| match what {
+            What::Sent(Packet::Publish(sent)) => {
+                *sent.topic == *topic
+                    && payload.is_none_or(|payload| *sent.payload == *payload.as_bytes())
+                    && sent.qos == QoS::AtMostOnce
+            }
+            _ => false,
+        };
+        let at_qos_0 = self.granted_at_most == Some(QoS::AtMostOnce)
+            || self.context.any(|event| is_it(&event.what));
+        if at_qos_0 { step::DELIVER_ONCE } else { step::DELIVER }
     }
 }

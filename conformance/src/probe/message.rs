@@ -5,7 +5,8 @@ use reference_broker::codec::{Packet, PacketType, Publish, PublishAck, QoS, Reas
 use crate::trace::packet_text;
 use crate::verdict::Outcome;
 
-use super::{Probe, Seen};
+use super::instead::as_observed;
+use super::{Observed, Probe, Seen, step};
 
 impl Probe {
     /// Waits for PUBREL, whatever it says.
@@ -54,7 +55,8 @@ impl Probe {
             Packet::Publish(publish) if *publish.topic == *topic => Some(publish.clone()),
             _ => None,
         };
-        let publish = self.find(&format!("PUBLISH \"{topic}\""), on_topic).await?;
+        let step = self.delivery(topic, None);
+        let publish = self.find_for(step, &format!("PUBLISH \"{topic}\""), on_topic).await?;
         self.acknowledge(&publish).await?;
         Ok(publish)
     }
@@ -83,15 +85,39 @@ impl Probe {
     ///
     /// A failure when none comes, or it is not this one.
     pub async fn holds(&mut self, topic: &str, payload: &str) -> Outcome<Publish> {
-        let publish = self.message(&called_message(topic, payload)).await?;
+        let step = self.delivery(topic, Some(payload));
+        let publish = self.find_for(step, &called_message(topic, payload), message).await?;
         self.is_this(publish, topic, payload)
+    }
+
+    /// Waits for a message that shows by its place that nothing came before it: that it comes is what
+    /// a scenario stands on, that another comes is the scenario's failure.
+    ///
+    /// # Errors
+    ///
+    /// A failure when another message comes.
+    pub(crate) async fn receives_marker(&mut self, topic: &str, payload: &str) -> Outcome {
+        let context = self.context.clone();
+        let step = self.delivery(topic, Some(payload));
+        let expected = called_message(topic, payload);
+        let publish = context.as_means(self.find_for(step, &expected, message)).await?;
+        if *publish.topic != *topic || *publish.payload != *payload.as_bytes() {
+            let other = self.context.observed(packet_text(&publish.into()));
+            let observed = Observed { seen: "another PUBLISH".to_owned(), ..other };
+            return Err(self.context.failure("no other message", observed));
+        }
+        self.acknowledge(&publish).await
     }
 
     fn is_this(&self, publish: Publish, topic: &str, payload: &str) -> Outcome<Publish> {
         let expected = called_message(topic, payload);
         match *publish.topic == *topic && *publish.payload == *payload.as_bytes() {
             true => Ok(publish),
-            false => Err(self.context.failure_now(&expected, packet_text(&publish.into()))),
+            false => {
+                let other = self.context.observed(packet_text(&publish.into()));
+                let observed = Observed { seen: "another PUBLISH".to_owned(), ..other };
+                Err(self.stop(step::DELIVER, &expected, observed))
+            }
         }
     }
 
@@ -101,7 +127,11 @@ impl Probe {
     ///
     /// A failure when none comes.
     pub async fn message(&mut self, expected: &str) -> Outcome<Publish> {
-        self.find(expected, message).await
+        let step = match self.granted_at_most {
+            Some(QoS::AtMostOnce) => step::DELIVER_ONCE,
+            _ => step::DELIVER,
+        };
+        self.find_for(step, expected, message).await
     }
 
     /// Waits for the next message, whatever it is: none if nothing comes in time. What waits for this
@@ -112,10 +142,10 @@ impl Probe {
     /// A failure when the connection ends.
     pub async fn message_or_silence(&mut self) -> Outcome<Option<Publish>> {
         let expected = "PUBLISH";
-        match self.seek(expected, message).await? {
+        match self.seek(step::DELIVER, expected, message).await? {
             Ok(publish) => Ok(Some(publish)),
             Err(Seen::Silence(..)) => Ok(None),
-            Err(other) => Err(self.instead(expected, other)),
+            Err(other) => Err(self.instead(step::DELIVER, expected, other)),
         }
     }
 
@@ -151,7 +181,8 @@ impl Probe {
             QoS::AtLeastOnce => self.send(Packet::PubAck(ack)).await,
             QoS::ExactlyOnce => {
                 self.send(Packet::PubRec(ack.clone())).await?;
-                self.pubrel(publish.packet_id).await?;
+                let context = self.context.clone();
+                context.as_means(self.pubrel(publish.packet_id)).await?;
                 self.send(Packet::PubComp(ack)).await
             }
         }
@@ -201,7 +232,7 @@ impl Probe {
         match message {
             None => Ok(()),
             Some((index, packet)) => {
-                Err(self.context.failure("no message", packet_text(packet), *index))
+                Err(self.context.failure("no message", as_observed(*index, packet)))
             }
         }
     }
@@ -218,7 +249,7 @@ impl Probe {
             None => Ok(()),
             Some((index, packet)) => {
                 let expected = format!("no {packet_type}");
-                Err(self.context.failure(&expected, packet_text(packet), *index))
+                Err(self.context.failure(&expected, as_observed(*index, packet)))
             }
         }
     }

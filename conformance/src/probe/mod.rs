@@ -29,9 +29,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::trace::{Ending, What};
 use crate::verdict::Outcome;
+use crate::verdict::step::{self, Step};
 
-pub(crate) use context::Context;
+use context::Observed;
 pub use context::Patience;
+pub(crate) use context::{Context, Phase};
 use limits::Limits;
 pub(crate) use policy::{TOO_LARGE, policies_of};
 pub use publish::Answer;
@@ -68,6 +70,10 @@ pub struct Probe {
     passed_over: BTreeSet<u16>,
     /// Topic Aliases that stand for topics of such messages.
     strange_aliases: BTreeSet<u32>,
+    /// The highest QoS that a subscription of this connection was granted.
+    granted_at_most: Option<QoS>,
+    /// What showed that the session was not there, if that was no matter so far.
+    lacks_session: Option<Observed>,
     context: Context,
 }
 
@@ -105,6 +111,8 @@ impl Probe {
             is_served: false,
             passed_over: BTreeSet::new(),
             strange_aliases: BTreeSet::new(),
+            granted_at_most: None,
+            lacks_session: None,
             context,
         }
     }
@@ -226,6 +234,11 @@ impl Probe {
                             self.is_served = !connack.reason.is_error();
                         }
                         Packet::Disconnect(_) => self.is_served = false,
+                        Packet::SubAck(suback) => {
+                            let codes = suback.reasons.iter().map(|code| code.value());
+                            let granted = codes.filter_map(QoS::from_value);
+                            self.granted_at_most = granted.chain(self.granted_at_most).max();
+                        }
                         _ => {}
                     }
                     if self.is_permitted_duplicate(&packet) || self.pass_over(&packet).await {
@@ -301,14 +314,25 @@ impl Probe {
         expected: &str,
         pick: impl FnMut(&Packet) -> Option<T>,
     ) -> Outcome<T> {
-        let sought = self.seek(expected, pick).await?;
-        sought.map_err(|seen| self.instead(expected, seen))
+        self.find_for(step::OTHER, expected, pick).await
+    }
+
+    /// As [`Probe::find`], in a step of this kind.
+    async fn find_for<T>(
+        &mut self,
+        step: Step,
+        expected: &str,
+        pick: impl FnMut(&Packet) -> Option<T>,
+    ) -> Outcome<T> {
+        let sought = self.seek(step, expected, pick).await?;
+        sought.map_err(|seen| self.instead(step, expected, seen))
     }
 
     /// As [`Probe::find`], but gives what is there instead if that is no packet. What waits for this
     /// may be dropped: nothing that has come is lost.
     async fn seek<T>(
         &mut self,
+        step: Step,
         expected: &str,
         mut pick: impl FnMut(&Packet) -> Option<T>,
     ) -> Outcome<Result<T, Seen>> {
@@ -326,7 +350,7 @@ impl Probe {
                     }
                     if matches!(packet, Packet::Disconnect(_)) || self.unread.len() >= UNREAD_LIMIT
                     {
-                        return Err(self.unexpected(expected, index, &packet));
+                        return Err(self.unexpected(step, expected, index, &packet));
                     }
                     self.unread.push_back((index, packet));
                 }
@@ -345,15 +369,25 @@ impl Probe {
         expected: &str,
         pick: impl FnOnce(&Packet) -> Option<T>,
     ) -> Outcome<T> {
+        self.next_for(step::OTHER, expected, pick).await
+    }
+
+    /// As [`Probe::next`], in a step of this kind.
+    async fn next_for<T>(
+        &mut self,
+        step: Step,
+        expected: &str,
+        pick: impl FnOnce(&Packet) -> Option<T>,
+    ) -> Outcome<T> {
         let seen = match self.unread.pop_front() {
             Some((index, packet)) => Seen::Packet(index, packet),
             None => self.look(self.context.patience().reply).await,
         };
         match seen {
             Seen::Packet(index, packet) => {
-                pick(&packet).ok_or_else(|| self.unexpected(expected, index, &packet))
+                pick(&packet).ok_or_else(|| self.unexpected(step, expected, index, &packet))
             }
-            other => Err(self.instead(expected, other)),
+            other => Err(self.instead(step, expected, other)),
         }
     }
 

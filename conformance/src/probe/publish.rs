@@ -6,8 +6,9 @@ use reference_broker::codec::{Packet, PacketType, Publish, PublishAck, QoS, Reas
 use crate::trace::packet_text;
 use crate::verdict::Outcome;
 
+use super::instead::kind_of;
 use super::policy::policy_of;
-use super::{Probe, Seen, called};
+use super::{Observed, Probe, Seen, Step, called, step};
 
 /// How a broker takes a message that it may refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +88,8 @@ impl Probe {
                         Packet::PubRec(ack) if ids.contains(&ack.packet_id) => Some(ack.clone()),
                         _ => None,
                     };
-                    let ack = self.find("PUBREC for each message", next).await?;
+                    let expected = "PUBREC for each message";
+                    let ack = self.find_for(step::PUBREC, expected, next).await?;
                     self.succeeded(Packet::PubRec(ack.clone()), ack.reason)?;
                     recorded.push(ack.packet_id);
                 }
@@ -189,7 +191,7 @@ impl Probe {
                     }
                 }
                 Seen::Closed(..) => return Ok(None),
-                other => return Err(self.instead(&expected, other)),
+                other => return Err(self.instead(step::PUBREC, &expected, other)),
             }
         }
     }
@@ -221,18 +223,30 @@ impl Probe {
             }
             _ => None,
         };
-        self.find(&expected, step).await
+        self.find_for(step_of(packet_type), &expected, step).await
     }
 
     fn succeeded(&self, packet: Packet, reason: ReasonCode) -> Outcome {
-        let observed = packet_text(&packet);
+        let text = packet_text(&packet);
         match policy_of(&packet) {
             _ if !reason.is_error() => Ok(()),
-            Some(policy) => Err(self.context.trouble("a success", format!("{observed}: {policy}"))),
+            Some(policy) => Err(self.context.trouble("a success", format!("{text}: {policy}"))),
             None => {
                 let expected = format!("a {} that says success", packet.packet_type());
-                Err(self.context.failure_now(&expected, observed))
+                let observed = Observed { seen: kind_of(&packet), ..self.context.observed(text) };
+                Err(self.stop(step_of(packet.packet_type()), &expected, observed))
             }
         }
+    }
+}
+
+/// The kind of step that waits for a packet of this type.
+fn step_of(packet_type: PacketType) -> Step {
+    match packet_type {
+        PacketType::PubAck => step::PUBACK,
+        PacketType::PubRec => step::PUBREC,
+        PacketType::PubRel => step::PUBREL,
+        PacketType::PubComp => step::PUBCOMP,
+        _ => step::OTHER,
     }
 }

@@ -8,8 +8,9 @@ use reference_broker::codec::{
 use crate::trace::packet_text;
 use crate::verdict::{Outcome, Stop};
 
+use super::instead::kind_of;
 use super::policy::policy_of;
-use super::{Probe, Seen, called};
+use super::{Observed, Phase, Probe, Seen, called, step};
 
 impl Probe {
     /// Sends a CONNECT and expects it to be accepted.
@@ -40,6 +41,23 @@ impl Probe {
         }
     }
 
+    /// Its session should have been there: a failure where that is what the scenario is about; else
+    /// remembered, for when a step that stands on the session fails.
+    ///
+    /// # Errors
+    ///
+    /// A failure where it is the claim, or is cited.
+    pub(crate) fn lacks_its_session(&mut self) -> Outcome {
+        let lack = self.context.observed("session_present 0");
+        match self.context.stop(step::RESUME, "session_present 1", lack.clone()) {
+            failure @ Stop::Fail(_) => Err(failure),
+            _ => {
+                self.lacks_session = Some(lack);
+                Ok(())
+            }
+        }
+    }
+
     /// Expects CONNACK 0x00 as the next packet.
     ///
     /// # Errors
@@ -50,7 +68,7 @@ impl Probe {
             Packet::ConnAck(connack) if !connack.reason.is_error() => Some(connack.clone()),
             _ => None,
         };
-        self.next("CONNACK 0x00 (success)", accepted).await
+        self.next_for(step::CONNECT, "CONNACK 0x00 (success)", accepted).await
     }
 
     /// Waits for the answer to a CONNECT that may be refused: a CONNACK, whatever it says, or none
@@ -80,7 +98,7 @@ impl Probe {
         match seen {
             Seen::Packet(_, Packet::ConnAck(connack)) => Ok(Some(connack)),
             Seen::Closed(..) => Ok(None),
-            other => Err(self.instead("CONNACK, or the connection closed", other)),
+            other => Err(self.instead(step::CONNECT, "CONNACK, or the connection closed", other)),
         }
     }
 
@@ -91,7 +109,8 @@ impl Probe {
     /// A failure when no PINGRESP comes.
     pub async fn ping(&mut self) -> Outcome {
         self.send(Packet::PingReq).await?;
-        self.find("PINGRESP", |packet| (*packet == Packet::PingResp).then_some(())).await
+        let pingresp = |packet: &Packet| (*packet == Packet::PingResp).then_some(());
+        self.find_for(step::PING, "PINGRESP", pingresp).await
     }
 
     /// Subscribes with default options and expects just this QoS to be granted.
@@ -192,15 +211,25 @@ impl Probe {
         if let Some(policy) = policy_of(&packet) {
             return Err(self.context.trouble(&expected, format!("{observed}: {policy}")));
         }
-        let granted: Vec<_> = suback.reasons.iter().map(|code| code.value()).collect();
-        let fits = granted.len() == asked.len()
-            && granted.iter().zip(asked).all(|(granted, asked)| *granted <= asked.value());
-        match fits {
-            false => Err(self.context.failure_now(&expected, observed)),
-            true if granted.iter().zip(asked).any(|(granted, asked)| *granted < asked.value()) => {
+        let is_means = self.context.phase() == Phase::Means;
+        let codes: Vec<_> = suback.reasons.iter().map(|code| code.value()).collect();
+        // What stands on a subscription needs no more than that there is one.
+        let most = |asked: &QoS| if is_means { QoS::ExactlyOnce.value() } else { asked.value() };
+        let fits = codes.iter().zip(asked).all(|(granted, asked)| *granted <= most(asked));
+        let count = codes.len() == asked.len() || (is_means && codes.len() > asked.len());
+        let observed = Observed { seen: kind_of(&packet), ..self.context.observed(observed) };
+        match (fits, count) {
+            (false, _) => Err(self.stop(step::SUBSCRIBE, &expected, observed)),
+            (true, false) => {
+                let seen = "another number of Reason Codes".to_owned();
+                let observed = Observed { seen, ..observed };
+                Err(self.context.stop_of("MQTT-3.8.4-6", "subscribe", &expected, observed))
+            }
+            (true, true) if codes.iter().zip(asked).any(|(code, asked)| *code < asked.value()) => {
+                let observed = observed.text;
                 Err(Stop::NotApplicable(format!("the target grants less than asked: {observed}")))
             }
-            true => Ok(()),
+            (true, true) => Ok(()),
         }
     }
 
@@ -233,8 +262,11 @@ impl Probe {
         match unsuback.reasons[..] {
             [reason] => Ok(reason),
             _ => {
-                let observed = packet_text(&Packet::UnsubAck(unsuback));
-                Err(self.context.failure_now("an UNSUBACK with one code", observed))
+                let seen = "another number of Reason Codes".to_owned();
+                let observed = self.context.observed(packet_text(&Packet::UnsubAck(unsuback)));
+                let observed = Observed { seen, ..observed };
+                let expected = "an UNSUBACK with one code";
+                Err(self.context.stop_of("MQTT-3.11.3-1", "unsubscribe", expected, observed))
             }
         }
     }
@@ -250,7 +282,7 @@ impl Probe {
             Packet::SubAck(ack) if ack.packet_id == id => Some(ack.clone()),
             _ => None,
         };
-        self.find(&expected, suback).await
+        self.find_for(step::SUBSCRIBE, &expected, suback).await
     }
 
     /// Waits for UNSUBACK, whatever it says.
@@ -264,7 +296,7 @@ impl Probe {
             Packet::UnsubAck(ack) if ack.packet_id == id => Some(ack.clone()),
             _ => None,
         };
-        self.find(&expected, unsuback).await
+        self.find_for(step::UNSUBSCRIBE, &expected, unsuback).await
     }
 
     /// Waits for SUBACK or UNSUBACK, whatever it says, where the broker may as well close: none if
@@ -288,7 +320,7 @@ impl Probe {
                 }
                 Seen::Packet(index, packet) => self.unread.push_back((index, packet)),
                 Seen::Closed(..) => return Ok(None),
-                other => return Err(self.instead(&expected, other)),
+                other => return Err(self.instead(step::SUBSCRIBE, &expected, other)),
             }
         }
     }

@@ -6,7 +6,7 @@ use reference_broker::codec::{Connect, Packet};
 
 use super::{Report, ScenarioResult};
 use crate::trace::{Ending, Event, What};
-use crate::verdict::{Finding, Verdict};
+use crate::verdict::{Finding, Verdict, general, step};
 
 /// What breaks naive writers: markup, the end of a CDATA section, NUL, a colour, a new line, a
 /// change of direction, something that is no character.
@@ -23,6 +23,7 @@ fn result(id: &'static str, section: &'static str, verdict: Verdict) -> Scenario
         reason: None,
         duration: Duration::from_millis(12),
         findings: Vec::new(),
+        oracles: Vec::new(),
         trace: Vec::new(),
     }
 }
@@ -31,8 +32,10 @@ fn finding(requirement: &'static str, expected: &str, observed: &str) -> Finding
     Finding {
         requirement: Some(requirement),
         oracle: None,
+        step: step::CHECK,
         expected: expected.to_owned(),
         observed: observed.to_owned(),
+        seen: general(observed),
         event: None,
     }
 }

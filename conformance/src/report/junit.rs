@@ -34,10 +34,12 @@ pub fn write(report: &Report, out: impl Write) -> io::Result<()> {
 fn case(result: &ScenarioResult, rerun: &str) -> io::Result<TestCase> {
     let text = text(result, rerun)?;
     let status = match (result.verdict, result.expected) {
-        (Verdict::Inconclusive, _) => not_passed(NonSuccessKind::Error, result, &text),
+        (Verdict::Inconclusive | Verdict::Unsteady, _) => {
+            not_passed(NonSuccessKind::Error, result, &text)
+        }
         (_, false) => not_passed(NonSuccessKind::Failure, result, &text),
         (Verdict::Pass | Verdict::Advisory, true) => TestCaseStatus::success(),
-        (Verdict::Fail | Verdict::NotApplicable, true) => {
+        (Verdict::Fail | Verdict::Blocked | Verdict::NotApplicable, true) => {
             let mut status = TestCaseStatus::skipped();
             status.set_type(result.verdict.name()).set_message(message(result));
             status

@@ -4,6 +4,7 @@
 //! clock or asks the environment. What a target sent may hold anything: JSON keeps it in its own
 //! escapes, the others show control characters as `\u{1b}`.
 
+mod cause;
 pub mod coverage;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -16,6 +17,7 @@ mod table;
 pub mod terminal;
 mod text;
 
+pub use cause::{CauseResult, RuleResult, causes, rules};
 pub use section::title;
 
 use std::time::Duration;
@@ -42,8 +44,11 @@ pub struct ScenarioResult {
     pub reason: Option<String>,
     /// How long it took.
     pub duration: Duration,
-    /// What it found, worst first; empty when it passed.
+    /// What its steps found, worst first; empty when it passed.
     pub findings: Vec<Finding>,
+    /// What the oracles found in its trace. They are results of their own, but for what the scenario
+    /// is about itself.
+    pub oracles: Vec<Finding>,
     /// What happened on its connections.
     pub trace: Vec<Event>,
 }
@@ -76,10 +81,14 @@ pub struct Totals {
     pub fail: usize,
     /// Advisory.
     pub advisory: usize,
+    /// Blocked.
+    pub blocked: usize,
     /// Not applicable.
     pub not_applicable: usize,
     /// Inconclusive.
     pub inconclusive: usize,
+    /// Unsteady.
+    pub unsteady: usize,
     /// With a verdict that was not expected.
     pub unexpected: usize,
     /// Known deviations among the failed and the advisory ones.
@@ -98,7 +107,11 @@ impl ScenarioResult {
             && match self.verdict {
                 Verdict::Fail => true,
                 Verdict::Advisory => self.reason.is_some(),
-                Verdict::Pass | Verdict::NotApplicable | Verdict::Inconclusive => false,
+                Verdict::Pass
+                | Verdict::Blocked
+                | Verdict::NotApplicable
+                | Verdict::Inconclusive
+                | Verdict::Unsteady => false,
             }
     }
 }
@@ -112,7 +125,9 @@ impl Report {
                 Verdict::Pass => &mut totals.pass,
                 Verdict::Fail => &mut totals.fail,
                 Verdict::Advisory => &mut totals.advisory,
+                Verdict::Blocked => &mut totals.blocked,
                 Verdict::NotApplicable => &mut totals.not_applicable,
+                Verdict::Unsteady => &mut totals.unsteady,
                 Verdict::Inconclusive => &mut totals.inconclusive,
             };
             *count += 1;

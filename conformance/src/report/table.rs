@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::verdict::Verdict;
 
 /// Widths of the columns behind the section, in the order of [`Verdict::ALL`].
-const COLUMNS: [usize; 5] = [6, 6, 10, 16, 14];
+const COLUMNS: [usize; 7] = [6, 6, 10, 9, 16, 14, 10];
 const SECTION: usize = 8;
 const TITLE: usize = 38;
 const FAINT: Style = Style::new().dimmed();

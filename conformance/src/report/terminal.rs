@@ -223,7 +223,8 @@ pub(super) fn style(verdict: Verdict, expected: bool) -> Style {
         Verdict::Pass => AnsiColor::Green,
         Verdict::Fail => AnsiColor::Red,
         Verdict::Advisory => AnsiColor::Cyan,
-        Verdict::Inconclusive => AnsiColor::Yellow,
+        Verdict::Blocked => AnsiColor::Magenta,
+        Verdict::Inconclusive | Verdict::Unsteady => AnsiColor::Yellow,
         Verdict::NotApplicable => return Style::new(),
     };
     Style::new().fg_color(Some(colour.into()))

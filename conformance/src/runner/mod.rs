@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use crate::report::{Report, ScenarioResult};
 use crate::scenario::{Scenario, Timing};
 use crate::target::{Capabilities, Connector, Target, Unusable, preflight};
-use crate::verdict::{Finding, Verdict};
+use crate::verdict::{Finding, Verdict, general, step};
 
 pub use perform::paused_runtime;
 pub use repeat::{Changed, Repeat};
@@ -161,8 +161,15 @@ async fn surroundings(
 
 /// A result that says the tester failed.
 fn trouble(scenario: &Scenario, expected: &str, observed: String) -> ScenarioResult {
-    let expected = expected.to_owned();
-    let finding = Finding { requirement: None, oracle: None, expected, observed, event: None };
+    let finding = Finding {
+        requirement: None,
+        oracle: None,
+        step: step::CHECK,
+        expected: expected.to_owned(),
+        seen: general(&observed),
+        observed,
+        event: None,
+    };
     ScenarioResult {
         id: scenario.id,
         section: scenario.section(),
@@ -173,6 +180,7 @@ fn trouble(scenario: &Scenario, expected: &str, observed: String) -> ScenarioRes
         reason: None,
         duration: Duration::ZERO,
         findings: vec![finding],
+        oracles: Vec::new(),
         trace: Vec::new(),
     }
 }

@@ -91,9 +91,8 @@ impl Performance {
     async fn on(self, connector: Connector) -> ScenarioResult {
         let Performance { scenario, surroundings } = self;
         let started = Instant::now();
-        let first = scenario.requirements.first().copied().unwrap_or_default();
         let patience = Patience::scaled(surroundings.scale);
-        let context = Context::new(first, patience);
+        let context = Context::new(scenario.requirements, patience);
         let names = names(&surroundings.token, &scenario.code());
         let stage = Stage::new(
             connector.clone(),
@@ -177,47 +176,50 @@ fn panic_text(error: JoinError) -> String {
 
 fn result(scenario: &Scenario, outcome: Outcome, advisories: Vec<Finding>) -> ScenarioResult {
     let mut findings = advisories;
+    let is_cited = |finding: &Finding| is_about(scenario.requirements, finding);
     let mut reason = None;
     let verdict = match outcome {
-        Ok(()) if findings.is_empty() => Verdict::Pass,
-        Ok(()) => Verdict::Advisory,
-        Err(Stop::Fail(finding)) => {
-            findings.insert(0, finding);
-            Verdict::Fail
-        }
+        // An advisory about something else is told with its cause, and is not this scenario's.
+        Ok(()) if findings.iter().any(is_cited) => Verdict::Advisory,
+        Ok(()) => Verdict::Pass,
         Err(Stop::NotApplicable(why)) => {
             reason = Some(why);
             Verdict::NotApplicable
         }
-        Err(Stop::Inconclusive(finding)) => {
-            findings.insert(0, finding);
-            Verdict::Inconclusive
-        }
+        Err(Stop::Fail(finding)) => first(Verdict::Fail, finding, &mut findings),
+        Err(Stop::Blocked(finding)) => first(Verdict::Blocked, finding, &mut findings),
+        Err(Stop::Inconclusive(finding)) => first(Verdict::Inconclusive, finding, &mut findings),
     };
     ScenarioResult { verdict, reason, findings, ..trouble(scenario, "", String::new()) }
 }
 
-/// Adds what the oracles find. What must never happen makes a scenario fail whatever else it came
-/// to, even where the tester itself got into trouble.
+fn first(verdict: Verdict, finding: Finding, findings: &mut Vec<Finding>) -> Verdict {
+    findings.insert(0, finding);
+    verdict
+}
+
+/// Whether a finding is about what is cited.
+fn is_about(cited: &[&'static str], finding: &Finding) -> bool {
+    finding.requirement.is_some_and(|requirement| cited.contains(&requirement))
+}
+
+/// Adds what the oracles find. What they find makes a scenario fail only if it is about that, whatever
+/// else it came to.
 fn judge(result: &mut ScenarioResult, trace: &[Event]) {
-    // What a step of the scenario said already is not said again.
-    let is_new = |found: &Finding| {
-        let is_same =
-            |own: &Finding| (own.requirement, own.event) == (found.requirement, found.event);
-        result.verdict != Verdict::Fail || !result.findings.iter().any(is_same)
-    };
-    let found = oracle::judge(trace).into_iter().filter(is_new);
-    let (failures, advisories): (Vec<_>, Vec<_>) = found.partition(oracle::is_failure);
-    let had_failed = result.verdict == Verdict::Fail;
+    result.oracles = oracle::judge(trace);
+    if result.verdict == Verdict::Fail {
+        return;
+    }
+    let own = result.oracles.iter().filter(|found| is_about(&result.requirements, found));
+    let (failures, advisories): (Vec<_>, Vec<_>) =
+        own.cloned().partition(|finding| finding.is_failure());
     if !failures.is_empty() {
         result.verdict = Verdict::Fail;
+        result.findings.splice(0..0, failures);
     } else if !advisories.is_empty() && result.verdict == Verdict::Pass {
         result.verdict = Verdict::Advisory;
+        result.findings.splice(0..0, advisories);
     }
-    // The scenario's own failure says most; then what the oracles say, worst first.
-    let own = usize::from(had_failed);
-    result.findings.splice(own..own, failures);
-    result.findings.extend(advisories);
 }
 
 /// Names that are this scenario's own on a broker that others use too.
@@ -228,7 +230,7 @@ fn names(token: &str, code: &str) -> Names {
 /// Connects a fresh client: a broker that crashed closes its connections too, and must not pass
 /// for that.
 async fn is_alive(connector: &Connector, patience: Patience, names: &Names) -> Outcome {
-    let context = Context::new("U-4.13.1-7", patience);
+    let context = Context::new(&["U-4.13.1-7"], patience);
     let mut probe = visitor(connector, &context, names, "alive").await?;
     probe.connect(Connect::new(probe.client_id())).await?;
     probe.ping().await?;
@@ -275,7 +277,7 @@ fn not_alive(result: &mut ScenarioResult, stop: Stop, to_blame: bool) {
 /// removed is no fault of the scenario's, and the names are not used again.
 async fn tidy_up(connector: &Connector, context: &Context, names: &Names) {
     let (sessions, retained) = context.leftovers();
-    let quiet = Context::new("U-4.13.1-7", context.patience());
+    let quiet = Context::new(&["U-4.13.1-7"], context.patience());
     for client in sessions {
         let _ = end_session(connector, &quiet, names, &client).await;
     }

@@ -206,8 +206,10 @@ async fn control_characters_kept_or_refused(stage: &mut Stage) -> Outcome {
             }
             Ok(_) => stage.nothing_on(&topic, &mut bob, &mut alice).await?,
             // Only an 'x' has to be taken.
-            Err(Stop::Fail(finding)) if odd == 'x' => return Err(Stop::Fail(finding)),
-            Err(Stop::Fail(_)) => {
+            Err(Stop::Fail(finding) | Stop::Blocked(finding)) if odd == 'x' => {
+                return Err(Stop::Fail(finding));
+            }
+            Err(Stop::Fail(_) | Stop::Blocked(_)) => {
                 bob.closes().await?;
                 alice.has_no_message().await?;
             }

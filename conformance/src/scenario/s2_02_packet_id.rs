@@ -250,7 +250,7 @@ async fn id_shared_with_subscribe(stage: &mut Stage) -> Outcome {
             alice.receives(&topic, "open").await?;
             stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut bob, &mut alice).await
         }
-        Err(Stop::Fail(_)) => bob.closes().await, // The client has broken a rule.
+        Err(Stop::Fail(_) | Stop::Blocked(_)) => bob.closes().await, // The client has broken a rule.
         Err(stop) => Err(stop),
     }
 }

@@ -271,7 +271,9 @@ pub(super) async fn will_or_advice(stage: &mut Stage, topic: &str, bob: &mut Pro
             let observed = format!("{:?}", publish.payload);
             stage.check(*publish.payload == *b"will", expected, observed)?;
         }
-        Err(Stop::Fail(finding)) => stage.advise("U-3.1.3.2.2-4", expected, finding.observed),
+        Err(Stop::Fail(finding) | Stop::Blocked(finding)) => {
+            stage.advise("U-3.1.3.2.2-4", expected, finding.observed)
+        }
         Err(stop) => return Err(stop),
     }
     stage.no_will_on(topic, bob).await

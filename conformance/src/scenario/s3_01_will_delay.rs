@@ -121,7 +121,7 @@ async fn no_will_before(
     // Brokers count in whole seconds, so it may come a second early.
     let early = Duration::from_secs(u64::from(seconds - 1));
     match stage.no_will_on(topic, bob).await {
-        Err(Stop::Fail(finding)) if lost.elapsed() >= early => {
+        Err(Stop::Fail(finding) | Stop::Blocked(finding)) if lost.elapsed() >= early => {
             let observed = format!("{}, when it may have been due", finding.observed);
             Err(Stop::Inconclusive(Finding { requirement: None, observed, ..finding }))
         }

@@ -119,7 +119,7 @@ async fn one_connack(stage: &mut Stage) -> Outcome {
     alice.send(alice.connect_packet()).await?;
     let kind = |packet: &Packet| Some(packet.packet_type());
     match alice.next("the connection closed", kind).await {
-        Ok(PacketType::Disconnect) | Err(Stop::Fail(_)) => alice.closes().await,
+        Ok(PacketType::Disconnect) | Err(Stop::Fail(_) | Stop::Blocked(_)) => alice.closes().await,
         Ok(other) => stage.check_of("MQTT-3.2.0-2", false, "no second CONNACK", other.name()),
         Err(stop) => Err(stop),
     }

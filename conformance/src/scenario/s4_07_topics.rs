@@ -269,7 +269,7 @@ async fn carries(
     }
     match published {
         Ok(()) => alice.receives(topic, "carried").await.map(|_| Ok(())),
-        Err(Stop::Fail(finding)) => Ok(Err(finding.observed)),
+        Err(Stop::Fail(finding) | Stop::Blocked(finding)) => Ok(Err(finding.observed)),
         Err(stop) => Err(stop),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reference_broker::codec::{Connect, Packet, Publish, QoS, Will};
 use tokio::time::sleep;
 
-use crate::probe::{Context, Probe};
+use crate::probe::{Context, Phase, Probe};
 use crate::target::{Capabilities, Connector, Need};
 use crate::trace::{What, packet_text};
 use crate::verdict::{Outcome, Stop};
@@ -54,9 +54,20 @@ impl Stage {
         format!("{}{name}", self.clients)
     }
 
-    /// From here on, findings are about this requirement.
+    /// From here on, steps are what the scenario is about, and findings cite this requirement.
     pub fn proving(&self, requirement: &'static str) {
         self.context.proving(requirement);
+    }
+
+    /// From here on, steps are what the scenario is about: its first requirement, or the one named
+    /// last. Until then a step that fails blocks it, by the requirement of that step.
+    pub fn claims(&self) {
+        self.context.enter(Phase::Claim);
+    }
+
+    /// From here on, steps are what the scenario stands on, as they are when it begins.
+    pub fn means(&self) {
+        self.context.enter(Phase::Means);
     }
 
     /// Notes that the target does not follow a SHOULD; the scenario goes on.
@@ -70,7 +81,7 @@ impl Stage {
     ///
     /// Always.
     pub fn fail<T>(&self, expected: &str, observed: impl Into<String>) -> Outcome<T> {
-        Err(self.context.failure_now(expected, observed.into()))
+        Err(self.context.failure(expected, self.context.observed(observed)))
     }
 
     /// Ends the scenario with a failure unless `holds`.
@@ -99,7 +110,10 @@ impl Stage {
     ) -> Outcome {
         match holds {
             true => Ok(()),
-            false => Err(self.context.failure_now_of(requirement, expected, observed.into())),
+            false => {
+                let observed = self.context.observed(observed);
+                Err(self.context.failure_of(requirement, expected, observed))
+            }
         }
     }
 
@@ -165,7 +179,7 @@ impl Stage {
     ///
     /// # Errors
     ///
-    /// A failure when it is not accepted, or Session Present is 0.
+    /// A failure when it is not accepted, or Session Present is 0 where that is the claim.
     pub async fn resumed(&mut self, name: &str, seconds: u32) -> Outcome<Probe> {
         self.resumed_with(name, |connect| connect.session_expiry(seconds)).await
     }
@@ -183,7 +197,9 @@ impl Stage {
         let mut probe = self.open(name).await?;
         let connect = change(probe.connect_packet().keep_alive(KEEP_ALIVE).resume());
         let connack = probe.connect_for_session(connect).await?;
-        self.check(connack.session_present, "session_present 1", "session_present 0")?;
+        if !connack.session_present {
+            probe.lacks_its_session()?;
+        }
         Ok(probe)
     }
 
@@ -212,8 +228,9 @@ impl Stage {
     ) -> Outcome {
         self.markers += 1;
         let marker = format!("marker {}", self.markers);
-        from.publish(topic, &marker, qos).await?;
-        to.receives(topic, &marker).await.map(drop)
+        let context = self.context.clone();
+        context.as_means(from.publish(topic, &marker, qos)).await?;
+        to.receives_marker(topic, &marker).await
     }
 
     /// Whether a probe has received a packet like this.
@@ -240,13 +257,18 @@ impl Stage {
         self.markers += 1;
         let before = format!("before {}", self.markers);
         let after = format!("after {}", self.markers);
-        from.publish(topic, &before, QoS::AtLeastOnce).await?;
-        witness.receives(topic, &before).await?;
-        to.subscribe(topic, QoS::AtLeastOnce).await?;
-        from.publish(topic, &after, QoS::AtLeastOnce).await?;
-        witness.receives(topic, &after).await?;
-        let first = to.message(&format!("PUBLISH \"{topic}\" payload=\"{after}\"")).await?;
-        to.acknowledge(&first).await?;
+        let context = self.context.clone();
+        let first = context.as_means(async {
+            from.publish(topic, &before, QoS::AtLeastOnce).await?;
+            witness.receives(topic, &before).await?;
+            to.subscribe(topic, QoS::AtLeastOnce).await?;
+            from.publish(topic, &after, QoS::AtLeastOnce).await?;
+            witness.receives(topic, &after).await?;
+            let first = to.message(&format!("PUBLISH \"{topic}\" payload=\"{after}\"")).await?;
+            to.acknowledge(&first).await?;
+            Ok(first)
+        });
+        let first = first.await?;
         match *first.payload == *after.as_bytes() && *first.topic == *topic {
             true => Ok(false),
             false if *first.payload == *before.as_bytes() => {
@@ -293,9 +315,13 @@ impl Stage {
     pub async fn serves(&mut self, probe: &mut Probe) -> Outcome {
         self.markers += 1;
         let topic = self.topic(&format!("to myself {}", self.markers));
-        probe.subscribe(&topic, QoS::AtMostOnce).await?;
-        probe.publish(&topic, "hello", QoS::AtMostOnce).await?;
-        probe.receives(&topic, "hello").await.map(drop)
+        let context = self.context.clone();
+        let served = async {
+            probe.subscribe(&topic, QoS::AtMostOnce).await?;
+            probe.publish(&topic, "hello", QoS::AtMostOnce).await?;
+            probe.receives(&topic, "hello").await.map(drop)
+        };
+        context.as_means(served).await
     }
 
     /// Shows that no Will came on this topic until now: the Will, at QoS 1, of a client that is
@@ -308,8 +334,12 @@ impl Stage {
         self.markers += 1;
         let marker = format!("will of witness {}", self.markers);
         let will = Will::new(topic, marker.clone()).qos(QoS::AtLeastOnce);
-        self.connected_with("witness", |connect| connect.will(will)).await?.vanish().await?;
-        to.receives(topic, &marker).await.map(drop)
+        let context = self.context.clone();
+        let lost = async {
+            self.connected_with("witness", |connect| connect.will(will)).await?.vanish().await
+        };
+        context.as_means(lost).await?;
+        to.receives_marker(topic, &marker).await
     }
 
     /// QoS 1 and 2, as far as the target has them.

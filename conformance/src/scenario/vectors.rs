@@ -156,7 +156,7 @@ impl PacketVector {
             false => self.tier,
         };
         match (closed, tier) {
-            (Err(Stop::Fail(finding)), Tier::General) => {
+            (Err(Stop::Fail(finding) | Stop::Blocked(finding)), Tier::General) => {
                 let requirement = finding.requirement.unwrap_or("U-1.2-2");
                 stage.advise(requirement, &finding.expected, finding.observed);
             }
