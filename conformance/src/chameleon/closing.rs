@@ -11,6 +11,7 @@ use crate::boundary::{Boundary, Rule, rules};
 
 /// Well within the time that testers give a close, for which the standard has no figure.
 const LATE: Duration = Duration::from_secs(1);
+const VERY_LATE: Duration = Duration::from_secs(4);
 
 /// How long what comes is gathered before a reset can destroy it.
 const UNREAD: Duration = Duration::from_millis(20);
@@ -21,7 +22,15 @@ pub(super) const SWITCHES: &[Switch] = &[
         "closes a second after it has decided to, and does nothing on that connection until then",
         &["4.13.1", "MQTT-3.14.4-2", "MQTT-3.2.2-7"],
     )
-    .ruled(|| vec![Box::new(ClosesLate::default())]),
+    .one_of(&["close"])
+    .ruled(|| vec![Box::new(ClosesLate::by(LATE))]),
+    Switch::new(
+        "closes-very-late",
+        "closes four seconds after it has decided to, and does nothing on that connection until then",
+        &["4.13.1", "MQTT-3.14.4-2", "MQTT-3.2.2-7"],
+    )
+    .one_of(&["close"])
+    .ruled(|| vec![Box::new(ClosesLate::by(VERY_LATE))]),
     Switch::new(
         "closes-without-disconnect",
         "never sends DISCONNECT before it closes",
@@ -134,9 +143,15 @@ fn codes(other: fn(ReasonCode) -> ReasonCode) -> Box<dyn Rule> {
 
 /// Closes late. What others still hold back for the connection then must not come after the
 /// goodbye.
-#[derive(Default)]
 struct ClosesLate {
+    by: Duration,
     over: BTreeSet<ConnectionId>,
+}
+
+impl ClosesLate {
+    fn by(by: Duration) -> ClosesLate {
+        ClosesLate { by, over: BTreeSet::new() }
+    }
 }
 
 impl Rule for ClosesLate {
@@ -144,7 +159,7 @@ impl Rule for ClosesLate {
         match output {
             Output::Close(id) => {
                 self.over.insert(id);
-                boundary.emit_after(LATE, Output::Close(id));
+                boundary.emit_after(self.by, Output::Close(id));
             }
             Output::Send(id, _) if self.over.contains(&id) => {}
             Output::Send(id, ref packet) => {

@@ -51,6 +51,7 @@ mod s4_08_members;
 mod s4_08_shared;
 mod s4_09_flow;
 mod s4_13_errors;
+mod systemic;
 mod trial;
 
 use std::sync::OnceLock;
@@ -71,6 +72,8 @@ pub struct Mutant {
     pub breaks: &'static str,
     /// The requirements it breaks.
     pub requirements: &'static [&'static str],
+    /// Whether it touches nearly everything, so that the suite has to tell it as one cause.
+    pub systemic: bool,
     configure: fn(&mut Config),
     rules: Box<dyn Fn() -> Rules + Send + Sync>,
     reads: Option<fn(Piece) -> bool>,
@@ -84,7 +87,14 @@ impl Mutant {
         requirements: &'static [&'static str],
         rules: impl Fn() -> Rules + Send + Sync + 'static,
     ) -> Mutant {
-        Mutant { id, breaks, requirements, configure: |_| (), rules: Box::new(rules), reads: None }
+        let (rules, configure) = (Box::new(rules), |_: &mut Config| ());
+        Mutant { id, breaks, requirements, systemic: false, configure, rules, reads: None }
+    }
+
+    /// It touches nearly everything.
+    fn systemic(mut self) -> Mutant {
+        self.systemic = true;
+        self
     }
 
     /// Also sets the core's own choices.
@@ -194,6 +204,7 @@ pub fn all() -> &'static [Mutant] {
             s4_08_members::mutants(),
             s4_09_flow::mutants(),
             s4_13_errors::mutants(),
+            systemic::mutants(),
             malformed::mutants(),
         ];
         let mut all: Vec<Mutant> = lists.into_iter().flatten().collect();

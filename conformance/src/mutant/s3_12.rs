@@ -28,6 +28,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
             "Each PINGREQ is answered twice",
             &["MQTT-3.12.4-1"],
             move || vec![repeats(is_response)],
-        ),
+        )
+        .systemic(),
     ]
 }

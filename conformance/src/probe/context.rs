@@ -197,7 +197,7 @@ impl Context {
     /// A step was not answered as the standard has it: the scenario's failure if it is about that,
     /// else what blocks it.
     pub(crate) fn stop(&self, step: Step, expected: &str, observed: Observed) -> Stop {
-        let (requirement, phase) = (self.lock().requirement, self.phase());
+        let Record { requirement, phase, .. } = *self.lock();
         match phase {
             Phase::Claim => Stop::Fail(finding(step.name, requirement, expected, observed)),
             Phase::Means => self.stop_of(step.requirement, step.name, expected, observed),
