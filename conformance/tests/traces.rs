@@ -14,7 +14,7 @@ use conformance::trace::{normalise, parse, to_text};
 use conformance::verdict::Verdict;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/traces/embedded");
-const TOKEN: &str = "run";
+const TOKEN: &str = "memory";
 
 /// Runs every scenario against the embedded broker.
 fn report() -> Report {

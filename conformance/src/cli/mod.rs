@@ -78,7 +78,7 @@ fn in_memory() -> Result<(Runtime, Options), Failure> {
         Runtime::new().map_err(|error| (Exit::Trouble, format!("cannot start: {error}")))?;
     // Each scenario keeps a processor busy; none waits.
     let jobs = std::thread::available_parallelism().map_or(2, usize::from);
-    Ok((runtime, Options { jobs, timeout_scale: 1.0, token: "run".to_owned() }))
+    Ok((runtime, Options { jobs, timeout_scale: 1.0, token: "memory".to_owned() }))
 }
 
 /// Writes to standard output. A reader that has seen enough, such as `head`, is no error.

@@ -289,7 +289,7 @@ fn default_jobs(target: &Target) -> usize {
 /// Sets the names of this run apart on a broker that others use, or that kept those of another run.
 fn token(target: &Target) -> String {
     if target.is_in_memory() {
-        return "run".to_owned();
+        return "memory".to_owned();
     }
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
     let mut number = nanos ^ u128::from(std::process::id()).rotate_left(20);

@@ -150,7 +150,7 @@ impl Context {
         self.lock().events.iter().for_each(see);
     }
 
-    pub(super) fn remember(&self, packet: &Packet) {
+    pub(crate) fn remember(&self, packet: &Packet) {
         for leftover in leftovers(packet) {
             match leftover {
                 Leftover::Session(client) => self.lock().sessions.insert(client.to_owned()),

@@ -32,7 +32,8 @@ pub struct Options {
     pub jobs: usize,
     /// Multiplies every patience and deadline.
     pub timeout_scale: f64,
-    /// Sets this run's names apart from those of others: a few letters and digits.
+    /// Sets this run's names apart from those of others: six letters and digits, or what stands for
+    /// them.
     pub token: String,
 }
 

@@ -93,7 +93,7 @@ impl Performance {
         let started = Instant::now();
         let patience = Patience::scaled(surroundings.scale);
         let context = Context::new(scenario.requirements, patience);
-        let names = names(&surroundings.token, &scenario.code());
+        let names = Names::new(&surroundings.token, &scenario.code());
         let stage = Stage::new(
             connector.clone(),
             surroundings.capabilities.clone(),
@@ -220,11 +220,6 @@ fn judge(result: &mut ScenarioResult, trace: &[Event]) {
         result.verdict = Verdict::Advisory;
         result.findings.splice(0..0, advisories);
     }
-}
-
-/// Names that are this scenario's own on a broker that others use too.
-fn names(token: &str, code: &str) -> Names {
-    Names { topics: format!("mqttspec/{token}/{code}"), clients: format!("{token}{code}") }
 }
 
 /// Connects a fresh client: a broker that crashed closes its connections too, and must not pass

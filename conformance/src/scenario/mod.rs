@@ -5,6 +5,7 @@
 //! PINGREQ and PINGRESP), never by a pause.
 
 mod copies;
+mod names;
 mod s1_05_data_representation;
 mod s2_02_packet_id;
 mod s2_packet_format;
@@ -66,7 +67,7 @@ use std::time::Duration;
 use crate::target::Need;
 use crate::verdict::Outcome;
 
-pub(crate) use stage::Names;
+pub(crate) use names::Names;
 pub use stage::Stage;
 pub use vectors::PacketVector;
 pub(crate) use vectors::section as short_section;
@@ -160,12 +161,7 @@ impl Scenario {
     /// Letters and digits that stand for its id in the names it uses on a broker, where there is little
     /// room: the same in every run and release, and another for each scenario.
     pub fn code(&self) -> String {
-        const DIGITS: u32 = 5;
-        // FNV-1a: other words give other numbers, all but surely; a test shows that all are.
-        let mix = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-        let sum = self.id.bytes().fold(0xcbf2_9ce4_8422_2325, mix);
-        let digit = |place| char::from_digit((sum / 36_u64.pow(place) % 36) as u32, 36);
-        (0..DIGITS).filter_map(digit).collect()
+        names::digits(self.id, names::CODE_DIGITS) // A test shows that all differ.
     }
 
     /// The section of the standard it belongs to: what stands before the first `/`.

@@ -136,7 +136,7 @@ async fn wrong_flags_subscribe_nothing(stage: &mut Stage) -> Outcome {
 }
 
 /// The bytes of a packet, with another first byte.
-fn with_first_byte(packet: &Packet, first: u8) -> Bytes {
+pub(super) fn with_first_byte(packet: &Packet, first: u8) -> Bytes {
     let mut bytes = BytesMut::from(packet.to_bytes().unwrap_or_default().as_ref());
     if let Some(byte) = bytes.first_mut() {
         *byte = first;

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reference_broker::codec::{
-    Connect, Disconnect, Packet, PropertyId, QoS, ReasonCode, Value, Will,
+    Connect, Disconnect, Packet, PropertyId, Publish, QoS, ReasonCode, Subscribe, Unsubscribe,
+    Value, Will,
 };
 
+use super::s2_packet_format::with_first_byte;
 use super::s3_01_takeover::just_kept_for;
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
@@ -117,12 +119,14 @@ async fn will_after_lost_connection(stage: &mut Stage) -> Outcome {
 async fn will_after_error_of_client(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("will");
     let mut bob = watcher(stage, &topic).await?;
+    let other = stage.topic("other");
+    let publish = Publish::new(&*other, "").qos(QoS::ExactlyOnce, 1);
     // PUBLISH with QoS 3; SUBSCRIBE and UNSUBSCRIBE with wrong flags; SUBSCRIBE of nothing.
     for bytes in [
-        b"\x36\x06\x00\x01a\x00\x01\x00".as_slice(),
-        b"\x80\x07\x00\x01\x00\x00\x01a\x00",
-        b"\xA0\x06\x00\x01\x00\x00\x01a",
-        b"\x82\x03\x00\x01\x00",
+        with_first_byte(&publish.into(), 0x36),
+        with_first_byte(&Subscribe::new(1, &*other, QoS::AtMostOnce).into(), 0x80),
+        with_first_byte(&Unsubscribe::new(1, &*other).into(), 0xA0),
+        Bytes::from_static(b"\x82\x03\x00\x01\x00"),
     ] {
         let mut alice = stage.connected_with("alice", |c| c.will(will(&topic))).await?;
         alice.ping().await?;

@@ -328,7 +328,7 @@ async fn identifier_queued(stage: &mut Stage) -> Outcome {
 
 async fn identifier_of_the_receiver(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("shared");
-    let shared = format!("$share/group/{topic}");
+    let shared = stage.shared(&topic);
     let options = SubscriptionOptions::at(QoS::AtLeastOnce);
     let mut alice = stage.connected("alice").await?;
     let mut bob = stage.connected("bob").await?;

@@ -217,7 +217,7 @@ async fn shared_and_plain_apart(stage: &mut Stage) -> Outcome {
     let mut carol = stage.connected("carol").await?;
     for plain_first in [true, false] {
         let plain = stage.topic(if plain_first { "plain-first" } else { "shared-first" });
-        let shared = format!("$share/group/{plain}");
+        let shared = stage.shared(&plain);
         carol.subscribe(&plain, QoS::AtLeastOnce).await?;
         alice.subscribe(&plain, QoS::AtLeastOnce).await?;
         alice.subscribe(&shared, QoS::AtLeastOnce).await?;

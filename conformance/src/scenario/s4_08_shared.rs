@@ -79,14 +79,10 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 const SHARED: &[Need] = &[Need::SharedSubscriptions];
 const WILDCARDS: &[Need] = &[Need::SharedSubscriptions, Need::Wildcards];
 
-fn shared(group: &str, filter: &str) -> String {
-    format!("$share/{group}/{filter}")
-}
-
 async fn one_member_gets_all(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("alone");
     let mut alice = stage.connected("alice").await?;
-    alice.subscribe(&shared("group", &topic), QoS::AtLeastOnce).await?;
+    alice.subscribe(&stage.shared(&topic), QoS::AtLeastOnce).await?;
     let mut bob = stage.connected("bob").await?;
     for payload in numbered(5) {
         bob.publish(&topic, &payload, QoS::AtLeastOnce).await?;
@@ -105,7 +101,7 @@ async fn one_copy_in_the_group(stage: &mut Stage) -> Outcome {
         let mut carol = stage.connected("carol").await?;
         let mut dave = stage.connected("dave").await?;
         for member in [&mut alice, &mut carol, &mut dave] {
-            member.subscribe(&shared("group", &topic), qos).await?;
+            member.subscribe(&stage.shared(&topic), qos).await?;
         }
         let mut bob = stage.connected("bob").await?;
         for payload in &payloads {
@@ -126,9 +122,9 @@ async fn groups_are_independent(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("news");
     let mut probes = Vec::new();
     for (name, filter) in [
-        ("alice", shared("readers", &topic)),
-        ("carol", shared("writers", &topic)),
-        ("dave", shared("Readers", &topic)),
+        ("alice", stage.shared_by("readers", &topic)),
+        ("carol", stage.shared_by("writers", &topic)),
+        ("dave", stage.shared_by("Readers", &topic)),
         ("erin", topic.clone()),
         ("frank", topic.clone()),
     ] {
@@ -151,7 +147,7 @@ async fn filters_are_independent(stage: &mut Stage) -> Outcome {
     let mut probes = Vec::new();
     for (name, filter) in [("alice", "tree/leaf"), ("carol", "tree/+"), ("dave", "tree/#")] {
         let mut probe = stage.connected(name).await?;
-        probe.subscribe(&shared("group", &stage.topic(filter)), QoS::AtLeastOnce).await?;
+        probe.subscribe(&stage.shared(&stage.topic(filter)), QoS::AtLeastOnce).await?;
         probes.push(probe);
     }
     let mut bob = stage.connected("bob").await?;
@@ -170,7 +166,7 @@ async fn shared_and_plain_in_one_client(stage: &mut Stage) -> Outcome {
     alice.subscribe(&topic, QoS::AtLeastOnce).await?;
     let mut carol = stage.connected("carol").await?;
     for member in [&mut alice, &mut carol] {
-        member.subscribe(&shared("group", &topic), QoS::AtLeastOnce).await?;
+        member.subscribe(&stage.shared(&topic), QoS::AtLeastOnce).await?;
     }
     let mut bob = stage.connected("bob").await?;
     let payloads = numbered(6);
@@ -197,7 +193,7 @@ async fn matched_by_filter_part(stage: &mut Stage) -> Outcome {
         ("+/e", "x/e", "x/f"),
     ] {
         let mut alice = stage.connected("alice").await?;
-        alice.subscribe(&shared("group", &stage.topic(filter)), QoS::AtLeastOnce).await?;
+        alice.subscribe(&stage.shared(&stage.topic(filter)), QoS::AtLeastOnce).await?;
         bob.publish(&stage.topic(other), "other", QoS::AtLeastOnce).await?;
         bob.publish(&stage.topic(matching), "matching", QoS::AtLeastOnce).await?;
         alice.receives(&stage.topic(matching), "matching").await?;
@@ -211,7 +207,7 @@ async fn filter_with_leading_slash(stage: &mut Stage) -> Outcome {
     let without = stage.topic("finance");
     let with = format!("/{without}");
     let mut alice = stage.connected("alice").await?;
-    alice.subscribe(&shared("group", &with), QoS::AtLeastOnce).await?;
+    alice.subscribe(&stage.shared(&with), QoS::AtLeastOnce).await?;
     let mut bob = stage.connected("bob").await?;
     bob.publish(&without, "other", QoS::AtLeastOnce).await?;
     stage.nothing_on(&with, &mut bob, &mut alice).await?;
@@ -219,31 +215,31 @@ async fn filter_with_leading_slash(stage: &mut Stage) -> Outcome {
 }
 
 async fn invalid_filters_refused(stage: &mut Stage) -> Outcome {
-    const INVALID: [(&str, &str); 13] = [
-        ("$share/", "MQTT-4.8.2-1"),
-        ("$share//t", "MQTT-4.8.2-1"),
-        ("$share//", "MQTT-4.8.2-1"),
-        ("$share/g", "MQTT-4.8.2-2"),
-        ("$share/g/", "MQTT-4.8.2-2"),
-        ("$share/+/t", "MQTT-4.8.2-2"),
-        ("$share/#/t", "MQTT-4.8.2-2"),
-        ("$share/a+b/t", "MQTT-4.8.2-2"),
-        ("$share/a#/t", "MQTT-4.8.2-2"),
-        ("$share/#", "MQTT-4.8.2-2"),
-        ("$share/g/a#", "MQTT-4.8.2-2"),
-        ("$share/g/a/#/b", "MQTT-4.8.2-2"),
-        ("$share/g/+a", "MQTT-4.8.2-2"),
+    let (group, topic) = (stage.share_name("g"), stage.topic("valid"));
+    let invalid = [
+        ("$share/".to_owned(), "MQTT-4.8.2-1"),
+        (format!("$share//{topic}"), "MQTT-4.8.2-1"),
+        ("$share//".to_owned(), "MQTT-4.8.2-1"),
+        (format!("$share/{group}"), "MQTT-4.8.2-2"),
+        (format!("$share/{group}/"), "MQTT-4.8.2-2"),
+        (format!("$share/+/{topic}"), "MQTT-4.8.2-2"),
+        (format!("$share/#/{topic}"), "MQTT-4.8.2-2"),
+        (format!("$share/{group}+b/{topic}"), "MQTT-4.8.2-2"),
+        (format!("$share/{group}#/{topic}"), "MQTT-4.8.2-2"),
+        ("$share/#".to_owned(), "MQTT-4.8.2-2"),
+        (format!("$share/{group}/{topic}#"), "MQTT-4.8.2-2"),
+        (format!("$share/{group}/{topic}/#/b"), "MQTT-4.8.2-2"),
+        (format!("$share/{group}/+{topic}"), "MQTT-4.8.2-2"),
     ];
-    let topic = stage.topic("valid");
     let mut bob = stage.connected("bob").await?;
-    for (filter, requirement) in INVALID {
+    for (filter, requirement) in invalid {
         // The nearest valid neighbour is granted and works.
         let mut alice = stage.connected("alice").await?;
-        alice.subscribe(&shared("g", &topic), QoS::AtLeastOnce).await?;
+        alice.subscribe(&stage.shared_by("g", &topic), QoS::AtLeastOnce).await?;
         stage.nothing_on(&topic, &mut bob, &mut alice).await?;
         stage.proving(requirement);
         let id = alice.packet_id();
-        alice.send(Subscribe::new(id, filter, QoS::AtLeastOnce)).await?;
+        alice.send(Subscribe::new(id, &*filter, QoS::AtLeastOnce)).await?;
         if let Some(suback) = alice.ack_or_close(id).await? {
             let refused = suback.reasons.iter().all(|reason| reason.is_error());
             let expected = format!("\"{filter}\" not granted");
@@ -258,13 +254,13 @@ async fn invalid_filters_refused(stage: &mut Stage) -> Outcome {
 async fn not_a_topic_of_the_group(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("inner");
     let mut alice = stage.connected("alice").await?;
-    alice.subscribe(&shared("group", &topic), QoS::AtLeastOnce).await?;
+    alice.subscribe(&stage.shared(&topic), QoS::AtLeastOnce).await?;
     let mut bob = stage.connected("bob").await?;
     stage.nothing_on(&topic, &mut bob, &mut alice).await?;
     // A broker may take this message, refuse it, or close.
     let mut carol = stage.connected("carol").await?;
     let id = carol.packet_id();
-    let publish = Publish::new(shared("group", &topic), "outer").qos(QoS::AtLeastOnce, id);
+    let publish = Publish::new(stage.shared(&topic), "outer").qos(QoS::AtLeastOnce, id);
     carol.send(publish).await?;
     carol.vanish().await?;
     stage.nothing_on(&topic, &mut bob, &mut alice).await?;

@@ -71,10 +71,6 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 const QOS1: &[Need] = &[Need::SharedSubscriptions, Need::QoS(QoS::AtLeastOnce)];
 const QOS2: &[Need] = &[Need::SharedSubscriptions, Need::QoS(QoS::ExactlyOnce)];
 
-fn shared(topic: &str) -> String {
-    format!("$share/group/{topic}")
-}
-
 async fn no_retained_messages(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("stored");
     let mut bob = stage.connected("bob").await?;
@@ -89,14 +85,14 @@ async fn no_retained_messages(stage: &mut Stage) -> Outcome {
             SubscriptionOptions { retain_handling, ..SubscriptionOptions::at(QoS::AtLeastOnce) };
         let mut first = stage.connected("first").await?;
         let mut second = stage.connected("second").await?;
-        first.subscribe_with(&shared(&topic), options).await?;
+        first.subscribe_with(&stage.shared(&topic), options).await?;
         first.has_no_message().await?;
-        first.subscribe_with(&shared(&topic), options).await?;
+        first.subscribe_with(&stage.shared(&topic), options).await?;
         first.has_no_message().await?;
-        second.subscribe_with(&shared(&topic), options).await?;
+        second.subscribe_with(&stage.shared(&topic), options).await?;
         second.has_no_message().await?;
         // With one member left the marker has one place to go.
-        first.unsubscribe(&shared(&topic)).await?;
+        first.unsubscribe(&stage.shared(&topic)).await?;
         stage.nothing_on(&topic, &mut bob, &mut second).await?;
         first.has_no_message().await?;
         second.leave().await?;
@@ -116,7 +112,7 @@ async fn retain_as_published(stage: &mut Stage) -> Outcome {
             ..SubscriptionOptions::at(QoS::AtLeastOnce)
         };
         let mut alice = stage.connected("alice").await?;
-        alice.subscribe_with(&shared(&topic), options).await?;
+        alice.subscribe_with(&stage.shared(&topic), options).await?;
         let id = bob.packet_id();
         let publish = Publish::new(topic.as_str(), "retained").qos(QoS::AtLeastOnce, id);
         bob.publish_with(publish.retain()).await?;
@@ -133,9 +129,9 @@ async fn subscription_identifier(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("known");
     let at = SubscriptionOptions::at(QoS::AtLeastOnce);
     let mut alice = stage.connected("alice").await?;
-    alice.subscribe_identified(&shared(&topic), at, 9).await?;
+    alice.subscribe_identified(&stage.shared(&topic), at, 9).await?;
     let mut carol = stage.connected("carol").await?;
-    carol.subscribe_identified(&shared(&topic), at, 300).await?;
+    carol.subscribe_identified(&stage.shared(&topic), at, 300).await?;
     let mut bob = stage.connected("bob").await?;
     for payload in numbered(6) {
         bob.publish(&topic, &payload, QoS::AtLeastOnce).await?;
@@ -159,7 +155,7 @@ async fn granted_qos(stage: &mut Stage) -> Outcome {
     let mut carol = stage.connected("carol").await?;
     let mut dave = stage.connected("dave").await?;
     for (member, qos) in [&mut alice, &mut carol, &mut dave].into_iter().zip(QoS::ALL) {
-        member.subscribe(&shared(&topic), qos).await?;
+        member.subscribe(&stage.shared(&topic), qos).await?;
     }
     let mut bob = stage.connected("bob").await?;
     for payload in numbered(9) {
@@ -179,9 +175,9 @@ async fn granted_qos(stage: &mut Stage) -> Outcome {
             _ => ([&mut alice, &mut carol], &mut dave),
         };
         for probe in leaver {
-            probe.unsubscribe(&shared(&topic)).await?;
+            probe.unsubscribe(&stage.shared(&topic)).await?;
         }
-        stays.subscribe(&shared(&topic), qos).await?;
+        stays.subscribe(&stage.shared(&topic), qos).await?;
         bob.publish(&topic, payload, QoS::ExactlyOnce).await?;
         let publish = stays.receives(&topic, payload).await?;
         let observed = format!("{:?}", publish.qos);
@@ -197,9 +193,9 @@ async fn offline_members(stage: &mut Stage) -> Outcome {
             let name = if all_offline { "none" } else { "one" };
             let topic = stage.topic(&format!("{name}{}", qos.value()));
             let mut alice = stage.with_session("alice", 60).await?;
-            alice.subscribe(&shared(&topic), qos).await?;
+            alice.subscribe(&stage.shared(&topic), qos).await?;
             let mut carol = stage.with_session("carol", 60).await?;
-            carol.subscribe(&shared(&topic), qos).await?;
+            carol.subscribe(&stage.shared(&topic), qos).await?;
             carol.leave().await?;
             let connected = match all_offline {
                 true => alice.leave().await.map(|()| None)?,
@@ -231,14 +227,14 @@ async fn qos2_stays_with_its_member(stage: &mut Stage) -> Outcome {
         let topic = stage.topic(name);
         let mut bob = stage.connected("bob").await?;
         let mut alice = stage.with_session("alice", 60).await?;
-        alice.subscribe(&shared(&topic), qos).await?;
+        alice.subscribe(&stage.shared(&topic), qos).await?;
         bob.publish(&topic, "begun", qos).await?;
         let publish = alice.holds(&topic, "begun").await?;
         if released {
             alice.takes_up_to_pubrel(&publish).await?;
         }
         let mut carol = stage.connected("carol").await?;
-        carol.subscribe(&shared(&topic), qos).await?;
+        carol.subscribe(&stage.shared(&topic), qos).await?;
         alice.vanish().await?;
         carol.has_no_message().await?;
 
@@ -251,7 +247,7 @@ async fn qos2_stays_with_its_member(stage: &mut Stage) -> Outcome {
             is_repeated(stage, &publish, &again)?;
         }
         // With one member left the marker has one place to go.
-        alice.unsubscribe(&shared(&topic)).await?;
+        alice.unsubscribe(&stage.shared(&topic)).await?;
         stage.nothing_on_at(&topic, qos, &mut bob, &mut carol).await?;
         alice.has_no_message().await?;
         alice.leave().await?;
@@ -269,14 +265,14 @@ async fn qos2_ends_with_its_member(stage: &mut Stage) -> Outcome {
         let mut bob = stage.connected("bob").await?;
         bob.subscribe(&gone, QoS::AtLeastOnce).await?;
         let mut alice = stage.connected_with("alice", |connect| connect.will(will)).await?;
-        alice.subscribe(&shared(&topic), qos).await?;
+        alice.subscribe(&stage.shared(&topic), qos).await?;
         bob.publish(&topic, "begun", qos).await?;
         let publish = alice.holds(&topic, "begun").await?;
         if released {
             alice.takes_up_to_pubrel(&publish).await?;
         }
         let mut carol = stage.connected("carol").await?;
-        carol.subscribe(&shared(&topic), qos).await?;
+        carol.subscribe(&stage.shared(&topic), qos).await?;
         alice.vanish().await?;
         // Before the target has noticed, messages may go to her, and end with her.
         bob.receives(&gone, "gone").await?;
@@ -291,14 +287,14 @@ async fn error_acknowledgement_discards(stage: &mut Stage) -> Outcome {
         let topic = stage.topic(&format!("refused{}", qos.value()));
         let mut bob = stage.connected("bob").await?;
         let mut alice = stage.with_session("alice", 60).await?;
-        alice.subscribe(&shared(&topic), qos).await?;
+        alice.subscribe(&stage.shared(&topic), qos).await?;
         bob.publish(&topic, "refused", qos).await?;
         let publish = alice.holds(&topic, "refused").await?;
         let mut carol = stage.connected("carol").await?;
-        carol.subscribe(&shared(&topic), qos).await?;
+        carol.subscribe(&stage.shared(&topic), qos).await?;
         alice.answer_with(&publish, ReasonCode::ImplementationSpecificError).await?;
         alice.ping().await?;
-        alice.unsubscribe(&shared(&topic)).await?;
+        alice.unsubscribe(&stage.shared(&topic)).await?;
         stage.nothing_on_at(&topic, qos, &mut bob, &mut carol).await?;
         alice.vanish().await?;
         let mut alice = stage.resumed("alice", 60).await?;

@@ -47,10 +47,6 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 
 const SHARED: &[Need] = &[Need::SharedSubscriptions];
 
-fn shared(topic: &str) -> String {
-    format!("$share/group/{topic}")
-}
-
 async fn leaving(stage: &mut Stage) -> Outcome {
     #[derive(Clone, Copy, Debug)]
     enum Way {
@@ -60,7 +56,7 @@ async fn leaving(stage: &mut Stage) -> Outcome {
     }
     for way in [Way::Unsubscribe, Way::SessionEnd, Way::CleanStart] {
         let topic = stage.topic(&format!("{way:?}"));
-        let filter = shared(&topic);
+        let filter = stage.shared(&topic);
         let expiry = if matches!(way, Way::CleanStart) { 60 } else { 0 };
         let mut alice = stage.with_session("alice", expiry).await?;
         alice.subscribe(&filter, QoS::AtLeastOnce).await?;
@@ -96,7 +92,7 @@ async fn leaving(stage: &mut Stage) -> Outcome {
 
 async fn last_one_leaves(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("ended");
-    let filter = shared(&topic);
+    let filter = stage.shared(&topic);
     let mut bob = stage.connected("bob").await?;
     let mut alice = stage.with_session("alice", 60).await?;
     alice.subscribe(&filter, QoS::AtLeastOnce).await?;
@@ -119,7 +115,7 @@ async fn last_one_leaves(stage: &mut Stage) -> Outcome {
 
 async fn subscribed_twice_left_once(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("twice");
-    let filter = shared(&topic);
+    let filter = stage.shared(&topic);
     let mut bob = stage.connected("bob").await?;
     let mut alice = stage.connected("alice").await?;
     alice.subscribe(&filter, QoS::AtLeastOnce).await?;
@@ -141,7 +137,7 @@ async fn membership_kept(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("kept");
     let mut bob = stage.connected("bob").await?;
     let mut alice = stage.with_session("alice", 60).await?;
-    alice.subscribe(&shared(&topic), QoS::AtLeastOnce).await?;
+    alice.subscribe(&stage.shared(&topic), QoS::AtLeastOnce).await?;
     alice.leave().await?;
     bob.publish(&topic, "meanwhile", QoS::AtLeastOnce).await?;
     let mut alice = stage.resumed("alice", 60).await?;
@@ -155,7 +151,7 @@ async fn unsubscribed_by_full_filter(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     for (name, plain_goes) in [("first", true), ("second", false)] {
         let topic = stage.topic(name);
-        let filter = shared(&topic);
+        let filter = stage.shared(&topic);
         let mut alice = stage.connected("alice").await?;
         alice.subscribe(&topic, QoS::AtLeastOnce).await?;
         alice.subscribe(&filter, QoS::AtLeastOnce).await?;

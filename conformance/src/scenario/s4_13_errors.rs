@@ -276,12 +276,12 @@ async fn malformed_requests_without_effect(stage: &mut Stage) -> Outcome {
     alice.subscribe(&kept, QoS::AtLeastOnce).await?;
     stage.nothing_on(&kept, &mut bob, &mut alice).await?;
     // The first filter is well-formed in both; the fault is in the last byte.
-    let subscribe = Subscribe::new(9000, refused.as_str(), QoS::AtLeastOnce).and("x", at);
+    let subscribe = Subscribe::new(9000, &*refused, QoS::AtLeastOnce).and(&*stage.topic("x"), at);
     alice.send_bytes(with_last(written(subscribe), |last| last | 0xC0)).await?;
     alice.closes().await?;
     let mut alice = stage.resumed("alice", 60).await?;
     let mut unsubscribe = Unsubscribe::new(9001, kept.as_str());
-    unsubscribe.filters.push("x".into());
+    unsubscribe.filters.push(stage.topic("x").into());
     alice.send_bytes(with_last(written(unsubscribe), |_| 0xFF)).await?;
     alice.closes().await?;
 

@@ -2,6 +2,7 @@ use std::future::{Future, poll_fn};
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use reference_broker::codec::{Connect, Packet, Publish, QoS, Will};
 use tokio::time::sleep;
 
@@ -9,6 +10,9 @@ use crate::probe::{Context, Phase, Probe};
 use crate::target::{Capabilities, Connector, Need};
 use crate::trace::{What, packet_text};
 use crate::verdict::{Outcome, Stop};
+
+use super::Names;
+use super::names::digits;
 
 /// Keep Alive of clients that a scenario does not choose one for, in seconds: long enough never to
 /// matter, without asking for none.
@@ -23,8 +27,7 @@ pub struct Stage {
     connector: Connector,
     capabilities: Capabilities,
     context: Context,
-    topics: String,
-    clients: String,
+    names: Names,
     markers: u32,
 }
 
@@ -35,8 +38,7 @@ impl Stage {
         context: Context,
         names: Names,
     ) -> Stage {
-        let Names { topics, clients } = names;
-        Stage { connector, capabilities, context, topics, clients, markers: 0 }
+        Stage { connector, capabilities, context, names, markers: 0 }
     }
 
     /// What the target declared.
@@ -46,12 +48,42 @@ impl Stage {
 
     /// A topic, or filter, that no other scenario uses.
     pub fn topic(&self, name: &str) -> String {
-        format!("{}/{name}", self.topics)
+        format!("{}/{name}", self.names.topics)
     }
 
     /// A Client Identifier that no other scenario uses: the probe's of the same name.
     pub fn client_id(&self, name: &str) -> String {
-        format!("{}{name}", self.clients)
+        format!("{}{name}", self.names.clients)
+    }
+
+    /// A Client Identifier of so few letters and digits that another run may come to have it as well.
+    pub fn short_client_id(&self, length: u32) -> String {
+        digits(&self.names.clients, length)
+    }
+
+    /// A ShareName that no other scenario uses.
+    pub fn share_name(&self, name: &str) -> String {
+        format!("{}{name}", self.names.clients)
+    }
+
+    /// The filter of a Shared Subscription that no other scenario takes part in.
+    pub fn shared(&self, filter: &str) -> String {
+        self.shared_by("group", filter)
+    }
+
+    /// As [`Stage::shared`], for one of several groups.
+    pub fn shared_by(&self, group: &str, filter: &str) -> String {
+        format!("$share/{}/{filter}", self.share_name(group))
+    }
+
+    /// The bytes of a packet vector with names of this scenario in them.
+    pub(super) fn vector(&self, bytes: &[u8]) -> Bytes {
+        self.names.put_into(bytes)
+    }
+
+    /// Notes what such a packet leaves on a target that takes it.
+    pub(super) fn may_keep(&self, packet: impl Into<Packet>) {
+        self.context.remember(&packet.into());
     }
 
     /// From here on, steps are what the scenario is about, and findings cite this requirement.
@@ -410,13 +442,4 @@ async fn first_message(probes: &mut [&mut Probe]) -> Outcome<Option<(usize, Publ
 /// Whether a connection is one of this probe's: `alice.2` is of `alice`.
 fn is_connection_of(probe: &str, connection: &str) -> bool {
     connection.strip_prefix(probe).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-}
-
-/// The names that are one scenario's own.
-#[derive(Clone, Debug)]
-pub(crate) struct Names {
-    /// Begins every topic; without a slash at its end.
-    pub(crate) topics: String,
-    /// Begins every Client Identifier; of letters and digits (section 3.1.3.1).
-    pub(crate) clients: String,
 }

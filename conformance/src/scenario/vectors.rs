@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use reference_broker::codec::vector::{self, Vector};
-use reference_broker::codec::{Packet, ReasonCode, Side};
+use reference_broker::codec::{Connect, Packet, Publish, ReasonCode, Side};
 
 use crate::requirement;
 use crate::target::Need;
@@ -129,10 +129,11 @@ impl PacketVector {
         // The same without the fault works, so what follows is the fault's doing.
         let mut bystander = stage.connected("bystander").await?;
         stage.serves(&mut bystander).await?;
+        let bytes = stage.vector(&self.vector.bytes);
         let closed = match self.when {
             When::First => {
                 let mut alice = stage.open("alice").await?;
-                alice.send_bytes(self.vector.bytes.clone()).await?;
+                alice.send_bytes(bytes.clone()).await?;
                 match self.is_about_the_version() {
                     true => alice.refused_in_any_version().await,
                     false => alice.refused().await,
@@ -141,14 +142,17 @@ impl PacketVector {
             When::Connected => {
                 let mut alice = stage.connected("alice").await?;
                 alice.ping().await?;
-                alice.send_bytes(self.vector.bytes.clone()).await?;
-                match self.vector.bytes.first() {
+                alice.send_bytes(bytes.clone()).await?;
+                match bytes.first() {
                     // Whoever says goodbye, however badly, need not be told why (section 3.14.4).
                     Some(0xE0..=0xEF) => alice.closes().await,
                     _ => alice.closes_for(self.reason).await,
                 }
             }
         };
+        if closed.is_err() {
+            may_be_kept(stage, &bytes);
+        }
         // Section 3.8.3.1 calls No Local on a Shared Subscription an error of the whole packet; that
         // a broker refuses just the subscription does no harm.
         let tier = match self.is_about_no_local() && stage.saw("alice", refuses_all_filters) {
@@ -181,6 +185,22 @@ fn needs(vector: &Vector) -> &'static [Need] {
     }
 }
 
+/// A target that overlooks the fault may keep a session or a retained message.
+fn may_be_kept(stage: &Stage, bytes: &[u8]) {
+    match *bytes {
+        [0x10..=0x1F, ..] => {
+            stage.may_keep(Connect::new(stage.client_id("vector")).session_expiry(1));
+        }
+        [first @ 0x30..=0x3F, _, high, low, ref rest @ ..] if first & 1 == 1 => {
+            let topic = rest.get(..usize::from(u16::from_be_bytes([high, low])));
+            if let Some(Ok(topic)) = topic.map(std::str::from_utf8) {
+                stage.may_keep(Publish::new(topic, "").retain());
+            }
+        }
+        _ => {}
+    }
+}
+
 fn refuses_all_filters(packet: &Packet) -> bool {
     matches!(packet, Packet::SubAck(suback) if suback.reasons.iter().all(|code| code.is_error()))
 }
@@ -195,6 +215,9 @@ pub(crate) fn section(number: &str) -> &str {
 mod tests {
     use std::fs;
 
+    use reference_broker::codec::{DecodeError, Framer};
+
+    use super::super::Names;
     use super::*;
 
     #[test]
@@ -209,6 +232,33 @@ mod tests {
         }
         assert_eq!(super::scenarios().count(), scenarios);
         assert!(scenarios > 0);
+    }
+
+    /// Names are put into bytes whose lengths stand beside them: the fault has to stay what it is.
+    #[test]
+    fn names_of_a_run_leave_each_fault_as_it_is() {
+        let names = Names::new("m1b2c3", "wxexu");
+        let mut with_names = 0;
+        for vector in scenarios().filter_map(|scenario| scenario.malformed_bytes()) {
+            let named = names.put_into(vector);
+            assert_eq!(named.len(), vector.len());
+            let written = fault(vector);
+            assert!(written.is_some(), "{vector:?}");
+            assert_eq!(fault(&named), written, "{vector:?}");
+            let text = String::from_utf8_lossy(&named);
+            assert!(!text.contains("therun"), "{text}");
+            with_names += usize::from(named != vector);
+        }
+        assert!(with_names > 0);
+    }
+
+    fn fault(bytes: &[u8]) -> Option<DecodeError> {
+        let mut framer = Framer::new(u32::MAX);
+        framer.buffer().extend_from_slice(bytes);
+        match framer.next_frame() {
+            Ok(frame) => frame.and_then(|frame| Packet::decode(&frame, Side::Client).err()),
+            Err(error) => Some(error),
+        }
     }
 
     #[test]
