@@ -47,14 +47,26 @@ impl Limits {
             format!("messages up to QoS {} only", self.qos)
         } else if publish.retain && !self.retain {
             "no retained messages".to_owned()
-        } else if size > self.size as usize {
-            format!("packets of {} bytes at most, {size} are needed", self.size)
         } else if qos > 0 && together > self.receive_maximum as usize {
             format!("{} messages at once, {together} are needed", self.receive_maximum)
         } else {
-            return Ok(());
+            return self.admit_size(size);
         };
         Err(Stop::NotApplicable(format!("the target takes {lack}")))
+    }
+
+    /// Whether the broker is to take a packet of this size.
+    ///
+    /// # Errors
+    ///
+    /// Not applicable if it said that it does not.
+    pub(super) fn admit_size(&self, size: usize) -> Outcome {
+        if size <= self.size as usize {
+            return Ok(());
+        }
+        let most = self.size;
+        let lack = format!("the target takes packets of {most} bytes at most, {size} are needed");
+        Err(Stop::NotApplicable(lack))
     }
 }
 

@@ -168,6 +168,15 @@ impl Probe {
         self.write(index, &bytes).await
     }
 
+    /// Whether the broker is to take a packet as large as this.
+    ///
+    /// # Errors
+    ///
+    /// Not applicable if it said that it does not.
+    pub fn has_room_for(&self, packet: &[u8]) -> Outcome {
+        self.limits.admit_size(packet.len())
+    }
+
     /// Sends bytes as they are, in one write.
     ///
     /// # Errors

@@ -68,7 +68,7 @@ impl Stage {
 
     /// The filter of a Shared Subscription that no other scenario takes part in.
     pub fn shared(&self, filter: &str) -> String {
-        self.shared_by("group", filter)
+        self.shared_by("g", filter)
     }
 
     /// As [`Stage::shared`], for one of several groups.

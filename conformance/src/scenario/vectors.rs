@@ -142,6 +142,7 @@ impl PacketVector {
             When::Connected => {
                 let mut alice = stage.connected("alice").await?;
                 alice.ping().await?;
+                alice.has_room_for(&bytes)?;
                 alice.send_bytes(bytes.clone()).await?;
                 match bytes.first() {
                     // Whoever says goodbye, however badly, need not be told why (section 3.14.4).
