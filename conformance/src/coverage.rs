@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use crate::mutant::{self, Fate, Matrix, Mutant};
+use crate::mutant::{self, Fate, Matrix, Reach, Tries};
 use crate::requirement::{self, Requirement};
 use crate::runner::{Options, RunError};
-use crate::scenario::{self, Scenario};
+use crate::scenario;
 use crate::{chameleon, oracle};
 
 /// Requirements that are not to be covered, with the reason: a heading, then a row a line, with a
@@ -103,25 +103,15 @@ pub async fn with_mutants(mut rows: Vec<Row>, options: &Options) -> Result<Vec<R
 }
 
 async fn trials(options: &Options) -> Result<Matrix, RunError> {
+    let mutants: Vec<_> = mutant::all().iter().collect();
+    let scenarios: Vec<_> = scenario::all().iter().collect();
+    let reach = Reach::Citing { sample: 0, seed: 0 };
+    let mut tries = Tries::begin(&mutants, &scenarios, reach, options).await?;
     let mut matrix = Matrix::default();
-    for mutant in mutant::all() {
-        let all = || scenario::all().iter().enumerate();
-        let citing = all().filter(|(_, scenario)| cites(scenario, mutant)).collect();
-        let never = std::future::pending();
-        let mut trial = mutant::try_mutant(mutant, citing, options, never).await?;
-        if trial.fate() != Fate::Caught {
-            // An oracle may catch it anywhere.
-            let never = std::future::pending();
-            trial = mutant::try_mutant(mutant, all().collect(), options, never).await?;
-        }
-        trial.report.scenarios.clear();
+    while let Some(trial) = tries.next().await? {
         matrix.trials.push(trial);
     }
     Ok(matrix)
-}
-
-fn cites(scenario: &Scenario, mutant: &Mutant) -> bool {
-    scenario.requirements.iter().any(|id| mutant.requirements.contains(id))
 }
 
 /// How many requirements of a part of the register are covered, and by what.

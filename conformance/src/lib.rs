@@ -7,6 +7,7 @@
 
 pub mod boundary;
 pub mod chameleon;
+mod chance;
 pub mod coverage;
 pub mod deviation;
 pub mod exit;

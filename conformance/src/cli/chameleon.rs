@@ -1,5 +1,5 @@
 use std::fmt::Write as _;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use clap::Args;
 use conformance::chameleon::{self, Baseline, Mixtures, Switch, Trial, Wrong, try_switches};
@@ -9,7 +9,7 @@ use conformance::scenario::Scenario;
 use conformance::target::{Target, Variant};
 use reference_broker::command::interrupt;
 
-use super::{Failure, in_memory, print};
+use super::{Failure, by_chance, in_memory, print};
 
 #[derive(Args, Debug)]
 pub(super) struct ChameleonArguments {
@@ -65,11 +65,6 @@ fn alone(names: &[String]) -> Result<Vec<Variant>, Failure> {
         true => chameleon::all().iter().map(|switch| parse(switch.name)).collect(),
         false => names.iter().map(|name| parse(name)).collect(),
     }
-}
-
-fn by_chance() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-    u64::try_from(since % 1_000_000).unwrap_or(0)
 }
 
 /// Tries all, telling of each; gives how many verdicts were wrong.

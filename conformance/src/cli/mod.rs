@@ -12,6 +12,7 @@ mod run;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
 use conformance::exit::Exit;
@@ -79,6 +80,12 @@ fn in_memory() -> Result<(Runtime, Options), Failure> {
     // Each scenario keeps a processor busy; none waits.
     let jobs = std::thread::available_parallelism().map_or(2, usize::from);
     Ok((runtime, Options { jobs, timeout_scale: 1.0, token: "memory".to_owned() }))
+}
+
+/// A seed that nobody chose.
+fn by_chance() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+    u64::try_from(since % 1_000_000).unwrap_or(0)
 }
 
 /// Writes to standard output. A reader that has seen enough, such as `head`, is no error.

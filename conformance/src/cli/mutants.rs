@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use conformance::exit::Exit;
-use conformance::mutant::{self, Fate, Matrix, Mutant, Trial, try_mutant};
+use conformance::mutant::{self, Fate, Matrix, Mutant, Reach, Trial, Tries};
 use conformance::report::matrix;
 use conformance::report::terminal::{Terminal, wants_colour};
 use conformance::requirement;
@@ -12,7 +12,7 @@ use conformance::runner::{RunError, Selection, matches};
 use conformance::scenario::Scenario;
 use reference_broker::command::interrupt;
 
-use super::{Failure, in_memory, print};
+use super::{Failure, by_chance, in_memory, print};
 
 #[derive(Args, Debug)]
 pub(super) struct MutantsArguments {
@@ -22,6 +22,15 @@ pub(super) struct MutantsArguments {
     /// Try them against these scenarios only (as with `run`); may be repeated
     #[arg(long = "against", value_name = "SELECTION")]
     scenarios: Vec<String>,
+    /// Try every mutant against every scenario, and not only against those that cite what it breaks
+    #[arg(long)]
+    all: bool,
+    /// How many of the scenarios that cite nothing of what a mutant breaks it is tried against, once it is caught
+    #[arg(long, value_name = "N", default_value_t = 100, conflicts_with = "all")]
+    sample: usize,
+    /// Choose the sample of this number again; by chance if left out
+    #[arg(long, value_name = "N", conflicts_with = "all")]
+    seed: Option<u64>,
     /// List the mutants and try none
     #[arg(long)]
     list: bool,
@@ -45,19 +54,26 @@ pub(super) fn mutants(arguments: &MutantsArguments) -> Result<Exit, Failure> {
     let scenarios = Selection::new(arguments.scenarios.clone())
         .scenarios()
         .map_err(|error| (Exit::NothingSelected, error.to_string()))?;
-    let matrix = try_all(&mutants, &scenarios, arguments.trace)?;
-    let everything = arguments.selection.is_empty() && arguments.scenarios.is_empty();
     let scenarios: Vec<_> = scenarios.into_iter().map(|(_, scenario)| scenario).collect();
+    let reach = match arguments.all {
+        true => Reach::Everything,
+        false => Reach::Citing {
+            sample: arguments.sample,
+            seed: arguments.seed.unwrap_or_else(by_chance),
+        },
+    };
+    let matrix = try_all(&mutants, &scenarios, reach, arguments.trace)?;
+    let everything = arguments.selection.is_empty() && arguments.scenarios.is_empty();
     for (path, text) in [
-        (&arguments.json, matrix::json as fn(&Matrix, &[&'static Scenario]) -> String),
+        (&arguments.json, matrix::json as fn(&Matrix, Reach, &[&'static Scenario]) -> String),
         (&arguments.markdown, matrix::markdown),
     ] {
         if let Some(path) = path {
-            std::fs::write(path, text(&matrix, &scenarios))
+            std::fs::write(path, text(&matrix, reach, &scenarios))
                 .map_err(|error| (Exit::Trouble, format!("{}: {error}", path.display())))?;
         }
     }
-    summary(&matrix, everything.then_some(&scenarios))
+    summary(&matrix, reach, everything.then_some(&scenarios))
 }
 
 fn selected(selection: &[String]) -> Result<Vec<&'static Mutant>, Failure> {
@@ -86,28 +102,33 @@ fn list(mutants: &[&Mutant]) -> String {
 
 fn try_all(
     mutants: &[&'static Mutant],
-    scenarios: &[(usize, &'static Scenario)],
+    scenarios: &[&'static Scenario],
+    reach: Reach,
     trace: bool,
 ) -> Result<Matrix, Failure> {
     let (runtime, options) = in_memory()?;
-    let mut matrix = Matrix::default();
-    for mutant in mutants {
-        let trial = runtime.block_on(async {
-            let interrupt = interrupt().map_err(RunError::Trouble)?;
-            try_mutant(mutant, scenarios.to_vec(), &options, interrupt).await
-        });
-        let mut trial =
-            trial.map_err(|_| (Exit::Trouble, format!("{} could not be tried", mutant.id)))?;
-        if trial.report.interrupted {
-            return Err((Exit::Trouble, "interrupted".to_owned()));
+    let matrix = runtime.block_on(async {
+        let failed =
+            |error: RunError| (Exit::Trouble, format!("no mutant can be tried: {error:?}"));
+        let interrupt = interrupt().map_err(|error| failed(RunError::Trouble(error)))?;
+        tokio::pin!(interrupt);
+        let mut tries = Tries::begin(mutants, scenarios, reach, &options).await.map_err(failed)?;
+        let mut matrix = Matrix::default();
+        loop {
+            let trial = tokio::select! {
+                biased;
+                () = &mut interrupt => return Err((Exit::Trouble, "interrupted".to_owned())),
+                trial = tries.next() => trial.map_err(failed)?,
+            };
+            let Some(mut trial) = trial else { return Ok(matrix) };
+            tell(&trial, trace)?;
+            // Hundreds of traces would fill the memory.
+            trial.witness = None;
+            matrix.trials.push(trial);
         }
-        tell(&trial, trace)?;
-        // Traces of thousands of runs would fill the memory.
-        trial.report.scenarios.clear();
-        matrix.trials.push(trial);
-    }
+    });
     runtime.shutdown_background();
-    Ok(matrix)
+    matrix
 }
 
 /// Prints what became of a mutant.
@@ -120,8 +141,11 @@ fn tell(trial: &Trial, trace: bool) -> Result<(), Failure> {
     };
     let fate = trial.fate().name();
     let id = trial.mutant.id;
-    print(&format!("{fate:9}  {id}  {kills} scenarios, {cited} of them citing{also}\n"))?;
-    let Some(witness) = trial.witness().filter(|_| trace) else { return Ok(()) };
+    let collateral = trial.collateral.len();
+    print(&format!(
+        "{fate:9}  {id}  {kills} scenarios, {cited} of them citing{also}; collateral {collateral}\n"
+    ))?;
+    let Some(witness) = trial.witness.as_deref().filter(|_| trace) else { return Ok(()) };
     print(&format!("           {}\n", trial.mutant.breaks))?;
     let terminal = Terminal {
         colour: wants_colour(&stdout()),
@@ -135,8 +159,13 @@ fn tell(trial: &Trial, trace: bool) -> Result<(), Failure> {
 }
 
 /// Prints what it all comes to. Holes show only where everything was tried.
-fn summary(matrix: &Matrix, everything: Option<&Vec<&'static Scenario>>) -> Result<Exit, Failure> {
+fn summary(
+    matrix: &Matrix,
+    reach: Reach,
+    everything: Option<&Vec<&'static Scenario>>,
+) -> Result<Exit, Failure> {
     let mut text = format!("\n{}\n", matrix::headline(matrix));
+    text.push_str(&matrix::collateral(matrix, reach));
     let holes = everything.map(|scenarios| matrix.holes(scenarios)).unwrap_or_default();
     for id in &holes.scenarios {
         let _ = writeln!(text, "hole: scenario {id} notices no mutant that breaks what it cites");

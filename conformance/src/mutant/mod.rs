@@ -53,6 +53,7 @@ mod s4_09_flow;
 mod s4_13_errors;
 mod systemic;
 mod trial;
+mod tries;
 
 use std::sync::OnceLock;
 
@@ -62,7 +63,8 @@ use reference_broker::transport::BoxStream;
 use crate::boundary::Rules;
 use crate::boundary::segments::{Piece, Segments};
 
-pub use trial::{Fate, Holes, Kill, Matrix, Trial, try_mutant};
+pub use trial::{Collateral, Fate, Holes, Kill, Matrix, Trial};
+pub use tries::{Reach, Tries};
 
 /// One way of being broken.
 pub struct Mutant {

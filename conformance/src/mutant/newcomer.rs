@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use reference_broker::codec::{Packet, QoS};
 
-use super::{Mutant, try_mutant};
+use super::{Mutant, Reach, Tries};
 use crate::boundary::rules::reads;
 use crate::mutant::Fate;
 use crate::runner::{Options, run};
@@ -94,7 +94,10 @@ fn it_works_as_the_page_says() {
             assert_eq!(report.scenarios[0].verdict, verdict, "on {target}");
         }
         let mutant: &'static Mutant = Box::leak(Box::new(mutants().remove(0)));
-        let trial = try_mutant(mutant, scenarios(), &options, never()).await.unwrap();
+        let scenarios = [&SCENARIOS[0]];
+        let mut tries =
+            Tries::begin(&[mutant], &scenarios, Reach::Everything, &options).await.unwrap();
+        let trial = tries.next().await.unwrap().unwrap();
         assert_eq!(trial.fate(), Fate::Caught);
     });
 }

@@ -1,11 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::oracle::{self, Oracle};
-use crate::report::{Report, ScenarioResult};
-use crate::runner::{Options, RunError, run};
+use crate::oracle;
+use crate::report::ScenarioResult;
 use crate::scenario::Scenario;
-use crate::target::{Target, Variant};
-use crate::verdict::Verdict;
+use crate::verdict::{Finding, Verdict};
 
 use super::Mutant;
 
@@ -52,11 +50,28 @@ pub struct Trial {
     pub kills: Vec<Kill>,
     /// The oracles that it tripped, and whether each cites what the mutant breaks.
     pub tripped: BTreeMap<&'static str, bool>,
-    /// The run.
-    pub report: Report,
+    /// The results that fail though they cite nothing that it breaks: scenarios, and rules of oracles
+    /// as `oracle/packet-ids/MQTT-2.2.1-4`.
+    pub collateral: BTreeSet<String>,
+    /// How many scenarios it was tried against.
+    pub tried: usize,
+    /// The result that shows best how it was noticed: of those that cite what it breaks the one
+    /// with the shortest trace.
+    pub witness: Option<Box<ScenarioResult>>,
 }
 
 impl Trial {
+    pub(super) fn new(mutant: &'static Mutant) -> Trial {
+        Trial {
+            mutant,
+            kills: Vec::new(),
+            tripped: BTreeMap::new(),
+            collateral: BTreeSet::new(),
+            tried: 0,
+            witness: None,
+        }
+    }
+
     /// How the mutant fared.
     pub fn fate(&self) -> Fate {
         let cited = self.kills.iter().any(|kill| kill.cites) || self.tripped.values().any(|it| *it);
@@ -67,59 +82,59 @@ impl Trial {
         }
     }
 
-    /// The result that shows best how it was noticed: of those that cite what it breaks the one
-    /// with the shortest trace.
-    pub fn witness(&self) -> Option<&ScenarioResult> {
-        let noticed = |result: &&ScenarioResult| {
-            matches!(result.verdict, Verdict::Fail | Verdict::Advisory)
-                || !result.oracles.is_empty()
-        };
-        let cites = |result: &ScenarioResult| {
-            let own = self.kills.iter().find(|kill| kill.scenario == result.id);
-            own.is_some_and(|kill| kill.cites)
-                || result.oracles.iter().any(|finding| {
-                    finding.oracle.is_some_and(|name| self.tripped.get(name) == Some(&true))
+    fn breaks(&self, finding: &Finding) -> bool {
+        finding.requirement.is_some_and(|id| self.mutant.requirements.contains(&id))
+    }
+
+    /// Takes in what a scenario came to.
+    pub(super) fn note(&mut self, result: &ScenarioResult) {
+        self.tried += 1;
+        let scenario_cites =
+            result.requirements.iter().any(|id| self.mutant.requirements.contains(id));
+        let cites = scenario_cites || result.findings.iter().any(|it| self.breaks(it));
+        if let Some(verdict) = own_verdict(result) {
+            let is_own = |it: &&Finding| it.oracle.is_none() && self.breaks(it);
+            let cites = scenario_cites || result.findings.iter().any(|it| is_own(&it));
+            self.kills.push(Kill { scenario: result.id, verdict, cites });
+        }
+        if result.verdict == Verdict::Fail && !cites {
+            self.collateral.insert(result.id.to_owned());
+        }
+        for finding in &result.oracles {
+            let Some(name) = finding.oracle else { continue };
+            self.tripped.entry(name).or_insert_with(|| {
+                oracle::find(name).is_some_and(|oracle| {
+                    oracle.requirements.iter().any(|id| self.mutant.requirements.contains(id))
                 })
+            });
+            if let Some(requirement) = finding.requirement
+                && finding.is_failure()
+                && !self.breaks(finding)
+            {
+                self.collateral.insert(format!("oracle/{name}/{requirement}"));
+            }
+        }
+        self.keep_if_best(result);
+    }
+
+    fn keep_if_best(&mut self, result: &ScenarioResult) {
+        let has_noticed = matches!(result.verdict, Verdict::Fail | Verdict::Advisory)
+            || !result.oracles.is_empty();
+        let rank = |result: &ScenarioResult| {
+            let own = self.kills.iter().find(|kill| kill.scenario == result.id);
+            let tripped = |it: &Finding| it.oracle.and_then(|name| self.tripped.get(name)).copied();
+            let cites = own.is_some_and(|kill| kill.cites)
+                || result.oracles.iter().any(|it| tripped(it) == Some(true));
+            (!cites, result.trace.len())
         };
-        let rank = |result: &&ScenarioResult| (!cites(result), result.trace.len());
-        self.report.scenarios.iter().filter(noticed).min_by_key(rank)
+        let is_best = self.witness.as_deref().is_none_or(|best| rank(result) < rank(best));
+        if has_noticed && is_best {
+            self.witness = Some(Box::new(result.clone()));
+        }
     }
 }
 
-/// Runs scenarios against a mutant.
-///
-/// # Errors
-///
-/// When no scenario could be run.
-pub async fn try_mutant(
-    mutant: &'static Mutant,
-    scenarios: Vec<(usize, &'static Scenario)>,
-    options: &Options,
-    interrupt: impl Future<Output = ()>,
-) -> Result<Trial, RunError> {
-    let target = Target::Embedded(Variant::broken(mutant));
-    let report = run(&target, scenarios, options, interrupt, |_| ()).await?;
-    let breaks = |requirement: &&'static str| mutant.requirements.contains(requirement);
-    let kills = report.scenarios.iter().filter_map(|result| {
-        let mut own = result.findings.iter().filter(|finding| finding.oracle.is_none());
-        let verdict = own_verdict(result)?;
-        let cites = result.requirements.iter().any(breaks)
-            || own.any(|finding| finding.requirement.as_ref().is_some_and(breaks));
-        Some(Kill { scenario: result.id, verdict, cites })
-    });
-    let kills = kills.collect();
-    let names: BTreeSet<_> = report
-        .scenarios
-        .iter()
-        .flat_map(|result| result.oracles.iter().filter_map(|finding| finding.oracle))
-        .collect();
-    let cites = |oracle: &Oracle| oracle.requirements.iter().any(breaks);
-    let tripped = names.into_iter().map(|name| (name, oracle::find(name).is_some_and(cites)));
-    let tripped = tripped.collect();
-    Ok(Trial { mutant, kills, tripped, report })
-}
-
-/// What the scenario said by itself against the target: its own finding is its first.
+/// What the scenario said by itself against the target.
 fn own_verdict(result: &ScenarioResult) -> Option<Verdict> {
     let first = result.findings.first()?;
     match (first.oracle, result.verdict) {
@@ -150,10 +165,33 @@ pub struct Holes {
     pub oracles: Vec<&'static str>,
 }
 
+/// How much collateral mutants have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collateral {
+    /// What half of them do not exceed.
+    pub median: usize,
+    /// What 99 of 100 do not exceed.
+    pub most: usize,
+    /// The most that one has.
+    pub maximum: usize,
+}
+
 impl Matrix {
     /// How many mutants fared like this.
     pub fn count(&self, fate: Fate) -> usize {
         self.trials.iter().filter(|trial| trial.fate() == fate).count()
+    }
+
+    /// How many results fail, mutant by mutant, though they cite nothing that it breaks.
+    pub fn collateral(&self) -> Collateral {
+        let mut counts: Vec<_> = self.trials.iter().map(|trial| trial.collateral.len()).collect();
+        counts.sort_unstable();
+        // The least count that so many of a hundred do not exceed.
+        let percentile = |percent: usize| {
+            let rank = (counts.len() * percent).div_ceil(100);
+            counts.get(rank.saturating_sub(1)).copied().unwrap_or(0)
+        };
+        Collateral { median: percentile(50), most: percentile(99), maximum: percentile(100) }
     }
 
     /// What of these scenarios, and of all oracles, is not shown to be able to fail.

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use reference_broker::codec::{Fault, Packet, PacketType, QoS};
 
 use super::connections::{Passed, Reading, Received, Step};
-use super::sessions::{Start, sessions};
+use super::sessions::Start;
 use super::{Findings, Oracle};
 use crate::trace::packet_text;
 
@@ -25,12 +25,12 @@ pub(super) const ORACLE: Oracle = Oracle {
 type Wrong = (&'static str, &'static str);
 
 fn judge(reading: &Reading<'_>, findings: &mut Findings) {
-    let sessions = sessions(reading);
+    let sessions = reading.sessions();
     let mut pings: Vec<usize> = vec![0; sessions.len()];
     let mut asked: BTreeMap<usize, Asked> = BTreeMap::new();
     for Step { at, place, connection, passed } in reading.steps() {
         let asked = asked.entry(sessions[place].number).or_default();
-        let (wrong, observed) = match passed {
+        let received = match passed {
             Passed::Sent(sent) => {
                 if let Some(packet) = sent.packet() {
                     pings[place] += usize::from(*packet == Packet::PingReq);
@@ -39,25 +39,30 @@ fn judge(reading: &Reading<'_>, findings: &mut Findings) {
                 continue;
             }
             Passed::Received(_) if !connection.is_clear(at) => continue,
-            Passed::Received(Received::Packet(Packet::PingResp)) => {
+            Passed::Received(received) => received,
+        };
+        let wrong = match received {
+            Received::Packet(Packet::PingResp) => {
                 let open = &mut pings[place];
                 let is_wrong = *open == 0;
                 *open = open.saturating_sub(1);
-                let wrong = ("MQTT-3.12.4-1", "one PINGRESP for each PINGREQ"); // MQTT-3.12.4-1
-                (is_wrong.then_some(wrong), "PINGRESP".to_owned())
+                is_wrong.then_some(("MQTT-3.12.4-1", "one PINGRESP for each PINGREQ")) // MQTT-3.12.4-1
             }
             // What an earlier connection may have asked for is not known.
-            Passed::Received(_) if sessions[place].start == Start::Unknown => continue,
-            Passed::Received(Received::Packet(packet)) => {
-                (asked.received(packet), packet_text(packet))
-            }
-            Passed::Received(Received::Broken(bytes, error)) => {
-                (answers_zero(bytes, error.fault), "an identifier of 0".to_owned())
-            }
+            _ if sessions[place].start == Start::Unknown => continue,
+            Received::Packet(packet) => asked.received(packet),
+            Received::Broken(bytes, error) => answers_zero(bytes, error.fault),
         };
         if let Some((requirement, expected)) = wrong {
-            findings.add(requirement, at, expected, observed);
+            findings.add(requirement, at, expected, observed(received));
         }
+    }
+}
+
+fn observed(received: Received<'_>) -> String {
+    match received {
+        Received::Packet(packet) => packet_text(packet),
+        Received::Broken(..) => "an identifier of 0".to_owned(),
     }
 }
 

@@ -4,15 +4,21 @@
 //! oracle then judges only what holds regardless.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use reference_broker::codec::{
-    ConnAck, Connect, DecodeError, Fault, Frame, Framer, Packet, PacketType, PropertyId, Side,
+    ConnAck, Connect, DecodeError, Fault, FixedHeader, Frame, Framer, Packet, PacketType,
+    PropertyId, Publish, Side,
 };
 
+use super::sessions::{Session, sessions};
 use crate::trace::{Ending, Event, What};
+
+/// A payload of more bytes is large.
+const LARGE: usize = 4096;
 
 /// A trace, read once for all oracles.
 #[derive(Debug)]
@@ -20,6 +26,16 @@ pub(super) struct Reading<'a> {
     pub(super) trace: &'a [Event],
     /// In the order of their first events.
     pub(super) connections: Vec<Connection<'a>>,
+    /// What passed, in the order of the trace.
+    order: Vec<Place>,
+    sessions: OnceCell<Vec<Session>>,
+}
+
+/// Where something that passed is kept: by connection, and there among what it sent or received.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Sent(usize, usize),
+    Received(usize, usize),
 }
 
 /// One network connection of a trace. Numbers are places in the trace.
@@ -93,6 +109,7 @@ impl<'a> Reading<'a> {
     pub(super) fn of(trace: &'a [Event]) -> Reading<'a> {
         let mut connections: Vec<Connection<'_>> = Vec::new();
         let mut places = BTreeMap::new();
+        let mut order = Vec::with_capacity(trace.len());
         for (index, event) in trace.iter().enumerate() {
             if matches!(event.what, What::Waited(_)) {
                 continue; // That is the stage, which has no connection.
@@ -102,21 +119,35 @@ impl<'a> Reading<'a> {
                 connections.push(Connection::new());
                 connections.len() - 1
             });
-            connections[place].note(index, &event.what);
+            let connection = &mut connections[place];
+            let (sent, received) = (connection.sent.len(), connection.received.len());
+            connection.note(index, &event.what);
+            order.extend((sent..connection.sent.len()).map(|it| Place::Sent(place, it)));
+            order
+                .extend((received..connection.received.len()).map(|it| Place::Received(place, it)));
         }
-        Reading { trace, connections }
+        Reading { trace, connections, order, sessions: OnceCell::new() }
     }
 
     /// All that passed, in the order of the trace.
-    pub(super) fn steps(&self) -> Vec<Step<'_, 'a>> {
-        let mut steps = Vec::new();
-        for (place, connection) in self.connections.iter().enumerate() {
-            let mut add = |at, passed| steps.push(Step { at, place, connection, passed });
-            connection.sent.iter().for_each(|(at, sent)| add(*at, Passed::Sent(sent)));
-            connection.received.iter().for_each(|(at, it)| add(*at, Passed::Received(*it)));
-        }
-        steps.sort_by_key(|step| step.at); // Stable: several of one event keep their order.
-        steps
+    pub(super) fn steps(&self) -> impl Iterator<Item = Step<'_, 'a>> {
+        self.order.iter().map(|kept| match *kept {
+            Place::Sent(place, number) => {
+                let connection = &self.connections[place];
+                let (at, sent) = &connection.sent[number];
+                Step { at: *at, place, connection, passed: Passed::Sent(sent) }
+            }
+            Place::Received(place, number) => {
+                let connection = &self.connections[place];
+                let (at, received) = connection.received[number];
+                Step { at, place, connection, passed: Passed::Received(received) }
+            }
+        })
+    }
+
+    /// The session of each connection, by its place in the list.
+    pub(super) fn sessions(&self) -> &[Session] {
+        self.sessions.get_or_init(|| sessions(self))
     }
 
     /// Where something was first sent that may have been taken for a CONNECT of any client.
@@ -299,16 +330,29 @@ pub(super) enum Recoded {
 
 /// Holds a packet to every rule that its bytes alone can break.
 pub(super) fn recoded(packet: &Packet, from: Side) -> Recoded {
+    match packet {
+        // No rule is about the bytes of a payload, of which there may be many.
+        Packet::Publish(publish) if publish.payload.len() > LARGE => {
+            let Ok(size) = packet.encoded_len() else { return Recoded::Unwritable };
+            let empty = Publish { payload: Bytes::new(), ..publish.clone() };
+            match written_and_read(&Packet::Publish(empty), from) {
+                Recoded::Same(_) => Recoded::Same(size as u64),
+                other => other,
+            }
+        }
+        _ => written_and_read(packet, from),
+    }
+}
+
+fn written_and_read(packet: &Packet, from: Side) -> Recoded {
     let Ok(bytes) = packet.to_bytes() else { return Recoded::Unwritable };
-    let mut framer = Framer::new(u32::MAX);
-    framer.buffer().extend_from_slice(&bytes);
-    let decoded = match framer.next_frame() {
-        Ok(Some(frame)) => Packet::decode(&frame, from).map(|_| frame.header.packet_size()),
+    let decoded = match FixedHeader::decode(&bytes) {
+        Ok(Some(header)) => Packet::decode(&Frame { header, bytes }, from).map(|_| header),
         Ok(None) => return Recoded::Unwritable,
         Err(error) => Err(error),
     };
     match decoded {
-        Ok(size) => Recoded::Same(size),
+        Ok(header) => Recoded::Same(header.packet_size()),
         Err(error) => Recoded::Fault(error.fault),
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use reference_broker::codec::{Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, Text};
 
 use super::connections::{Connection, Passed, Reading, Received, Step};
-use super::sessions::{Session, Start, sessions};
+use super::sessions::{Session, Start};
 
 /// A PUBLISH of QoS 1 or 2 from the broker.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ pub(super) struct Exchanges<'t, 'a> {
 
 impl<'t, 'a> Exchanges<'t, 'a> {
     pub(super) fn of(reading: &'t Reading<'a>) -> Exchanges<'t, 'a> {
-        let sessions = sessions(reading);
+        let sessions = reading.sessions();
         let mut reader = Reader::default();
         for step in reading.steps() {
             let session = sessions[step.place];

@@ -5,7 +5,7 @@ use reference_broker::codec::{Packet, QoS, Text};
 
 use super::connections::{Passed, Reading, Received, Sent, Step};
 use super::exchange::Topics;
-use super::sessions::{Start, sessions};
+use super::sessions::Start;
 use super::{Findings, Oracle};
 use crate::trace::packet_text;
 
@@ -33,7 +33,7 @@ type Origins = BTreeMap<(Text, Bytes), Option<Origin>>;
 
 fn judge(reading: &Reading<'_>, findings: &mut Findings) {
     let Some(origins) = origins(reading) else { return };
-    let sessions = sessions(reading);
+    let sessions = reading.sessions();
     let mut topics = Topics::default();
     // What each client has seen, and the latest on each connection: by publisher and topic, the
     // QoS it was published at and the one it comes at.
@@ -89,7 +89,7 @@ fn origins(reading: &Reading<'_>) -> Option<Origins> {
     if reading.connections.iter().any(|connection| connection.unclear_from.is_some()) {
         return None;
     }
-    for (number, Step { place, passed, .. }) in reading.steps().into_iter().enumerate() {
+    for (number, Step { place, passed, .. }) in reading.steps().enumerate() {
         let Passed::Sent(Sent::Packet(packet)) = passed else { continue };
         match packet.as_ref() {
             Packet::Connect(connect) => {

@@ -4,13 +4,13 @@ use std::fmt::Write;
 
 use serde_json::json;
 
-use crate::mutant::{Fate, Matrix, Trial};
+use crate::mutant::{Collateral, Fate, Matrix, Reach, Trial};
 use crate::scenario::Scenario;
 
 use super::text::counted;
 
 /// As JSON, ended by a newline.
-pub fn json(matrix: &Matrix, scenarios: &[&'static Scenario]) -> String {
+pub fn json(matrix: &Matrix, reach: Reach, scenarios: &[&'static Scenario]) -> String {
     let trial = |trial: &Trial| {
         let kills = trial.kills.iter().map(|kill| {
             json!({ "scenario": kill.scenario, "verdict": kill.verdict.name(), "cites": kill.cites })
@@ -24,17 +24,26 @@ pub fn json(matrix: &Matrix, scenarios: &[&'static Scenario]) -> String {
             "fate": trial.fate().name(),
             "scenarios": kills.collect::<Vec<_>>(),
             "oracles": oracles.collect::<Vec<_>>(),
+            "tried": trial.tried,
+            "collateral": trial.collateral,
         })
     };
     let holes = matrix.holes(scenarios);
+    let Collateral { median, most, maximum } = matrix.collateral();
+    let sample = match reach {
+        Reach::Everything => json!(null),
+        Reach::Citing { sample, seed } => json!({ "size": sample, "seed": seed }),
+    };
     let report = json!({
         "schema": 1,
+        "sample": sample,
         "totals": {
             "mutants": matrix.trials.len(),
             "caught": matrix.count(Fate::Caught),
             "by-chance": matrix.count(Fate::ByChance),
             "alive": matrix.count(Fate::Alive),
         },
+        "collateral": { "median": median, "percentile-99": most, "maximum": maximum },
         "holes": { "scenarios": holes.scenarios, "oracles": holes.oracles },
         "advisory-only": matrix.advisory_only(),
         "mutants": matrix.trials.iter().map(trial).collect::<Vec<_>>(),
@@ -50,25 +59,49 @@ pub fn headline(matrix: &Matrix) -> String {
     format!("{all}: {caught} caught, {chance} by chance, {alive} alive")
 }
 
+/// More collateral than this is named: it wants to be explained.
+const MUCH: usize = 5;
+
+/// What fails that cites nothing of what is broken, as lines; and how far that was looked for.
+pub fn collateral(matrix: &Matrix, reach: Reach) -> String {
+    let Collateral { median, most, maximum } = matrix.collateral();
+    let mut text =
+        format!("collateral: median {median}, 99th percentile {most}, maximum {maximum}\n");
+    // Writing to a string cannot fail.
+    if let Reach::Citing { sample, seed } = reach {
+        let _ = writeln!(
+            text,
+            "Once caught, a mutant was tried against {sample} by chance of the scenarios that do not cite \
+             what it breaks (--seed {seed}); --all tries all."
+        );
+    }
+    for trial in matrix.trials.iter().filter(|trial| trial.collateral.len() > MUCH) {
+        let results: Vec<_> = trial.collateral.iter().map(String::as_str).collect();
+        let count = results.len();
+        let _ = writeln!(text, "collateral {count} of {}: {}", trial.mutant.id, results.join(" "));
+    }
+    text
+}
+
 /// As Markdown: a table with a row a mutant, then the holes.
-pub fn markdown(matrix: &Matrix, scenarios: &[&'static Scenario]) -> String {
+pub fn markdown(matrix: &Matrix, reach: Reach, scenarios: &[&'static Scenario]) -> String {
     let mut text = String::from("# Mutants\n\n");
     // Writing to a string cannot fail.
-    let _ = writeln!(text, "{}.\n", headline(matrix));
-    text.push_str(
-        "| mutant | breaks | fate | scenarios (citing) | oracles |\n|---|---|---|---|---|\n",
-    );
+    let _ = writeln!(text, "{}.\n\n{}", headline(matrix), collateral(matrix, reach));
+    text.push_str("| mutant | breaks | fate | scenarios (citing) | oracles | collateral |\n");
+    text.push_str("|---|---|---|---|---|---|\n");
     for trial in &matrix.trials {
         let cited = trial.kills.iter().filter(|kill| kill.cites).count();
         let oracles: Vec<_> = trial.tripped.keys().copied().collect();
         let (mutant, fate) = (trial.mutant, trial.fate().name());
         let _ = writeln!(
             text,
-            "| `{}` | {} | {fate} | {} ({cited}) | {} |",
+            "| `{}` | {} | {fate} | {} ({cited}) | {} | {} |",
             mutant.id,
             mutant.requirements.join(", "),
             trial.kills.len(),
-            oracles.join(", ")
+            oracles.join(", "),
+            trial.collateral.len()
         );
     }
     let holes = matrix.holes(scenarios);

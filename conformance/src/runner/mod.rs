@@ -2,6 +2,7 @@
 //!
 //! Nothing is printed here; whoever runs is told of each result as it comes.
 
+mod crew;
 mod perform;
 mod repeat;
 mod select;
@@ -19,11 +20,11 @@ use crate::scenario::{Scenario, Timing};
 use crate::target::{Capabilities, Connector, Target, Unusable, preflight};
 use crate::verdict::{Finding, Verdict, general, step};
 
+pub(crate) use crew::{Ground, Work, perform as perform_all};
 pub use perform::paused_runtime;
+pub(crate) use perform::{Performance, Surroundings};
 pub use repeat::{Changed, Repeat};
 pub use select::{Selection, SelectionError, matches};
-
-use perform::{Performance, Surroundings};
 
 /// How a run is made.
 #[derive(Clone, Debug)]

@@ -1,3 +1,5 @@
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -19,11 +21,11 @@ use super::{RunError, trouble};
 
 /// How long a scenario on the paused clock may take in real time: it needs milliseconds, so more
 /// means that it spins.
-const SPIN_LIMIT: Duration = Duration::from_secs(60);
+pub(super) const SPIN_LIMIT: Duration = Duration::from_secs(60);
 
 /// What all scenarios of a run share.
 #[derive(Debug)]
-pub(super) struct Surroundings {
+pub(crate) struct Surroundings {
     pub(super) target: Target,
     /// The way to the target; none if each scenario has a broker of its own.
     pub(super) connector: Option<Connector>,
@@ -37,14 +39,18 @@ pub(super) struct Surroundings {
 }
 
 /// One scenario about to run.
-pub(super) struct Performance {
+pub(crate) struct Performance {
     scenario: &'static Scenario,
     surroundings: Arc<Surroundings>,
 }
 
 impl Performance {
-    pub(super) fn new(scenario: &'static Scenario, surroundings: Arc<Surroundings>) -> Performance {
+    pub(crate) fn new(scenario: &'static Scenario, surroundings: Arc<Surroundings>) -> Performance {
         Performance { scenario, surroundings }
+    }
+
+    pub(super) fn scenario(&self) -> &'static Scenario {
+        self.scenario
     }
 
     /// Runs the scenario to its result.
@@ -61,28 +67,36 @@ impl Performance {
         }
         match self.surroundings.connector.clone() {
             Some(connector) => self.on(connector).await,
-            None => self.on_paused_clock().await,
+            None => self.apart().await,
         }
     }
 
-    /// Runs it on a broker and a clock of its own.
-    async fn on_paused_clock(self) -> ScenarioResult {
+    /// Runs it in memory on a thread of its own, which is given up when it never ends.
+    async fn apart(self) -> ScenarioResult {
+        let scenario = self.scenario;
+        let inner = tokio::task::spawn_blocking(move || self.in_memory());
+        match timeout(SPIN_LIMIT, inner).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(error)) => trouble(scenario, "an end of the scenario", panic_text(error)),
+            Err(_) => never_ended(scenario, SPIN_LIMIT),
+        }
+    }
+
+    /// Runs it on this thread, on a broker and a clock of its own. It keeps the thread until it ends.
+    pub(super) fn in_memory(self) -> ScenarioResult {
         let scenario = self.scenario;
         let started = Instant::now();
-        let inner = tokio::task::spawn_blocking(move || {
+        let run = || {
             let runtime = paused_runtime()?;
             runtime.block_on(async {
                 let connector = Connector::new(&self.surroundings.target).await?;
                 Ok::<_, std::io::Error>(self.on(connector).await)
             })
-        });
-        let mut result = match timeout(SPIN_LIMIT, inner).await {
-            Ok(Ok(Ok(result))) => result,
-            Ok(Ok(Err(error))) => trouble(scenario, "a runtime", error.to_string()),
-            Ok(Err(error)) => trouble(scenario, "an end of the scenario", panic_text(error)),
-            Err(_) => {
-                trouble(scenario, "an end of the scenario", format!("none in {SPIN_LIMIT:?}"))
-            }
+        };
+        let mut result = match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(Ok(result)) => result,
+            Ok(Err(error)) => trouble(scenario, "a runtime", error.to_string()),
+            Err(panic) => trouble(scenario, "an end of the scenario", fault_text(&*panic)),
         };
         result.duration = started.elapsed();
         result
@@ -165,12 +179,22 @@ async fn finish(
 
 fn panic_text(error: JoinError) -> String {
     match error.try_into_panic() {
-        Ok(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            format!("a fault of the suite itself: {}", text.unwrap_or("a panic"))
-        }
+        Ok(panic) => fault_text(&*panic),
         Err(error) => error.to_string(),
+    }
+}
+
+fn fault_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("a fault of the suite itself: {}", text.unwrap_or("a panic"))
+}
+
+/// What is said of a scenario that had not ended by then.
+pub(super) fn never_ended(scenario: &'static Scenario, limit: Duration) -> ScenarioResult {
+    ScenarioResult {
+        duration: limit,
+        ..trouble(scenario, "an end of the scenario", format!("none in {limit:?}"))
     }
 }
 

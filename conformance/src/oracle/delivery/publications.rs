@@ -1,6 +1,8 @@
 //! What the clients of a trace published, or had published for them as Wills.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -61,12 +63,28 @@ pub(super) struct Publication {
     pub(super) expires: Option<Duration>,
 }
 
+/// A payload that is found by its length, its beginning and its end: to go through all the bytes of
+/// a large one takes longer than to compare it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Payload(Bytes);
+
+impl Hash for Payload {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        const EDGE: usize = 64;
+        let Payload(bytes) = self;
+        let edge = bytes.len().min(EDGE);
+        bytes.len().hash(state);
+        bytes[..edge].hash(state);
+        bytes[bytes.len() - edge..].hash(state);
+    }
+}
+
 /// The publications of a trace up to some event.
 #[derive(Debug, Default)]
 pub(super) struct Publications {
-    messages: HashMap<(Text, Bytes, Forwarded), Publication>,
+    messages: HashMap<(Text, Payload, Forwarded), Publication>,
     /// The properties that came with a payload, some of them.
-    variants: HashMap<(Text, Bytes), Vec<Forwarded>>,
+    variants: HashMap<(Text, Payload), Vec<Forwarded>>,
     /// By topic: whether only probes of this trace use it.
     topics: BTreeMap<Text, bool>,
     /// By connection: its aliases, and whether they have had one topic only.
@@ -87,12 +105,12 @@ impl Publications {
     /// The publication of this message.
     pub(super) fn find(&self, topic: &Text, publish: &Publish) -> Option<&Publication> {
         let forwarded = Forwarded::of(&publish.properties);
-        self.messages.get(&(topic.clone(), publish.payload.clone(), forwarded))
+        self.messages.get(&(topic.clone(), Payload(publish.payload.clone()), forwarded))
     }
 
     /// The properties that came with this payload on this topic.
     pub(super) fn variants(&self, topic: &Text, payload: &Bytes) -> &[Forwarded] {
-        self.variants.get(&(topic.clone(), payload.clone())).map_or(&[], Vec::as_slice)
+        self.variants.get(&(topic.clone(), Payload(payload.clone()))).map_or(&[], Vec::as_slice)
     }
 
     /// Takes note of what a client sent.
@@ -165,14 +183,15 @@ impl Publications {
         let only = self.topics.entry(topic.clone()).or_insert(true);
         *only &= is_own;
         let forwarded = Forwarded::of(properties);
-        match self.messages.get_mut(&(topic.clone(), payload.clone(), forwarded.clone())) {
-            Some(known) => known.join(one),
-            None => {
+        match self.messages.entry((topic, Payload(payload.clone()), forwarded)) {
+            Entry::Occupied(mut known) => known.get_mut().join(one),
+            Entry::Vacant(entry) => {
+                let (topic, payload, forwarded) = entry.key();
                 let variants = self.variants.entry((topic.clone(), payload.clone())).or_default();
                 if variants.len() < VARIANTS {
                     variants.push(forwarded.clone());
                 }
-                self.messages.insert((topic, payload.clone(), forwarded), one);
+                entry.insert(one);
             }
         }
     }

@@ -8,7 +8,6 @@ use reference_broker::topic::TopicName;
 
 use super::super::connections::{Passed, Reading, Received, Sent};
 use super::super::exchange::Topics;
-use super::super::sessions::sessions;
 use super::super::{Findings, subscriptions};
 use crate::trace::packet_text;
 
@@ -67,7 +66,7 @@ pub(super) fn judge(reading: &Reading<'_>, findings: &mut Findings) {
 
 /// Every message that the clients published, Wills included.
 fn messages(reading: &Reading<'_>) -> BTreeMap<Message, Published> {
-    let sessions = sessions(reading);
+    let sessions = reading.sessions();
     let mut topics = Topics::default();
     let mut messages: BTreeMap<Message, Published> = BTreeMap::new();
     let mut note = |message: Message, exchange: Option<Exchange>| match messages.entry(message) {
