@@ -42,7 +42,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "1.5/control-characters-kept-or-refused",
         control_characters_kept_or_refused,
         "Control characters and non-characters are refused or arrive unchanged, nothing between",
-        ["U-1.5.4-4"]
+        ["MQTT-3.3.2-17", "U-1.5.4-4"]
     )
     .needs(&[Need::QoS(QoS::AtLeastOnce)]),
     scenario!(

@@ -62,7 +62,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "2.2/user-properties-of-requests-stay",
         user_properties_of_requests_stay,
         "User properties of SUBSCRIBE and of acknowledgements are no part of any message",
-        ["MQTT-3.3.2-17", "U-3.8.2.1.3-1", "U-3.4.2.2.3-1"]
+        ["MQTT-3.3.2-17", "MQTT-3.8.4-1", "U-3.4.2-1", "U-3.8.2.1.3-1", "U-3.4.2.2.3-1"]
     ),
     scenario!(
         "2.4/success-has-its-effect",
@@ -266,7 +266,7 @@ async fn user_properties_of_requests_stay(stage: &mut Stage) -> Outcome {
     let subscribe = Subscribe::new(alice.packet_id(), &topic, QoS::AtLeastOnce)
         .with(PropertyId::UserProperty, private)
         .with(PropertyId::UserProperty, private);
-    stage.proving("U-3.8.2.1.3-1");
+    stage.proving("MQTT-3.8.4-1");
     let suback = alice.request(subscribe).await?;
     alice.granted(&suback, &[QoS::AtLeastOnce])?;
     let mut bob = stage.connected("bob").await?;
@@ -281,7 +281,7 @@ async fn user_properties_of_requests_stay(stage: &mut Stage) -> Outcome {
         let ack = PublishAck::new(received.packet_id)
             .with(PropertyId::UserProperty, private)
             .with(PropertyId::UserProperty, private);
-        stage.proving("U-3.4.2.2.3-1");
+        stage.proving("U-3.4.2-1");
         alice.send(Packet::PubAck(ack)).await?;
     }
     stage.nothing_on(&topic, &mut bob, &mut alice).await
