@@ -217,8 +217,8 @@ impl Context {
     /// A step was not answered as the standard has it: the scenario's failure if it is about that,
     /// else what blocks it.
     pub(crate) fn stop(&self, step: Step, expected: &str, observed: Observed) -> Stop {
-        let (requirement, phase) = (self.lock().requirement, self.phase());
-        match phase {
+        let requirement = self.lock().requirement; // Not locked any more when the phase is asked for.
+        match self.phase() {
             Phase::Claim => Stop::Fail(self.found(step.name, requirement, expected, observed)),
             Phase::Means => self.stop_of(step.requirement, step.name, expected, observed),
         }

@@ -59,10 +59,13 @@ impl Context {
     }
 
     /// What a scenario came to, in the light of what its connections had to say in the end: a failure is
-    /// none if one of them was closed for load, rights or limits.
+    /// none if one of them was closed for load, rights or limits, and what is inconclusive has a reason.
     pub(crate) fn weighed(&self, outcome: Outcome) -> Outcome {
         match (outcome, self.excuses()) {
-            (Err(Stop::Fail(finding) | Stop::Blocked(finding)), Some(excuse)) => {
+            (
+                Err(Stop::Fail(finding) | Stop::Blocked(finding) | Stop::Inconclusive(finding)),
+                Some(excuse),
+            ) => {
                 let observed = format!("{}; {excuse}", finding.observed);
                 Err(Stop::Inconclusive(Finding { requirement: None, observed, ..finding }))
             }
