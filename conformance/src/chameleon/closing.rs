@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use reference_broker::codec::{Packet, PacketType, ReasonCode, Side};
+use reference_broker::codec::{Disconnect, Packet, PacketType, ReasonCode, Side};
 use reference_broker::core::{ConnectionId, Input, Output};
 
-use super::Switch;
+use super::{Switch, is_accepted};
 use crate::boundary::{Boundary, Rule, rules};
 
 /// Well within the time that testers give a close, for which the standard has no figure.
@@ -39,6 +39,29 @@ pub(super) const SWITCHES: &[Switch] = &[
         vec![rules::swallows(
             |packet, _| matches!(packet, Packet::ConnAck(connack) if connack.reason.is_error()),
         )]
+    }),
+    Switch::new(
+        "closes-at-every-tenth-request",
+        "closes with 0x97 instead of taking every tenth message or request",
+        &["U-3.14.2.1-16"],
+    )
+    .bounds()
+    .ruled(|| {
+        let mut seen = 0_u32;
+        vec![rules::inward(move |packet, at, act| {
+            let counts = matches!(
+                packet.packet_type(),
+                PacketType::Publish | PacketType::Subscribe | PacketType::Unsubscribe
+            );
+            seen += u32::from(counts && is_accepted(at));
+            match counts && is_accepted(at) && seen % 10 == 0 {
+                true => {
+                    act.send(Disconnect::because(ReasonCode::QuotaExceeded));
+                    act.close();
+                }
+                false => act.receive(packet),
+            }
+        })]
     }),
     Switch::new(
         "leaves-closing-to-the-client",

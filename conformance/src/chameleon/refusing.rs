@@ -3,12 +3,13 @@
 use std::str::from_utf8;
 
 use reference_broker::codec::{
-    ConnAck, Disconnect, Packet, Properties, PropertyId, PublishAck, QoS, ReasonCode, Text, Value,
+    ConnAck, Disconnect, Packet, Properties, PropertyId, PublishAck, QoS, ReasonCode, SubscribeAck,
+    Text, Value,
 };
 use reference_broker::core::DollarTopics;
 use reference_broker::topic::SubscriptionFilter;
 
-use super::{Switch, is_accepted};
+use super::{Switch, fits, is_accepted};
 use crate::boundary::Rule;
 use crate::boundary::rules::{self, Act, At};
 
@@ -55,6 +56,25 @@ pub(super) const SWITCHES: &[Switch] = &[
     .forgoes(&["U-4.7.2-1"])
     .configured(|config| config.handling.dollar_topics = DollarTopics::HandedOn),
     Switch::new(
+        "drops-qos-0-of-users",
+        "hands QoS 0 messages of clients with a User Name to nobody, as its rules have it",
+        &["3.1.4", "U-4.7.3-7"],
+    )
+    .ruled(|| {
+        let is_users = |at: At<'_>| at.client().is_some_and(|it| it.connect.user_name.is_some());
+        vec![rules::ignores(move |packet, at| {
+            matches!(packet, Packet::Publish(publish) if publish.qos == QoS::AtMostOnce)
+                && is_users(at)
+        })]
+    }),
+    Switch::new(
+        "refuses-every-second-unsubscribe",
+        "answers every second UNSUBSCRIBE with 0x80, and ends nothing",
+        &["U-3.11.3-3"],
+    )
+    .bounds()
+    .ruled(|| vec![refuses_unsubscribe()]),
+    Switch::new(
         "closes-for-refused-topics",
         "closes where it could refuse a topic in an acknowledgement",
         &["U-3.14.2.1-12"],
@@ -71,6 +91,22 @@ pub(super) const SWITCHES: &[Switch] = &[
         })]
     }),
 ];
+
+fn refuses_unsubscribe() -> Box<dyn Rule> {
+    let mut seen = 0_u32;
+    rules::inward(move |packet, at, act| match &packet {
+        Packet::Unsubscribe(unsubscribe) if is_accepted(at) => {
+            seen += 1;
+            let codes = vec![ReasonCode::UnspecifiedError; unsubscribe.filters.len()];
+            let refusal = Packet::UnsubAck(SubscribeAck::new(unsubscribe.packet_id, codes));
+            match seen % 2 == 0 && fits(&refusal, at) {
+                true => act.send(refusal),
+                false => act.receive(packet),
+            }
+        }
+        _ => act.receive(packet),
+    })
+}
 
 fn end(act: &mut Act<'_, '_>, reason: ReasonCode) {
     act.send(Disconnect::because(reason));
