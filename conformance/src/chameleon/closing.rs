@@ -27,7 +27,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         "never sends DISCONNECT before it closes",
         &["U-3.14-1", "U-4.13.1-5"],
     )
-    .forgoes(&["U-4.13.1-5", "MQTT-3.1.4-3"])
+    .forgoes(&["U-4.13.1-5"])
     .ruled(|| vec![rules::swallows(|packet, _| matches!(packet, Packet::Disconnect(_)))]),
     Switch::new(
         "refuses-without-connack",
@@ -76,7 +76,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         &["U-3.2.2.2-3", "U-3.14.2.1-5", "U-3.4.2.1-5", "U-3.5.2.1-5", "U-3.9.3-3"],
     )
     .one_of(&["codes"])
-    .forgoes(&["U-4.13.1-6", "MQTT-3.1.4-3", "U-3.2.2.2-17", "U-3.2.2.2-18"])
+    .forgoes(&["U-4.13.1-6", "U-3.2.2.2-17", "U-3.2.2.2-18"])
     .ruled(|| vec![codes(unspecified)]),
     Switch::new(
         "names-errors-generally",

@@ -1,15 +1,15 @@
 //! What a broker may refuse, and how.
 
+use std::collections::BTreeSet;
 use std::str::from_utf8;
 
 use reference_broker::codec::{
-    ConnAck, Disconnect, Packet, Properties, PropertyId, PublishAck, QoS, ReasonCode, SubscribeAck,
-    Text, Value,
+    ConnAck, Disconnect, Packet, Properties, PropertyId, PublishAck, QoS, ReasonCode, Text, Value,
 };
 use reference_broker::core::DollarTopics;
 use reference_broker::topic::SubscriptionFilter;
 
-use super::{Switch, fits, is_accepted};
+use super::{Switch, is_accepted};
 use crate::boundary::Rule;
 use crate::boundary::rules::{self, Act, At};
 
@@ -92,20 +92,32 @@ pub(super) const SWITCHES: &[Switch] = &[
     }),
 ];
 
+/// The core gets an UNSUBSCRIBE of as many filters that nobody has, and its answer is another.
 fn refuses_unsubscribe() -> Box<dyn Rule> {
-    let mut seen = 0_u32;
-    rules::inward(move |packet, at, act| match &packet {
-        Packet::Unsubscribe(unsubscribe) if is_accepted(at) => {
-            seen += 1;
-            let codes = vec![ReasonCode::UnspecifiedError; unsubscribe.filters.len()];
-            let refusal = Packet::UnsubAck(SubscribeAck::new(unsubscribe.packet_id, codes));
-            match seen % 2 == 0 && fits(&refusal, at) {
-                true => act.send(refusal),
-                false => act.receive(packet),
+    let refused = (0_u32, BTreeSet::new());
+    rules::through(
+        refused,
+        |(seen, refused), mut packet, at, act| {
+            if let Packet::Unsubscribe(unsubscribe) = &mut packet
+                && is_accepted(at)
+            {
+                *seen += 1;
+                if *seen % 2 == 0 {
+                    refused.insert((at.connection, unsubscribe.packet_id));
+                    unsubscribe.filters.iter_mut().for_each(|filter| *filter = "refused".into());
+                }
             }
-        }
-        _ => act.receive(packet),
-    })
+            act.receive(packet);
+        },
+        |(_, refused), mut packet, at: At<'_>, act| {
+            if let Packet::UnsubAck(ack) = &mut packet
+                && refused.remove(&(at.connection, ack.packet_id))
+            {
+                ack.reasons.iter_mut().for_each(|code| *code = ReasonCode::UnspecifiedError);
+            }
+            act.send(packet);
+        },
+    )
 }
 
 fn end(act: &mut Act<'_, '_>, reason: ReasonCode) {

@@ -75,7 +75,7 @@ fn a_name_that_is_none_is_told_the_nearest() {
 
 /// Wrong: it may say 0x00 instead.
 static DEMANDS_0X10: Scenario =
-    Scenario::new("3.4/demands", "", &["U-3.4.2.1-3"], |stage| Box::pin(demands_0x10(stage)));
+    Scenario::new("3.4/demands", "", &["U-3.4.2.1-2"], |stage| Box::pin(demands_0x10(stage)));
 
 async fn demands_0x10(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;

@@ -146,16 +146,21 @@ fn is_held(packet: &Packet) -> bool {
     publish.qos == QoS::AtMostOnce && !publish.properties.contains(PropertyId::TopicAlias)
 }
 
+/// What comes before CONNACK is a matter of its own.
+fn is_accepted(connection: ConnectionId, boundary: &Boundary<'_>) -> bool {
+    boundary.clients.get(connection).is_some_and(|client| client.accepted)
+}
+
 impl Rule for HoldsQos0 {
     fn inward(&mut self, input: Input, boundary: &mut Boundary<'_>) {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &input {
-            Input::Received(id, packet) if is_held(packet) => {
+            Input::Received(id, packet) if is_held(packet) && is_accepted(*id, boundary) => {
                 held.entry(*id).or_default().push_back(packet.clone());
                 return boundary.pass_after(TAKEN_IN, input);
             }
             Input::Received(id, Packet::Disconnect(_)) | Input::Closed(id) => {
-                for packet in held.entry(*id).or_default().iter() {
+                for packet in held.get(id).into_iter().flatten() {
                     boundary.pass(Input::Received(*id, packet.clone()));
                 }
             }
@@ -171,7 +176,7 @@ impl Rule for TakesOnce {
             && is_held(packet)
         {
             let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if held.entry(*id).or_default().pop_front().is_none() {
+            if held.get_mut(id).is_some_and(|held| held.pop_front().is_none()) {
                 return;
             }
         }

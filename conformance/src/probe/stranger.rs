@@ -89,11 +89,20 @@ fn asks_for(what: &What, topic: &str) -> bool {
         What::Sent(Packet::Subscribe(subscribe)) => {
             subscribe.subscriptions.iter().any(|subscription| brings(&subscription.filter))
         }
-        What::SentBytes(bytes) => {
-            bytes.first() == Some(&0x82) && bytes.iter().any(|byte| b"$#+".contains(byte))
+        What::SentBytes(bytes) if bytes.first() == Some(&SUBSCRIBE) => {
+            (0..bytes.len()).filter_map(|at| text_at(bytes, at)).any(brings)
         }
         _ => false,
     }
+}
+
+/// The first byte of a SUBSCRIBE.
+const SUBSCRIBE: u8 = 0x82;
+
+/// What stands there as a string, if it is short: its length comes before it.
+fn text_at(bytes: &[u8], at: usize) -> Option<&str> {
+    let [0, length, rest @ ..] = bytes.get(at..)? else { return None };
+    std::str::from_utf8(rest.get(..usize::from(*length))?).ok()
 }
 
 /// The text with another character in the place of the `$` that it begins with.
