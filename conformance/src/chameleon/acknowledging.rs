@@ -20,6 +20,20 @@ pub(super) const SWITCHES: &[Switch] = &[
     )
     .configured(|config| config.tells_no_subscribers = false),
     Switch::new(
+        "always-says-no-matching-subscribers",
+        "acknowledges every message with 0x10, be it that somebody has subscribed to it",
+        &["U-3.4.2.1-3", "U-3.5.2.1-3"],
+    )
+    .forgoes(&["U-3.4.2.1-3", "U-3.5.2.1-3"])
+    .ruled(|| {
+        vec![rules::writes(|packet, _| match packet {
+            Packet::PubAck(ack) | Packet::PubRec(ack) if ack.reason == ReasonCode::Success => {
+                ack.reason = ReasonCode::NoMatchingSubscribers;
+            }
+            _ => {}
+        })]
+    }),
+    Switch::new(
         "never-says-packet-identifier-not-found",
         "answers PUBREL and PUBREC of unknown Packet Identifiers with 0x00, not 0x92",
         &["U-3.7.2.1-3", "U-3.6.2.1-3"],

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use reference_broker::codec::{Packet, PacketType, ReasonCode, Side};
+use reference_broker::codec::{Disconnect, Packet, PacketType, ReasonCode, Side};
 use reference_broker::core::{ConnectionId, Input, Output};
 
-use super::Switch;
+use super::{Switch, is_accepted};
 use crate::boundary::{Boundary, Rule, rules};
 
 /// Well within the time that testers give a close, for which the standard has no figure.
@@ -36,7 +36,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         "never sends DISCONNECT before it closes",
         &["U-3.14-1", "U-4.13.1-5"],
     )
-    .forgoes(&["U-4.13.1-5", "MQTT-3.1.4-3"])
+    .forgoes(&["U-4.13.1-5"])
     .ruled(|| vec![rules::swallows(|packet, _| matches!(packet, Packet::Disconnect(_)))]),
     Switch::new(
         "refuses-without-connack",
@@ -48,6 +48,29 @@ pub(super) const SWITCHES: &[Switch] = &[
         vec![rules::swallows(
             |packet, _| matches!(packet, Packet::ConnAck(connack) if connack.reason.is_error()),
         )]
+    }),
+    Switch::new(
+        "closes-at-every-tenth-request",
+        "closes with 0x97 instead of taking every tenth message or request",
+        &["U-3.14.2.1-16"],
+    )
+    .bounds()
+    .ruled(|| {
+        let mut seen = 0_u32;
+        vec![rules::inward(move |packet, at, act| {
+            let counts = matches!(
+                packet.packet_type(),
+                PacketType::Publish | PacketType::Subscribe | PacketType::Unsubscribe
+            );
+            seen += u32::from(counts && is_accepted(at));
+            match counts && is_accepted(at) && seen % 10 == 0 {
+                true => {
+                    act.send(Disconnect::because(ReasonCode::QuotaExceeded));
+                    act.close();
+                }
+                false => act.receive(packet),
+            }
+        })]
     }),
     Switch::new(
         "leaves-closing-to-the-client",
@@ -62,7 +85,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         &["U-3.2.2.2-3", "U-3.14.2.1-5", "U-3.4.2.1-5", "U-3.5.2.1-5", "U-3.9.3-3"],
     )
     .one_of(&["codes"])
-    .forgoes(&["U-4.13.1-6", "MQTT-3.1.4-3", "U-3.2.2.2-17", "U-3.2.2.2-18"])
+    .forgoes(&["U-4.13.1-6", "U-3.2.2.2-17", "U-3.2.2.2-18"])
     .ruled(|| vec![codes(unspecified)]),
     Switch::new(
         "names-errors-generally",

@@ -65,9 +65,9 @@ pub(super) const SWITCHES: &[Switch] = &[
     Switch::new(
         "serves-other-versions",
         "accepts a CONNECT of any protocol version",
-        &["MQTT-3.1.2-2"],
+        &["MQTT-3.1.2-2", "U-4.13.1-1"],
     )
-    .forgoes(&["MQTT-3.1.2-2"])
+    .forgoes(&["U-4.13.1-1"])
     .ruled(|| vec![any_version()]),
     Switch::new(
         "discards-large-connacks",

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reference_broker::codec::{Packet, PropertyId, Publish, QoS, Text};
+use reference_broker::codec::{
+    Packet, Property, PropertyId, Publish, PublishAck, QoS, ReasonCode, Text,
+};
 use reference_broker::core::{Input, Output, Sharing};
 
 use super::{Switch, fits};
@@ -135,7 +137,21 @@ pub(super) const SWITCHES: &[Switch] = &[
     )
     // Without a CONNACK before it this would be an error.
     .one_of(&["first packet"])
-    .ruled(|| vec![welcomes()]),
+    .ruled(|| vec![welcomes("welcome")]),
+    Switch::new(
+        "welcomes-on-a-dollar-topic",
+        "sends each client messages below $SYS, which it has subscribed it to",
+        &["U-4.5-1"],
+    )
+    .one_of(&["first packet"])
+    .ruled(|| vec![welcomes("$SYS/broker/welcome")]),
+    Switch::new(
+        "adds-user-properties",
+        "adds User Properties of its own to messages, before those of the publisher and behind",
+        &["MQTT-3.3.2-17", "MQTT-3.3.2-18", "U-3.3.2.3.7-1"],
+    )
+    .forgoes(&["U-3.3.2.3.7-1"])
+    .ruled(|| vec![rules::outward(add_user_properties)]),
     Switch::new(
         "messages-lag",
         "sends messages 100 ms later than all other packets",
@@ -161,7 +177,7 @@ pub(super) const SWITCHES: &[Switch] = &[
 
 /// Sends messages after CONNACK: one at QoS 0, and one at QoS 1 to who has no session that it would
 /// belong to, and room for it.
-fn welcomes() -> Box<dyn Rule> {
+fn welcomes(topics: &'static str) -> Box<dyn Rule> {
     const ID: u16 = 60_000;
     let is_answer = |packet: &Packet| matches!(packet, Packet::PubAck(ack) if ack.packet_id == ID);
     let inward = move |(): &mut (), packet: Packet, _: At<'_>, act: &mut Act<'_, '_>| {
@@ -169,11 +185,11 @@ fn welcomes() -> Box<dyn Rule> {
             act.receive(packet);
         }
     };
-    let outward = |(): &mut (), packet: Packet, at: At<'_>, act: &mut Act<'_, '_>| {
+    let outward = move |(): &mut (), packet: Packet, at: At<'_>, act: &mut Act<'_, '_>| {
         let accepts = matches!(&packet, Packet::ConnAck(connack) if !connack.reason.is_error());
         act.send(packet);
         let Some(client) = at.client().filter(|_| accepts) else { return };
-        let topic = format!("welcome/{}", at.connection.0);
+        let topic = format!("{topics}/{}", at.connection.0);
         let sets = |id| client.connect.properties.contains(id);
         let has_room =
             !sets(PropertyId::SessionExpiryInterval) && !sets(PropertyId::ReceiveMaximum);
@@ -186,6 +202,23 @@ fn welcomes() -> Box<dyn Rule> {
         }
     };
     rules::through((), inward, outward)
+}
+
+/// What is too large with them is dropped, as if it was sent.
+fn add_user_properties(packet: Packet, at: At<'_>, act: &mut Act<'_, '_>) {
+    let Packet::Publish(publish) = packet else { return act.send(packet) };
+    let own = |place| Property { id: PropertyId::UserProperty, value: ("broker", place).into() };
+    let mut more = publish.clone();
+    let published = publish.properties.iter().cloned();
+    more.properties = [own("before")].into_iter().chain(published).chain([own("behind")]).collect();
+    let more = Packet::from(more);
+    let dropped = PublishAck::because(publish.packet_id, ReasonCode::UnspecifiedError);
+    match publish.qos {
+        _ if fits(&more, at) => act.send(more),
+        QoS::AtMostOnce => {}
+        QoS::AtLeastOnce => act.receive(Packet::PubAck(dropped)),
+        QoS::ExactlyOnce => act.receive(Packet::PubRec(dropped)),
+    }
 }
 
 fn count_begun_seconds(packet: &mut Packet) {

@@ -1,9 +1,10 @@
 //! What a broker may be without, and how little it may take. It says so, and holds clients to it.
 
-use reference_broker::codec::{ConnAck, Disconnect, Packet, QoS, ReasonCode};
+use reference_broker::codec::{ConnAck, Disconnect, Packet, PropertyId, QoS, ReasonCode};
 use reference_broker::core::{Action, Rule, RuleFilter, Users};
 
-use super::{Switch, is_accepted};
+use super::{Switch, fits, is_accepted};
+use crate::boundary::rules::At;
 use crate::boundary::{self, rules};
 
 pub(super) const SWITCHES: &[Switch] = &[
@@ -107,7 +108,7 @@ pub(super) const SWITCHES: &[Switch] = &[
     .one_of(&["packet size"])
     .bounds()
     // As with few levels: by its letter section 4.7.3 knows no shorter topics.
-    .forgoes(&["MQTT-4.7.3-3"])
+    .forgoes(&["U-4.7.3-4"])
     .leaves_out(&["3.2/size-limit-of-broker"])
     .configured(|config| config.maximum_packet_size = u32::MAX)
     .ruled(|| vec![small_packets()]),
@@ -141,6 +142,23 @@ pub(super) const SWITCHES: &[Switch] = &[
     // By its letter section 4.7.3 knows no such limit, but every one of these codes.
     .forgoes(&["U-4.7.3-4"])
     .configured(|config| config.bounds.topic_levels = 10),
+    Switch::new(
+        "few-response-topic-levels",
+        "closes for a message whose Response Topic has more than 10 levels",
+        &["U-3.14.2.1-12", "4.7.3"],
+    )
+    .forgoes(&["U-4.7.3-4"])
+    .ruled(|| vec![shallow_response_topics()]),
+    Switch::new(
+        "receive-maximum-not-enforced",
+        "says that it takes 5 QoS 1 and 2 messages at a time, and takes more",
+        &["3.3.4", "U-3.3.4-9"],
+    )
+    .one_of(&["receive maximum"])
+    .limits()
+    .forgoes(&["U-3.3.4-9"])
+    .configured(|config| config.receive_maximum = u16::MAX)
+    .ruled(|| vec![rules::writes(|packet, at| say_receive_maximum(packet, at, 5))]),
     Switch::new(
         "one-retained-message",
         "retains one message, and refuses those beyond",
@@ -189,6 +207,32 @@ pub(super) const SWITCHES: &[Switch] = &[
         config.access.rules = one_tree().into_iter().collect();
     }),
 ];
+
+/// Closes for what a client asks to be answered on, far down.
+fn shallow_response_topics() -> Box<dyn boundary::Rule> {
+    const LEVELS: usize = 10;
+    rules::inward(|packet, at, act| {
+        let topic = match &packet {
+            Packet::Publish(publish) => publish.properties.text(PropertyId::ResponseTopic),
+            _ => None,
+        };
+        let is_deep = topic.is_some_and(|topic| topic.matches('/').count() >= LEVELS);
+        if !is_deep || !is_accepted(at) {
+            return act.receive(packet);
+        }
+        act.send(Disconnect::because(ReasonCode::ProtocolError));
+        act.close();
+    })
+}
+
+fn say_receive_maximum(packet: &mut Packet, at: At<'_>, maximum: u32) {
+    let mut more = packet.clone();
+    let Packet::ConnAck(connack) = &mut more else { return };
+    connack.properties.set(PropertyId::ReceiveMaximum, maximum);
+    if !connack.reason.is_error() && fits(&more, at) {
+        *packet = more;
+    }
+}
 
 /// Lets everybody do everything in one part of the topics.
 fn one_tree() -> Option<Rule> {

@@ -15,6 +15,7 @@ mod limits;
 mod mixture;
 mod on_the_wire;
 mod refusing;
+mod resuming;
 #[cfg(test)]
 mod script;
 #[cfg(test)]
@@ -200,6 +201,7 @@ const LISTS: &[&[Switch]] = &[
     on_the_wire::SWITCHES,
     timing::SWITCHES,
     acknowledging::SWITCHES,
+    resuming::SWITCHES,
     connecting::SWITCHES,
     limits::SWITCHES,
     refusing::SWITCHES,

@@ -1,5 +1,6 @@
 //! What a broker may refuse, and how.
 
+use std::collections::BTreeSet;
 use std::str::from_utf8;
 
 use reference_broker::codec::{
@@ -55,6 +56,25 @@ pub(super) const SWITCHES: &[Switch] = &[
     .forgoes(&["U-4.7.2-1"])
     .configured(|config| config.handling.dollar_topics = DollarTopics::HandedOn),
     Switch::new(
+        "drops-qos-0-of-users",
+        "hands QoS 0 messages of clients with a User Name to nobody, as its rules have it",
+        &["3.1.4", "U-4.7.3-7"],
+    )
+    .ruled(|| {
+        let is_users = |at: At<'_>| at.client().is_some_and(|it| it.connect.user_name.is_some());
+        vec![rules::ignores(move |packet, at| {
+            matches!(packet, Packet::Publish(publish) if publish.qos == QoS::AtMostOnce)
+                && is_users(at)
+        })]
+    }),
+    Switch::new(
+        "refuses-every-second-unsubscribe",
+        "answers every second UNSUBSCRIBE with 0x80, and ends nothing",
+        &["U-3.11.3-3"],
+    )
+    .bounds()
+    .ruled(|| vec![refuses_unsubscribe()]),
+    Switch::new(
         "closes-for-refused-topics",
         "closes where it could refuse a topic in an acknowledgement",
         &["U-3.14.2.1-12"],
@@ -71,6 +91,34 @@ pub(super) const SWITCHES: &[Switch] = &[
         })]
     }),
 ];
+
+/// The core gets an UNSUBSCRIBE of as many filters that nobody has, and its answer is another.
+fn refuses_unsubscribe() -> Box<dyn Rule> {
+    let refused = (0_u32, BTreeSet::new());
+    rules::through(
+        refused,
+        |(seen, refused), mut packet, at, act| {
+            if let Packet::Unsubscribe(unsubscribe) = &mut packet
+                && is_accepted(at)
+            {
+                *seen += 1;
+                if *seen % 2 == 0 {
+                    refused.insert((at.connection, unsubscribe.packet_id));
+                    unsubscribe.filters.iter_mut().for_each(|filter| *filter = "refused".into());
+                }
+            }
+            act.receive(packet);
+        },
+        |(_, refused), mut packet, at: At<'_>, act| {
+            if let Packet::UnsubAck(ack) = &mut packet
+                && refused.remove(&(at.connection, ack.packet_id))
+            {
+                ack.reasons.iter_mut().for_each(|code| *code = ReasonCode::UnspecifiedError);
+            }
+            act.send(packet);
+        },
+    )
+}
 
 fn end(act: &mut Act<'_, '_>, reason: ReasonCode) {
     act.send(Disconnect::because(reason));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use reference_broker::codec::{
     Connect, Disconnect, Framer, Packet, PropertyId, Publish, PublishAck, QoS, Side, Subscribe,
-    SubscriptionOptions, Will,
+    SubscriptionOptions, Unsubscribe, Will,
 };
 use reference_broker::transport::BoxStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, WriteHalf};
@@ -222,6 +222,19 @@ async fn messages(play: &mut Play) {
     let short_lived = publish("z", Q1, 14).with(PropertyId::MessageExpiryInterval, 0);
     play.send("alice", [short_lived.into()]).await;
 
+    // A message that waits for nothing but its subscriber, and one of a client that has a name.
+    play.send("alice", [publish("d", Q0, 0).into(), Packet::PingReq]).await;
+    let user = Connect { user_name: Some("user".into()), ..Connect::new("user") };
+    play.connect("user", user).await;
+    play.send("bob", [subscribe("u", Q0)]).await;
+    play.send("user", [publish("u", Q0, 0).into()]).await;
+    let answers = vec!["deep"; 200].join("/");
+    let request = publish("z", Q1, 20).with(PropertyId::ResponseTopic, answers.as_str());
+    play.connect("asks", Connect::new("asks")).await;
+    play.send("asks", [request.into()]).await;
+    let over = ["u", "none", "neither"].map(|filter| Unsubscribe::new(10, filter).into());
+    play.send("bob", over).await;
+
     let deep = vec!["deep"; 200].join("/");
     play.send("alice", [publish(&deep, Q1, 17).into()]).await;
     let none = Subscribe::new(5, "n1", Q1).and("n2", options).and("n3", options);
@@ -260,6 +273,12 @@ async fn sessions(play: &mut Play) {
     }
     play.lose("dora").await;
     play.connect("dora", session("dora")).await;
+
+    // A message of a client's that waits for its PUBREL, likewise.
+    play.connect("emma", session("emma")).await;
+    play.send("emma", [publish("nobody", Q2, 21).into()]).await;
+    play.lose("emma").await;
+    play.connect("emma", session("emma")).await;
 
     play.send("bob", [subscribe("w", Q0)]).await;
     let will = |delay: u32| Will::new("w", "gone").with(PropertyId::WillDelayInterval, delay);

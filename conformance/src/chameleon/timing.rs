@@ -1,8 +1,10 @@
 //! When things happen: late, but not too late.
 
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reference_broker::codec::{Packet, PropertyId};
+use reference_broker::codec::{Packet, PropertyId, QoS};
 use reference_broker::core::{ConnectionId, Input, Output};
 
 use super::Switch;
@@ -34,6 +36,15 @@ pub(super) const SWITCHES: &[Switch] = &[
         &["U-4.2-2", "4.6"],
     )
     .ruled(|| vec![Box::new(ReadsLate)]),
+    Switch::new(
+        "takes-qos-0-in-late",
+        "takes QoS 0 messages in 150 ms later than other packets, or at the end of their connection",
+        &["4.6", "3.12"],
+    )
+    .ruled(|| {
+        let held = Held::default();
+        vec![Box::new(HoldsQos0(Arc::clone(&held))), Box::new(TakesOnce(held))]
+    }),
     Switch::new(
         "notices-losses-late",
         "notices 40 ms later that a connection is lost",
@@ -114,6 +125,62 @@ impl Rule for ReadsLate {
             }
             _ => boundary.pass(input),
         }
+    }
+}
+
+/// How late QoS 0 messages are taken in.
+const TAKEN_IN: Duration = Duration::from_millis(150);
+
+/// The QoS 0 messages that are held back, how many on each connection.
+type Held = Arc<Mutex<BTreeMap<ConnectionId, VecDeque<Packet>>>>;
+
+/// Holds them back, and gives all of them again when the client leaves or is lost.
+struct HoldsQos0(Held);
+
+/// Lets each of them by once, the first time it comes.
+struct TakesOnce(Held);
+
+/// What uses a Topic Alias must not overtake what sets it.
+fn is_held(packet: &Packet) -> bool {
+    let Packet::Publish(publish) = packet else { return false };
+    publish.qos == QoS::AtMostOnce && !publish.properties.contains(PropertyId::TopicAlias)
+}
+
+/// What comes before CONNACK is a matter of its own.
+fn is_accepted(connection: ConnectionId, boundary: &Boundary<'_>) -> bool {
+    boundary.clients.get(connection).is_some_and(|client| client.accepted)
+}
+
+impl Rule for HoldsQos0 {
+    fn inward(&mut self, input: Input, boundary: &mut Boundary<'_>) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &input {
+            Input::Received(id, packet) if is_held(packet) && is_accepted(*id, boundary) => {
+                held.entry(*id).or_default().push_back(packet.clone());
+                return boundary.pass_after(TAKEN_IN, input);
+            }
+            Input::Received(id, Packet::Disconnect(_)) | Input::Closed(id) => {
+                for packet in held.get(id).into_iter().flatten() {
+                    boundary.pass(Input::Received(*id, packet.clone()));
+                }
+            }
+            _ => {}
+        }
+        boundary.pass(input);
+    }
+}
+
+impl Rule for TakesOnce {
+    fn inward(&mut self, input: Input, boundary: &mut Boundary<'_>) {
+        if let Input::Received(id, packet) = &input
+            && is_held(packet)
+        {
+            let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if held.get_mut(id).is_some_and(|held| held.pop_front().is_none()) {
+                return;
+            }
+        }
+        boundary.pass(input);
     }
 }
 

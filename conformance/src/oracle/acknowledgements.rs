@@ -50,7 +50,7 @@ fn judge(reading: &Reading<'_>, findings: &mut Findings) {
             }
             // What an earlier connection may have asked for is not known.
             _ if sessions[place].start == Start::Unknown => continue,
-            Received::Packet(packet) => asked.received(packet),
+            Received::Packet(packet) => asked.received(packet, place),
             Received::Broken(bytes, error) => answers_zero(bytes, error.fault),
         };
         if let Some((requirement, expected)) = wrong {
@@ -71,15 +71,46 @@ fn observed(received: Received<'_>) -> String {
 #[derive(Debug, Default)]
 struct Asked {
     messages: BTreeMap<u16, Messages>,
-    releases: BTreeMap<u16, usize>,
+    releases: BTreeMap<u16, Releases>,
     subscribes: BTreeMap<u16, Requests>,
     unsubscribes: BTreeMap<u16, Requests>,
+}
+
+/// The connections over which a client got one kind of answer to one identifier. A broker may give its
+/// last answer once more on each later connection: it cannot know what was read on the one before, and
+/// section 4.4 speaks of PUBLISH and PUBREL alone.
+#[derive(Debug, Default)]
+struct Answered {
+    first: Option<usize>,
+    /// The last connection on which one came that nothing waited for.
+    again: Option<usize>,
+}
+
+impl Answered {
+    /// Takes note of an answer.
+    fn on(&mut self, place: usize) {
+        self.first.get_or_insert(place);
+    }
+
+    /// Whether an answer that nothing waits for may be the last one again.
+    fn is_again(&mut self, place: usize) -> bool {
+        let is_later = self.first.is_some_and(|first| first < place);
+        is_later && self.again.replace(place) != Some(place)
+    }
+}
+
+/// The client's PUBRELs with one identifier.
+#[derive(Debug, Default)]
+struct Releases {
+    unanswered: usize,
+    answered: Answered,
 }
 
 /// The client's messages with one identifier.
 #[derive(Debug, Default)]
 struct Messages {
     unanswered: [usize; 2],
+    answered: [Answered; 2],
     /// The QoS of the exchange that has not ended, as far as the client has read.
     open: Option<QoS>,
     /// Whether the client has sent at one QoS while an exchange of the other was open: then a
@@ -116,7 +147,9 @@ impl Asked {
             Packet::Publish(publish) if publish.qos != QoS::AtMostOnce => {
                 self.messages.entry(publish.packet_id).or_default().sent(publish.qos);
             }
-            Packet::PubRel(ack) => *self.releases.entry(ack.packet_id).or_default() += 1,
+            Packet::PubRel(ack) => {
+                self.releases.entry(ack.packet_id).or_default().unanswered += 1;
+            }
             Packet::Subscribe(request) => {
                 let count = request.subscriptions.len();
                 Requests::ask(&mut self.subscribes, request.packet_id, count);
@@ -129,23 +162,21 @@ impl Asked {
         }
     }
 
-    fn received(&mut self, packet: &Packet) -> Option<Wrong> {
+    fn received(&mut self, packet: &Packet, place: usize) -> Option<Wrong> {
         match packet {
             Packet::PubAck(ack) => {
-                self.messages.entry(ack.packet_id).or_default().answered(QoS::AtLeastOnce, true)
+                let messages = self.messages.entry(ack.packet_id).or_default();
+                messages.answered(QoS::AtLeastOnce, true, place)
             }
             Packet::PubRec(ack) => {
-                let ends = ack.reason.is_error();
-                self.messages.entry(ack.packet_id).or_default().answered(QoS::ExactlyOnce, ends)
+                let messages = self.messages.entry(ack.packet_id).or_default();
+                messages.answered(QoS::ExactlyOnce, ack.reason.is_error(), place)
             }
             Packet::PubComp(ack) => {
                 if let Some(messages) = self.messages.get_mut(&ack.packet_id) {
                     messages.open = None;
                 }
-                let open = self.releases.entry(ack.packet_id).or_default();
-                let is_wrong = *open == 0;
-                *open = open.saturating_sub(1);
-                is_wrong.then_some(("MQTT-2.2.1-5", "one PUBCOMP for each PUBREL")) // MQTT-2.2.1-5
+                self.releases.entry(ack.packet_id).or_default().answered(place)
             }
             Packet::SubAck(ack) => match Requests::answer(&mut self.subscribes, ack.packet_id) {
                 None => Some(("MQTT-2.2.1-6", "one SUBACK for each SUBSCRIBE")), // MQTT-2.2.1-6
@@ -183,6 +214,19 @@ fn answers_zero(bytes: &[u8], fault: Fault) -> Option<Wrong> {
     }
 }
 
+impl Releases {
+    /// PUBCOMP.
+    fn answered(&mut self, place: usize) -> Option<Wrong> {
+        if self.unanswered == 0 {
+            let wrong = ("MQTT-2.2.1-5", "one PUBCOMP for each PUBREL"); // MQTT-2.2.1-5
+            return (!self.answered.is_again(place)).then_some(wrong);
+        }
+        self.unanswered -= 1;
+        self.answered.on(place);
+        None
+    }
+}
+
 impl Messages {
     fn unanswered(&mut self, qos: QoS) -> &mut usize {
         &mut self.unanswered[usize::from(qos == QoS::ExactlyOnce)]
@@ -195,7 +239,7 @@ impl Messages {
     }
 
     /// PUBACK for QoS 1, PUBREC for QoS 2.
-    fn answered(&mut self, qos: QoS, ends: bool) -> Option<Wrong> {
+    fn answered(&mut self, qos: QoS, ends: bool, place: usize) -> Option<Wrong> {
         if ends {
             self.open = None;
         }
@@ -204,12 +248,17 @@ impl Messages {
             _ => QoS::ExactlyOnce,
         };
         let has_other = *self.unanswered(other) > 0;
+        let answered = usize::from(qos == QoS::ExactlyOnce);
         for qos in [Some(qos), self.is_mixed.then_some(other)].into_iter().flatten() {
             let open = self.unanswered(qos);
             if *open > 0 {
                 *open -= 1;
+                self.answered[answered].on(place);
                 return None;
             }
+        }
+        if self.answered[answered].is_again(place) {
+            return None;
         }
         Some(match has_other {
             true => ("MQTT-3.3.4-1", "PUBACK for QoS 1, PUBREC for QoS 2"), // MQTT-3.3.4-1

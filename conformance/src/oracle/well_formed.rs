@@ -17,6 +17,8 @@ const REQUIREMENTS: &[&str] = &[
     "MQTT-1.5.4-2",
     "MQTT-1.5.5-1",
     "MQTT-2.2.1-4",
+    "MQTT-2.2.1-5",
+    "MQTT-2.2.1-6",
     "MQTT-3.2.2-1",
     "MQTT-3.2.2-6",
     "MQTT-3.2.2-8",
@@ -95,6 +97,7 @@ const REQUIREMENTS: &[&str] = &[
     "U-3.15.2.2.2-1",
     "U-3.15.2.2.3-1",
     "U-3.15.2.2.4-1",
+    "U-4.13.1-1",
 ];
 
 fn judge(reading: &Reading<'_>, findings: &mut Findings) {
@@ -128,10 +131,29 @@ fn judge(reading: &Reading<'_>, findings: &mut Findings) {
             continue;
         }
         judged[place] = true;
-        let requirement = fault.requirement(Side::Server);
+        let requirement = match zero_answer(passed, fault) {
+            // A client that uses 0 may get it back: how strictly to check is a choice.
+            Some(_) if !connection.is_clear(at) => "U-4.13.1-1", // U-4.13.1-1
+            Some(requirement) => requirement,
+            None => fault.requirement(Side::Server),
+        };
         if REQUIREMENTS.contains(&requirement) {
             findings.add(requirement, at, "a well-formed packet", observed);
         }
+    }
+}
+
+/// What an answer with an identifier of 0 breaks, if it is that: `MQTT-2.2.1-4` is about the broker's
+/// own messages.
+fn zero_answer(passed: Passed<'_, '_>, fault: Fault) -> Option<&'static str> {
+    let Passed::Received(Received::Broken(bytes, _)) = passed else { return None };
+    if fault != Fault::PacketIdentifierZero {
+        return None;
+    }
+    match bytes.first().and_then(|byte| PacketType::from_value(byte >> 4))? {
+        PacketType::Publish => None,
+        PacketType::SubAck | PacketType::UnsubAck => Some("MQTT-2.2.1-6"), // MQTT-2.2.1-6
+        _ => Some("MQTT-2.2.1-5"),                                         // MQTT-2.2.1-5
     }
 }
 

@@ -76,6 +76,10 @@ struct Record {
     connections: BTreeMap<String, u32>,
     /// Whether the broker was seen not to close after a DISCONNECT.
     leaves_closing: bool,
+    /// Whether a step has failed.
+    has_failed: bool,
+    /// Why that may say nothing of conformance.
+    excuse: Option<String>,
 }
 
 impl Context {
@@ -91,6 +95,8 @@ impl Context {
             retained: BTreeSet::new(),
             connections: BTreeMap::new(),
             leaves_closing: false,
+            has_failed: false,
+            excuse: None,
         };
         let start = Instant::now();
         Context(Arc::new(Shared { start, patience, record: Mutex::new(record) }))
@@ -169,6 +175,20 @@ impl Context {
         self.lock().leaves_closing
     }
 
+    /// Whether a step has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.lock().has_failed
+    }
+
+    /// Notes why a failure may say nothing of conformance.
+    pub(super) fn excuse(&self, excuse: String) {
+        self.lock().excuse.get_or_insert(excuse);
+    }
+
+    pub(super) fn excuses(&self) -> Option<String> {
+        self.lock().excuse.clone()
+    }
+
     /// From here on, steps are the claim, and it is about this requirement.
     pub(crate) fn proving(&self, requirement: &'static str) {
         let mut record = self.lock();
@@ -199,7 +219,7 @@ impl Context {
     pub(crate) fn stop(&self, step: Step, expected: &str, observed: Observed) -> Stop {
         let Record { requirement, phase, .. } = *self.lock();
         match phase {
-            Phase::Claim => Stop::Fail(finding(step.name, requirement, expected, observed)),
+            Phase::Claim => Stop::Fail(self.found(step.name, requirement, expected, observed)),
             Phase::Means => self.stop_of(step.requirement, step.name, expected, observed),
         }
     }
@@ -214,7 +234,7 @@ impl Context {
         observed: Observed,
     ) -> Stop {
         let is_cited = self.lock().cited.contains(&requirement);
-        let found = finding(step, requirement, expected, observed);
+        let found = self.found(step, requirement, expected, observed);
         match is_cited {
             true => Stop::Fail(found),
             false => Stop::Blocked(found),
@@ -228,7 +248,7 @@ impl Context {
             Phase::Claim => self.stop(step, expected, observed),
             Phase::Means => Stop::Inconclusive(Finding {
                 requirement: None,
-                ..finding(step.name, step.requirement, expected, observed)
+                ..self.found(step.name, step.requirement, expected, observed)
             }),
         }
     }
@@ -236,7 +256,7 @@ impl Context {
     /// The scenario's failure: what it is about does not hold.
     pub(crate) fn failure(&self, expected: &str, observed: Observed) -> Stop {
         let requirement = self.lock().requirement;
-        Stop::Fail(finding(step::CHECK, requirement, expected, observed))
+        Stop::Fail(self.found(step::CHECK, requirement, expected, observed))
     }
 
     /// As [`Context::failure`], about this requirement.
@@ -246,7 +266,19 @@ impl Context {
         expected: &str,
         observed: Observed,
     ) -> Stop {
-        Stop::Fail(finding(step::CHECK, requirement, expected, observed))
+        Stop::Fail(self.found(step::CHECK, requirement, expected, observed))
+    }
+
+    /// What a step that fails has found.
+    fn found(
+        &self,
+        step: &'static str,
+        requirement: &'static str,
+        expected: &str,
+        observed: Observed,
+    ) -> Finding {
+        self.lock().has_failed = true;
+        finding(step, requirement, expected, observed)
     }
 
     /// What a scenario has observed itself, shown by the last event.

@@ -8,6 +8,7 @@
 mod context;
 mod ending;
 mod instead;
+mod last_words;
 mod limits;
 mod message;
 mod policy;

@@ -48,7 +48,7 @@ pub(crate) fn policies_of(packet: &Packet) -> impl Iterator<Item = &'static str>
 }
 
 /// Whether a broker may answer so to a valid request that it does not want to grant, for reasons of its
-/// own (tables 3-1, 3-4, 3-5, 3-8 and 3-10, section 3.2.2.3.11).
+/// own (tables 3-1, 3-4, 3-5, 3-8, 3-9 and 3-10, section 3.2.2.3.11).
 fn may_refuse(packet_type: PacketType, reason: ReasonCode) -> bool {
     use ReasonCode::{ImplementationSpecificError, UnspecifiedError};
     match packet_type {
@@ -63,6 +63,9 @@ fn may_refuse(packet_type: PacketType, reason: ReasonCode) -> bool {
             reason,
             UnspecifiedError | ImplementationSpecificError | ReasonCode::TopicNameInvalid
         ),
+        PacketType::UnsubAck => {
+            matches!(reason, UnspecifiedError | ReasonCode::TopicFilterInvalid)
+        }
         PacketType::SubAck => matches!(
             reason,
             UnspecifiedError
@@ -76,7 +79,7 @@ fn may_refuse(packet_type: PacketType, reason: ReasonCode) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use reference_broker::codec::{ConnAck, Disconnect};
+    use reference_broker::codec::{ConnAck, Disconnect, SubscribeAck};
 
     use super::*;
 
@@ -91,6 +94,10 @@ mod tests {
             (PacketType::ConnAck, ReasonCode::TopicNameInvalid, true),
             (PacketType::ConnAck, ReasonCode::ProtocolError, false),
             (PacketType::ConnAck, ReasonCode::ClientIdentifierNotValid, false),
+            (PacketType::UnsubAck, ReasonCode::UnspecifiedError, true),
+            (PacketType::UnsubAck, ReasonCode::NotAuthorized, true),
+            (PacketType::UnsubAck, ReasonCode::TopicFilterInvalid, true),
+            (PacketType::UnsubAck, ReasonCode::NoSubscriptionExisted, false),
             (PacketType::Disconnect, ReasonCode::TopicFilterInvalid, true),
             (PacketType::Disconnect, ReasonCode::TopicNameInvalid, true),
             (PacketType::Disconnect, ReasonCode::PacketTooLarge, true),
@@ -103,6 +110,7 @@ mod tests {
         ] {
             let packet = match packet_type {
                 PacketType::ConnAck => Packet::from(ConnAck::new(false, reason)),
+                PacketType::UnsubAck => Packet::UnsubAck(SubscribeAck::new(1, vec![reason])),
                 _ => Packet::from(Disconnect::because(reason)),
             };
             assert_eq!(policy_of(&packet).is_some(), may, "{packet_type} {reason:?}");

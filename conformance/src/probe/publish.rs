@@ -21,6 +21,17 @@ pub enum Answer {
     Closed,
 }
 
+impl Answer {
+    /// What becomes of the message, in a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Answer::Taken => "taken",
+            Answer::Refused => "refused",
+            Answer::Closed => "answered by a close",
+        }
+    }
+}
+
 impl Probe {
     /// Publishes a message and goes through the exchange of its QoS.
     ///
@@ -101,7 +112,8 @@ impl Probe {
         Ok(())
     }
 
-    /// Publishes a message that the standard lets a broker take, refuse or close for.
+    /// Publishes a message that the standard lets a broker take, refuse or close for. One at QoS 0 that
+    /// seems to be taken may be closed for later: nothing tells when a broker has looked at it.
     ///
     /// # Errors
     ///

@@ -254,11 +254,12 @@ impl Probe {
     ///
     /// # Errors
     ///
-    /// A failure when no UNSUBACK with one code comes.
+    /// A failure when no UNSUBACK with one code comes, inconclusive when it refuses.
     pub async fn unsubscribe(&mut self, filter: &str) -> Outcome<ReasonCode> {
         let id = self.packet_id();
         self.send(Unsubscribe::new(id, filter)).await?;
         let unsuback = self.unsuback(id).await?;
+        self.unlimited(Packet::UnsubAck(unsuback.clone()))?;
         match unsuback.reasons[..] {
             [reason] => Ok(reason),
             _ => {

@@ -115,6 +115,7 @@ impl Performance {
             names.clone(),
         );
         let outcome = finish(scenario, stage, surroundings.scale, &context).await;
+        let outcome = context.weighed(outcome);
         let (trace, advisories) = context.taken();
         let mut result = result(scenario, outcome, advisories);
         judge(&mut result, &trace);
@@ -209,6 +210,10 @@ fn result(scenario: &Scenario, outcome: Outcome, advisories: Vec<Finding>) -> Sc
         Err(Stop::NotApplicable(why)) => {
             reason = Some(why);
             Verdict::NotApplicable
+        }
+        // What no MUST forbids is no failure, however a scenario came upon it.
+        Err(Stop::Fail(finding)) if !finding.is_failure() => {
+            first(Verdict::Advisory, finding, &mut findings)
         }
         Err(Stop::Fail(finding)) => first(Verdict::Fail, finding, &mut findings),
         Err(Stop::Blocked(finding)) => first(Verdict::Blocked, finding, &mut findings),

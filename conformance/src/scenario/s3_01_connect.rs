@@ -34,7 +34,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.1/packets-behind-connect",
         packets_behind_connect,
         "A client may send on without waiting for CONNACK, which still comes first",
-        ["U-3.1.4-7", "MQTT-3.2.0-1"]
+        ["MQTT-3.2.0-1", "MQTT-3.8.4-1", "MQTT-4.3.2-4", "U-3.1.4-7"]
     )
     .needs(&[Need::QoS(QoS::AtLeastOnce), Need::ReceiveMaximum(5, u16::MAX)]),
     scenario!(
@@ -162,9 +162,10 @@ async fn packets_behind_connect(stage: &mut Stage) -> Outcome {
     alice.send_together(&packets).await?;
     stage.proving("MQTT-3.2.0-1");
     alice.connack().await?;
-    stage.proving("U-3.1.4-7");
+    stage.proving("MQTT-3.8.4-1");
     let suback = alice.suback(1).await?;
     alice.granted(&suback, &[QoS::AtLeastOnce])?;
+    stage.proving("MQTT-4.3.2-4");
     for id in 2..7 {
         alice.puback(id).await?;
         bob.receives(&topic, &format!("message {id}")).await?;
@@ -306,7 +307,8 @@ async fn credentials_are_well_formed(stage: &mut Stage) -> Outcome {
         alice.send(connect).await?;
         // Whether these credentials are good is for the target to say; a bare close says nothing.
         match alice.answer().await? {
-            Some(connack) if !connack.reason.is_error() => stage.serves(&mut alice).await?,
+            // What this user may do is for the target to say as well.
+            Some(connack) if !connack.reason.is_error() => alice.ping().await?,
             Some(connack) => {
                 let malformed = [ReasonCode::MalformedPacket, ReasonCode::ProtocolError];
                 let observed = format!("0x{:02X}", connack.reason.value());

@@ -259,7 +259,7 @@ fn early(stage: &Stage, reason: Option<ReasonCode>) -> Outcome {
     match reason {
         Some(ReasonCode::KeepAliveTimeout) => stage.fail(EXPECTED, "a close for Keep Alive"),
         _ => {
-            stage.advise("MQTT-3.1.2-22", EXPECTED, "a close for some reason");
+            stage.advise("U-3.14.2.1-9", EXPECTED, "a close for some reason");
             Ok(())
         }
     }

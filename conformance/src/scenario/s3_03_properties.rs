@@ -130,23 +130,39 @@ pub(super) fn same_properties(
         let same = value(published, id) == value(&received.properties, id);
         stage.check(same, &expected, observed.clone())?;
     }
-    let sorted = |properties: &Properties| {
-        let mut pairs: Vec<_> = properties.user_properties().map(owned).collect();
-        pairs.sort_unstable();
-        pairs
-    };
     stage.proving("MQTT-3.3.2-17");
-    let same = sorted(published) == sorted(&received.properties);
-    stage.check(same, "the User Properties as they were published", observed.clone())?;
+    let all = keeps_users(published, &received.properties);
+    stage.check(all, "the User Properties as they were published", observed.clone())?;
     stage.proving("MQTT-3.3.2-18");
-    let same = published.user_properties().eq(received.properties.user_properties());
-    stage.check(same, "the User Properties in the order they were published", observed)?;
+    let in_order = keeps_users_in_order(published, &received.properties);
+    stage.check(in_order, "the User Properties in the order they were published", observed)?;
+    adds_no_users(stage, published, received);
     stage.proving("MQTT-3.3.2-17");
     Ok(())
 }
 
-fn owned((name, value): (&str, &str)) -> (String, String) {
-    (name.to_owned(), value.to_owned())
+/// Whether a message has all the User Properties that were published, whatever else it has.
+pub(super) fn keeps_users(published: &Properties, received: &Properties) -> bool {
+    let mut received: Vec<_> = received.user_properties().collect();
+    published.user_properties().all(|own| {
+        let place = received.iter().position(|other| *other == own);
+        place.map(|place| received.swap_remove(place)).is_some()
+    })
+}
+
+/// As [`keeps_users`], and in their order.
+pub(super) fn keeps_users_in_order(published: &Properties, received: &Properties) -> bool {
+    let mut received = received.user_properties();
+    published.user_properties().all(|own| received.any(|other| other == own))
+}
+
+/// Advises if a message has more User Properties than were published: of such nothing is said.
+pub(super) fn adds_no_users(stage: &Stage, published: &Properties, received: &Publish) {
+    let added = received.properties.user_properties().count();
+    if added > published.user_properties().count() {
+        let observed = packet_text(&received.clone().into());
+        stage.advise("U-3.3.2.3.7-1", "no User Property that nobody published", observed);
+    }
 }
 
 async fn properties_live(stage: &mut Stage) -> Outcome {

@@ -13,7 +13,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.4/every-form-is-taken",
         puback_forms,
         "PUBACK ends a delivery in each of its forms: two, three or more bytes, with properties",
-        ["U-3.4.2.1-1", "U-3.4.2.2.1-1", "U-3.4.2.2.3-1", "U-4.9-2"]
+        ["U-3.4.2.1-1", "U-3.4.2.2.1-1", "U-3.4.2-1", "U-3.4.2.2.3-1", "U-4.9-2"]
     )
     .needs(UP_TO_1),
     scenario!(
@@ -34,7 +34,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.5/every-form-is-taken",
         pubrec_forms,
         "PUBREC is answered by PUBREL in each of its forms, short, long and with properties",
-        ["U-3.5.2.1-1", "U-3.5.2.2.1-1", "U-3.5.2.2.3-1", "MQTT-4.3.3-4"]
+        ["U-3.5.2.1-1", "U-3.5.2.2.1-1", "U-3.5.2-1", "U-3.5.2.2.3-1", "MQTT-4.3.3-4"]
     )
     .needs(UP_TO_2),
     scenario!(
@@ -55,14 +55,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.6/every-form-is-taken",
         pubrel_forms,
         "PUBREL is answered by PUBCOMP in each of its forms, short, long and with properties",
-        ["U-3.6.2.1-1", "U-3.6.2.2.1-1", "U-3.6.2.2.3-1", "MQTT-4.3.3-11"]
+        ["U-3.6.2.1-1", "U-3.6.2.2.1-1", "U-3.6.2-1", "U-3.6.2.2.3-1", "MQTT-4.3.3-11"]
     )
     .needs(UP_TO_2),
     scenario!(
         "3.7/every-form-is-taken",
         pubcomp_forms,
         "PUBCOMP ends a delivery in each of its forms, and with either of its codes",
-        ["U-3.7.2.1-1", "U-3.7.2.2.1-1", "U-3.7.2.2.3-1", "U-4.9-2"]
+        ["U-3.7.2.1-1", "U-3.7.2.2.1-1", "U-3.7.2-1", "U-3.7.2.2.3-1", "U-4.9-2"]
     )
     .needs(UP_TO_2),
 ];
@@ -98,7 +98,8 @@ fn forms(first: u8, id: u16) -> [Vec<u8>; FORMS] {
 }
 
 /// What each of those forms proves, of the requirements on short ones, on ones without a Property
-/// Length, and on User Properties; the others are right for what they bring about.
+/// Length, and on the whole form, which has room for User Properties; the others are right for what
+/// they bring about.
 fn proves([short, unlengthy, pairs, effect]: [&'static str; 4]) -> [&'static str; FORMS] {
     [short, unlengthy, effect, effect, pairs, pairs]
 }
@@ -150,7 +151,7 @@ async fn puback_forms(stage: &mut Stage) -> Outcome {
     let mut bob = one_by_one(stage, "bob", &topic, QoS::AtLeastOnce).await?;
     let mut alice = stage.connected("alice").await?;
     let payloads = publish_numbered(&mut alice, &topic, FORMS, QoS::AtLeastOnce).await?;
-    let proven = proves(["U-3.4.2.1-1", "U-3.4.2.2.1-1", "U-3.4.2.2.3-1", "U-4.9-2"]);
+    let proven = proves(["U-3.4.2.1-1", "U-3.4.2.2.1-1", "U-3.4.2-1", "U-4.9-2"]);
     // Each message comes because the one before it has been acknowledged.
     for (number, (payload, requirement)) in payloads.iter().zip(proven).enumerate() {
         let publish = bob.holds(&topic, payload).await?;
@@ -200,9 +201,11 @@ async fn accepts(stage: &mut Stage, qos: QoS, requirements: [&'static str; 2]) -
         let answer = first_answer(&mut alice, &topic, payload, qos).await?;
         stage.proving(delivered);
         bob.receives(&topic, payload).await?;
-        stage.proving(matched);
-        let fits = answer.reason == ReasonCode::Success;
-        stage.check(fits, "code 0x00, for there is a subscriber", answer.reason.row().name)?;
+        if answer.reason != ReasonCode::Success {
+            // It misinforms the publisher; what became of the message does not depend on it.
+            let expected = "code 0x00, for there is a subscriber";
+            stage.advise(matched, expected, answer.reason.row().name);
+        }
     }
     Ok(())
 }
@@ -235,7 +238,7 @@ async fn pubrec_forms(stage: &mut Stage) -> Outcome {
     let mut bob = one_by_one(stage, "bob", &topic, QoS::ExactlyOnce).await?;
     let mut alice = stage.connected("alice").await?;
     let payloads = publish_numbered(&mut alice, &topic, FORMS, QoS::ExactlyOnce).await?;
-    let proven = proves(["U-3.5.2.1-1", "U-3.5.2.2.1-1", "U-3.5.2.2.3-1", "MQTT-4.3.3-4"]);
+    let proven = proves(["U-3.5.2.1-1", "U-3.5.2.2.1-1", "U-3.5.2-1", "MQTT-4.3.3-4"]);
     for (number, (payload, requirement)) in payloads.iter().zip(proven).enumerate() {
         let id = bob.holds(&topic, payload).await?.packet_id;
         stage.proving(requirement);
@@ -258,7 +261,7 @@ async fn pubrel_forms(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
     let id = alice.packet_id();
     // Always under one identifier: each release makes it free for the next message.
-    let proven = proves(["U-3.6.2.1-1", "U-3.6.2.2.1-1", "U-3.6.2.2.3-1", "MQTT-4.3.3-11"]);
+    let proven = proves(["U-3.6.2.1-1", "U-3.6.2.2.1-1", "U-3.6.2-1", "MQTT-4.3.3-11"]);
     for (number, (form, requirement)) in forms(PUBREL, id).into_iter().zip(proven).enumerate() {
         stage.proving(requirement);
         let payload = format!("message {number}");
@@ -279,7 +282,7 @@ async fn pubcomp_forms(stage: &mut Stage) -> Outcome {
     let mut bob = one_by_one(stage, "bob", &topic, QoS::ExactlyOnce).await?;
     let mut alice = stage.connected("alice").await?;
     let payloads = publish_numbered(&mut alice, &topic, FORMS + 1, QoS::ExactlyOnce).await?;
-    let proven = proves(["U-3.7.2.1-1", "U-3.7.2.2.1-1", "U-3.7.2.2.3-1", "U-4.9-2"]);
+    let proven = proves(["U-3.7.2.1-1", "U-3.7.2.2.1-1", "U-3.7.2-1", "U-4.9-2"]);
     // Each message comes because the one before it has been completed.
     for (number, payload) in payloads.iter().enumerate() {
         let id = bob.holds(&topic, payload).await?.packet_id;

@@ -13,28 +13,28 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.8/refused-beside-granted",
         refused_beside_granted,
         "A filter that is refused takes nothing from the others of its SUBSCRIBE",
-        ["MQTT-3.8.4-5", "MQTT-3.8.4-6", "MQTT-3.8.4-7", "MQTT-4.7.1-1"]
+        ["MQTT-3.8.4-5", "MQTT-3.8.4-6", "MQTT-3.8.4-7", "MQTT-4.7.1-1", "U-4.13.1-1"]
     )
     .needs(UP_TO_1_KEPT),
     scenario!(
         "3.8/bad-options-subscribe-nothing",
         bad_options_subscribe_nothing,
         "A SUBSCRIBE with wrong options for one filter closes, and leaves no subscription",
-        ["MQTT-3.8.3-5", "U-3.8.3.1-1", "U-3.8.3.1-5"]
+        ["MQTT-3.8.3-5", "U-3.8.3.1-1", "U-3.8.3.1-5", "U-4.13.1-1"]
     )
     .needs(UP_TO_1_KEPT),
     scenario!(
         "3.8/ill-formed-filter-subscribes-nothing",
         ill_formed_filter_subscribes_nothing,
         "A SUBSCRIBE with one filter that is no UTF-8 closes, and leaves no subscription",
-        ["MQTT-3.8.3-1"]
+        ["MQTT-3.8.3-1", "U-4.13.1-1"]
     )
     .needs(UP_TO_1_KEPT),
     scenario!(
         "3.8/wrong-flags-subscribe-nothing",
         wrong_flags_subscribe_nothing,
         "A SUBSCRIBE with wrong flags in its fixed header closes, and leaves no subscription",
-        ["MQTT-3.8.1-1"]
+        ["MQTT-3.8.1-1", "U-4.13.1-1"]
     )
     .needs(UP_TO_1_KEPT),
 ];
@@ -81,7 +81,7 @@ async fn refused_beside_granted(stage: &mut Stage) -> Outcome {
     for topic in [&first, &last] {
         carol.subscribe(topic, QoS::AtLeastOnce).await?;
         if stage.subscribed(topic, &mut bob, &mut alice, &mut carol).await? {
-            leftover(stage, "MQTT-4.7.1-1");
+            leftover(stage);
         }
     }
     Ok(())
@@ -101,7 +101,7 @@ async fn bad_options_subscribe_nothing(stage: &mut Stage) -> Outcome {
             let mut bytes = subscribe_bytes(&topics);
             let end = position(&bytes, wrong) + wrong.len();
             bytes.iter_mut().skip(end).take(1).for_each(|byte| *byte = options);
-            subscribes_nothing(stage, &topics, bytes.freeze(), reason, requirement).await?;
+            subscribes_nothing(stage, &topics, bytes.freeze(), reason).await?;
         }
     }
     Ok(())
@@ -114,7 +114,7 @@ async fn ill_formed_filter_subscribes_nothing(stage: &mut Stage) -> Outcome {
         let end = position(&bytes, wrong) + wrong.len();
         bytes.iter_mut().take(end).skip(end - 1).for_each(|byte| *byte = 0xFF);
         let reason = ReasonCode::MalformedPacket;
-        subscribes_nothing(stage, &topics, bytes.freeze(), reason, "MQTT-3.8.3-1").await?;
+        subscribes_nothing(stage, &topics, bytes.freeze(), reason).await?;
     }
     Ok(())
 }
@@ -125,7 +125,7 @@ async fn wrong_flags_subscribe_nothing(stage: &mut Stage) -> Outcome {
         let mut bytes = subscribe_bytes(&topics);
         bytes.iter_mut().take(1).for_each(|byte| *byte = first_byte);
         let reason = ReasonCode::MalformedPacket;
-        subscribes_nothing(stage, &topics, bytes.freeze(), reason, "MQTT-3.8.1-1").await?;
+        subscribes_nothing(stage, &topics, bytes.freeze(), reason).await?;
     }
     Ok(())
 }
@@ -152,7 +152,6 @@ async fn subscribes_nothing(
     topics: &[String],
     bytes: Bytes,
     reason: ReasonCode,
-    requirement: &'static str,
 ) -> Outcome {
     let mut alice = stage.with_session("alice", 60).await?;
     let mut bob = stage.connected("bob").await?;
@@ -164,7 +163,7 @@ async fn subscribes_nothing(
     for topic in topics {
         carol.subscribe(topic, QoS::AtLeastOnce).await?;
         if stage.subscribed(topic, &mut bob, &mut alice, &mut carol).await? {
-            leftover(stage, requirement);
+            leftover(stage);
         }
     }
     Ok(())
@@ -172,7 +171,7 @@ async fn subscribes_nothing(
 
 /// That a packet which ends its connection should do nothing else goes without saying, and so is
 /// not said.
-fn leftover(stage: &Stage, requirement: &'static str) {
+fn leftover(stage: &Stage) {
     let observed = "a filter of the SUBSCRIBE that closed the connection is subscribed to";
-    stage.advise(requirement, "no subscription by a packet that is refused as a whole", observed);
+    stage.advise("U-4.13.1-1", "no subscription by a packet that is refused as a whole", observed);
 }

@@ -70,6 +70,7 @@ async fn unknown_filter_is_answered(stage: &mut Stage) -> Outcome {
     let id = alice.packet_id();
     alice.send(Unsubscribe::new(id, &topic)).await?;
     let unsuback = alice.unsuback(id).await?;
+    alice.unlimited(Packet::UnsubAck(unsuback.clone()))?;
     has_codes(stage, &unsuback, &[false])?;
     alice.publish(&stage.topic("known"), "still", QoS::AtLeastOnce).await?;
     alice.receives(&stage.topic("known"), "still").await.map(drop)
@@ -89,6 +90,7 @@ async fn unsuback_identifier(stage: &mut Stage) -> Outcome {
     alice.send_together(&requests.map(Packet::from).collect::<Vec<_>>()).await?;
     for (id, topic) in &topics {
         let unsuback = alice.unsuback(*id).await?;
+        alice.unlimited(Packet::UnsubAck(unsuback.clone()))?;
         has_codes(stage, &unsuback, &[true])?;
         stage.not_subscribed(topic, &mut bob, &mut alice, &mut carol).await?;
     }

@@ -60,14 +60,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.14/server-closes",
         server_closes,
         "The broker closes the connection after DISCONNECT, and keeps the session",
-        ["U-3.14.4-1", "MQTT-3.1.2-23"]
+        ["MQTT-3.1.2-23", "U-3.14.4-1"]
     )
     .needs(&[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(60)]),
     scenario!(
         "3.14/nothing-counts-after",
         nothing_counts_after,
         "What follows a DISCONNECT in the same bytes has no effect",
-        ["U-3.14.4-1"]
+        ["MQTT-3.3.4-2", "U-3.14.4-1"]
     ),
     scenario!(
         "3.14/fits-packet-limit",

@@ -58,7 +58,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "4.3/qos2-other-content-before-pubrel",
         qos2_other_content_before_pubrel,
         "Until PUBREL a PUBLISH under the same identifier is a repetition, whatever it holds",
-        ["MQTT-4.3.3-10"]
+        ["MQTT-4.3.3-10", "U-4.13.1-1"]
     )
     .needs(QOS2),
     scenario!(
@@ -205,7 +205,7 @@ async fn qos2_other_content_before_pubrel(stage: &mut Stage) -> Outcome {
     bob.acknowledge(&delivered).await?;
     if *delivered.payload != *b"first" {
         // A client must not do this, so which of the two it gets is not held against the broker.
-        stage.advise("MQTT-4.3.3-10", expected, packet_text(&delivered.into()));
+        stage.advise("U-4.13.1-1", expected, packet_text(&delivered.into()));
     }
     stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut alice, &mut bob).await
 }

@@ -33,6 +33,8 @@ pub(super) const ORACLE: Oracle = Oracle {
         "MQTT-3.8.3-3",
         "MQTT-3.8.4-8",
         "MQTT-3.10.4-2",
+        "U-3.3.2.3.3-1",
+        "U-3.3.2.3.7-1",
         "U-3.3.3-1",
         "U-3.3.4-4",
         "U-3.8.4-3",
@@ -51,6 +53,7 @@ fn judge(reading: &Reading<'_>, findings: &mut Findings) {
         aliases: BTreeMap::new(),
         stranger: reading.stranger_from(),
         has_retained: reading.connections.iter().all(has_retained_messages),
+        has_addition: false,
         findings,
     };
     for Step { at: event, place, connection, passed } in reading.steps() {
@@ -112,6 +115,8 @@ struct Deliveries<'t, 'f> {
     stranger: Option<usize>,
     /// Whether the broker says nowhere that it has no retained messages.
     has_retained: bool,
+    /// Whether it was seen to add User Properties.
+    has_addition: bool,
     findings: &'f mut Findings,
 }
 
@@ -138,13 +143,22 @@ impl Deliveries<'_, '_> {
         let is_published = self.publications.are_on(&topic);
         // What cannot be told may have been published at any time.
         let is_clear = !self.publications.is_unclear && is_published;
-        let publication = self.publications.find(&topic, delivery.publish).filter(|_| is_clear);
+        let publication = self.publications.find(&topic, delivery.publish);
+        let with_more = || self.publications.find_with_more(&topic, delivery.publish);
+        let (publication, is_added_to) = match publication {
+            None if is_clear => with_more().map_or((None, false), |found| (Some(found), true)),
+            found => (found.filter(|_| is_clear), false),
+        };
         let client = delivery.connection.client_id().and_then(|id| self.clients.get(id));
         let client = client.filter(|client| self.is_clear(client, delivery));
         let mut add = |requirement, expected: &str| {
             let observed = packet_text(&Packet::Publish(delivery.publish.clone()));
             self.findings.add(requirement, delivery.event, expected, observed);
         };
+        // Of what is added nothing is said, but that all of the publisher's own is there, in order.
+        if is_added_to && !std::mem::replace(&mut self.has_addition, true) {
+            add("U-3.3.2.3.7-1", "no User Property that nobody published"); // U-3.3.2.3.7-1
+        }
         let published = publication.map_or(0, |publication| publication.first);
         let mut active = Vec::new();
         if let Some(client) = client {
@@ -299,7 +313,11 @@ fn judge_expiry(
         None => add("MQTT-3.3.2-6", "what is left of the Message Expiry Interval"), // MQTT-3.3.2-6
         Some(left) => {
             let expires = delivery.at + Duration::from_secs(left.into()) + ROUNDING;
-            if longest.is_none_or(|longest| left > longest) {
+            let Some(longest) = longest else {
+                add("U-3.3.2.3.3-1", "no Message Expiry Interval, as none was published"); // U-3.3.2.3.3-1
+                return;
+            };
+            if left > longest {
                 add("MQTT-3.3.2-6", "no Message Expiry Interval above the one published"); // MQTT-3.3.2-6
             } else if publication.expires.is_some_and(|earliest| expires < earliest) {
                 add("MQTT-3.3.2-6", "a Message Expiry Interval less only the time that passed"); // MQTT-3.3.2-6
@@ -327,13 +345,8 @@ fn judge_content(
 }
 
 fn differences(published: &Forwarded, found: &Forwarded) -> Vec<(&'static str, &'static str)> {
-    let sorted = |forwarded: &Forwarded| {
-        let mut sorted = forwarded.user_properties.clone();
-        sorted.sort();
-        sorted
-    };
-    let has_order = published.user_properties == found.user_properties;
-    let has_all = has_order || sorted(published) == sorted(found);
+    let has_order = published.keeps_users(found);
+    let has_all = has_order || published.keeps_all_users(found);
     [
         (published.is_text == found.is_text, "MQTT-3.3.2-4", "Payload Format Indicator"), // MQTT-3.3.2-4
         (published.response_topic == found.response_topic, "MQTT-3.3.2-15", "Response Topic"), // MQTT-3.3.2-15

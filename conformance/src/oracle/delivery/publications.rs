@@ -35,6 +35,33 @@ impl Forwarded {
             user_properties: users.map(|(name, value)| (name.into(), value.into())).collect(),
         }
     }
+
+    /// Whether these are the same properties, with further User Properties among or around them.
+    fn is_with_more(&self, more: &Forwarded) -> bool {
+        let Forwarded { is_text, content_type, response_topic, correlation_data, user_properties } =
+            self;
+        *is_text == more.is_text
+            && *content_type == more.content_type
+            && *response_topic == more.response_topic
+            && *correlation_data == more.correlation_data
+            && user_properties.len() < more.user_properties.len()
+            && self.keeps_users(more)
+    }
+
+    /// Whether all these User Properties are there in this order, whatever else is.
+    pub(super) fn keeps_users(&self, found: &Forwarded) -> bool {
+        let mut others = found.user_properties.iter();
+        self.user_properties.iter().all(|own| others.any(|other| own == other))
+    }
+
+    /// Whether all these User Properties are there in whatever order.
+    pub(super) fn keeps_all_users(&self, found: &Forwarded) -> bool {
+        let mut others: Vec<_> = found.user_properties.iter().collect();
+        self.user_properties.iter().all(|own| {
+            let place = others.iter().position(|other| *other == own);
+            place.map(|place| others.swap_remove(place)).is_some()
+        })
+    }
 }
 
 /// Who published a message.
@@ -106,6 +133,16 @@ impl Publications {
     pub(super) fn find(&self, topic: &Text, publish: &Publish) -> Option<&Publication> {
         let forwarded = Forwarded::of(&publish.properties);
         self.messages.get(&(topic.clone(), Payload(publish.payload.clone()), forwarded))
+    }
+
+    /// As [`Publications::find`], where the broker may have added User Properties.
+    pub(super) fn find_with_more(&self, topic: &Text, publish: &Publish) -> Option<&Publication> {
+        let found = Forwarded::of(&publish.properties);
+        let variants = self.variants(topic, &publish.payload).iter();
+        let has_more = |variant: &&Forwarded| variant.is_with_more(&found);
+        // The one that has least added to it.
+        let variant = variants.filter(has_more).max_by_key(|it| it.user_properties.len())?;
+        self.messages.get(&(topic.clone(), Payload(publish.payload.clone()), variant.clone()))
     }
 
     /// The properties that came with this payload on this topic.

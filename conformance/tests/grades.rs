@@ -1,0 +1,59 @@
+//! What fails breaks a MUST or MUST NOT, and what is advised upon does not: over the mutants, each
+//! against the scenarios that cite what it breaks.
+
+use std::collections::BTreeSet;
+
+use conformance::mutant::{self, try_mutant};
+use conformance::report::ScenarioResult;
+use conformance::requirement;
+use conformance::runner::Options;
+use conformance::scenario;
+use conformance::verdict::{Finding, Verdict};
+
+/// Whether this is a MUST or MUST NOT.
+fn is_must(id: &str) -> bool {
+    requirement::find(id).is_some_and(|row| row.level.starts_with("MUST"))
+}
+
+/// What of a result is told at another grade than its requirement has.
+fn misgraded(result: &ScenarioResult) -> Vec<&Finding> {
+    let is_failure = |finding: &&Finding| finding.requirement.is_none_or(is_must);
+    let found = result.findings.iter();
+    match result.verdict {
+        // The first is the failure; advisories may follow it.
+        Verdict::Fail | Verdict::Blocked => found.take(1).filter(|it| !is_failure(it)).collect(),
+        Verdict::Advisory | Verdict::Pass => found.filter(is_failure).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn every_finding_has_the_grade_of_its_requirement() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (mut graded, mut wrong) = (BTreeSet::new(), Vec::new());
+    for mutant in mutant::all() {
+        let cites = |id: &&str| mutant.requirements.contains(id);
+        let scenarios = scenario::all().iter().enumerate();
+        let scenarios: Vec<_> =
+            scenarios.filter(|(_, it)| it.requirements.iter().any(|id| cites(&id))).collect();
+        let options = Options { jobs: 2, timeout_scale: 1.0, token: "run".to_owned() };
+        let trial = try_mutant(mutant, scenarios, &options, std::future::pending());
+        let Ok(trial) = runtime.block_on(trial) else { continue };
+        for result in &trial.report.scenarios {
+            graded.insert(result.verdict);
+            let found = misgraded(result).into_iter();
+            wrong.extend(found.map(|it| format!("{} on {}: {it:?}", result.id, mutant.id)));
+        }
+    }
+    assert!(wrong.is_empty(), "{} misgraded: {wrong:#?}", wrong.len());
+    for verdict in [Verdict::Fail, Verdict::Advisory] {
+        assert!(graded.contains(&verdict), "no mutant led to {verdict}");
+    }
+}
+
+#[test]
+fn a_scenario_that_can_fail_cites_a_must_first() {
+    let unsound: Vec<_> =
+        scenario::all().iter().filter(|it| !is_must(it.requirements[0])).map(|it| it.id).collect();
+    assert!(unsound.is_empty(), "{unsound:#?}");
+}
