@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use conformance::mutant::{self, try_mutant};
+use conformance::mutant;
 use conformance::report::ScenarioResult;
 use conformance::requirement;
-use conformance::runner::Options;
+use conformance::runner::{Options, run};
 use conformance::scenario;
+use conformance::target::{Target, Variant};
 use conformance::verdict::{Finding, Verdict};
 
 /// Whether this is a MUST or MUST NOT.
@@ -37,9 +38,10 @@ fn every_finding_has_the_grade_of_its_requirement() {
         let scenarios: Vec<_> =
             scenarios.filter(|(_, it)| it.requirements.iter().any(|id| cites(&id))).collect();
         let options = Options { jobs: 2, timeout_scale: 1.0, token: "run".to_owned() };
-        let trial = try_mutant(mutant, scenarios, &options, std::future::pending());
-        let Ok(trial) = runtime.block_on(trial) else { continue };
-        for result in &trial.report.scenarios {
+        let target = Target::Embedded(Variant::broken(mutant));
+        let ran = run(&target, scenarios, &options, std::future::pending(), |_| ());
+        let report = runtime.block_on(ran).unwrap();
+        for result in &report.scenarios {
             graded.insert(result.verdict);
             let found = misgraded(result).into_iter();
             wrong.extend(found.map(|it| format!("{} on {}: {it:?}", result.id, mutant.id)));
