@@ -180,6 +180,8 @@ pub mod step {
     pub const DELIVER: Step = step("receive", "MQTT-4.5.0-1");
     /// A QoS 0 message is delivered, which the network may lose.
     pub const DELIVER_ONCE: Step = step("receive at QoS 0", "U-4.3.1-1");
+    /// The Will of a connection that is gone is delivered.
+    pub const WILL: Step = step("receive a Will", "MQTT-3.1.2-8");
     /// PINGREQ is answered.
     pub const PING: Step = step("ping", "MQTT-3.12.4-1");
     /// The broker closes a connection that it has said goodbye on.
