@@ -62,7 +62,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "The broker closes the connection after DISCONNECT, and keeps the session",
         ["U-3.14.4-1", "MQTT-3.1.2-23"]
     )
-    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(60)]),
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::Sessions]),
     scenario!(
         "3.14/nothing-counts-after",
         nothing_counts_after,
@@ -282,7 +282,7 @@ impl Watch {
     }
 
     async fn sees_will(&mut self, stage: &mut Stage) -> Outcome {
-        self.carol.receives(&self.topic, "will").await?;
+        self.carol.receives_late(&self.topic, "will").await?;
         self.sees_none(stage).await
     }
 
