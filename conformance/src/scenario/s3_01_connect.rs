@@ -109,7 +109,7 @@ async fn second_connect_leaves_no_session(stage: &mut Stage) -> Outcome {
     alice.send(second).await?;
     alice.closes().await?;
     stage.proving("MQTT-3.1.2-8");
-    let published = bob.message_late("the Will of the first CONNECT").await?;
+    let published = bob.will("the Will of the first CONNECT").await?;
     bob.acknowledge(&published).await?;
 
     stage.proving("MQTT-3.1.0-2");

@@ -184,7 +184,7 @@ async fn keep_alive_publishes_will(stage: &mut Stage) -> Outcome {
     stage.nothing_on(&topic, &mut bob, &mut carol).await?;
     times_out(stage, &mut alice, start).await?;
     stage.proving("U-3.1.2.5-1");
-    carol.receives_late(&topic, "will").await?;
+    carol.receives_will(&topic, "will").await?;
     stage.nothing_on(&topic, &mut bob, &mut carol).await
 }
 

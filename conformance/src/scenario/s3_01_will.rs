@@ -110,7 +110,7 @@ async fn will_comes_promptly(stage: &mut Stage) -> Outcome {
     let alice = stage.connected_with("alice", |connect| connect.will(will)).await?;
     alice.vanish().await?;
     let gone = Instant::now();
-    bob.receives_late(&topic, "will").await?;
+    bob.receives_will(&topic, "will").await?;
     let took = gone.elapsed();
     if took > PROMPT {
         let expected = format!("the Will within {} s", PROMPT.as_secs());
@@ -132,7 +132,7 @@ async fn will_has_its_qos(stage: &mut Stage) -> Outcome {
         let will = Will::new(&topic, text.clone()).qos(qos);
         stage.connected_with("alice", |connect| connect.will(will)).await?.vanish().await?;
         for (granted, bob) in &mut watchers {
-            let received = bob.receives_late(&topic, &text).await?;
+            let received = bob.receives_will(&topic, &text).await?;
             let expected = format!("QoS {}", qos.min(*granted).value());
             let observed = format!("QoS {}", received.qos.value());
             let requirement = if received.qos > *granted { "MQTT-3.8.4-8" } else { "MQTT-3.1.2-8" };
@@ -157,7 +157,7 @@ async fn will_retained(stage: &mut Stage) -> Outcome {
     carol.receives(&topic, "older").await?;
     let will = Will::new(&topic, "will").qos(QoS::AtLeastOnce).retain();
     stage.connected_with("alice", |connect| connect.will(will)).await?.vanish().await?;
-    let live = carol.receives_late(&topic, "will").await?;
+    let live = carol.receives_will(&topic, "will").await?;
     stage.check(live.retain, "RETAIN 1 as the Will was published", "RETAIN 0")?;
 
     bob.subscribe(&topic, QoS::AtLeastOnce).await?;
@@ -178,7 +178,7 @@ async fn will_not_retained(stage: &mut Stage) -> Outcome {
     for topic in [&topic, &bare] {
         let will = Will::new(topic, "will").qos(QoS::AtLeastOnce);
         stage.connected_with("alice", |connect| connect.will(will)).await?.vanish().await?;
-        let live = carol.receives_late(topic, "will").await?;
+        let live = carol.receives_will(topic, "will").await?;
         stage.check(!live.retain, "RETAIN 0 as the Will was published", "RETAIN 1")?;
     }
     bob.subscribe(&topic, QoS::AtLeastOnce).await?;
@@ -197,7 +197,7 @@ async fn empty_retained_will_clears(stage: &mut Stage) -> Outcome {
     carol.receives(&topic, "older").await?;
     let will = Will::new(&topic, "").qos(QoS::AtLeastOnce).retain();
     stage.connected_with("alice", |connect| connect.will(will)).await?.vanish().await?;
-    carol.receives_late(&topic, "").await?;
+    carol.receives_will(&topic, "").await?;
     bob.subscribe(&topic, QoS::AtLeastOnce).await?;
     stage.nothing_on(&topic, &mut carol, &mut bob).await
 }
@@ -218,7 +218,7 @@ async fn will_payload_kept(stage: &mut Stage) -> Outcome {
             continue;
         }
         alice.vanish().await?;
-        let received = bob.message_late(&format!("the Will of {length} bytes")).await?;
+        let received = bob.will(&format!("the Will of {length} bytes")).await?;
         bob.acknowledge(&received).await?;
         let observed = format!("{} bytes", received.payload.len());
         stage.check(received.payload == payload, "the payload as it was given", observed)?;
@@ -255,7 +255,7 @@ async fn will_properties_kept(stage: &mut Stage) -> Outcome {
     let will = Will { properties, ..Will::new(&topic, "will").qos(QoS::AtLeastOnce) };
     let sent = will.clone();
     stage.connected_with("alice", |connect| connect.will(will)).await?.vanish().await?;
-    let received = bob.receives_late(&topic, "will").await?;
+    let received = bob.receives_will(&topic, "will").await?;
     same_will_properties(stage, &sent, &received)
 }
 
@@ -274,7 +274,7 @@ async fn will_expiry_from_publication(stage: &mut Stage) -> Outcome {
             stage.wait(Duration::from_secs(3)).await;
         }
         alice.vanish().await?;
-        let received = bob.receives_late(&topic, "will").await?;
+        let received = bob.receives_will(&topic, "will").await?;
         let given = received.properties.number(PropertyId::MessageExpiryInterval);
         // One second may go by on the way.
         let fits = match expiry {
@@ -301,12 +301,12 @@ async fn will_reaches_all(stage: &mut Stage) -> Outcome {
     let will = Will::new(&topic, "will").qos(QoS::AtLeastOnce);
     stage.connected_with("alice", |connect| connect.will(will)).await?.vanish().await?;
     for watcher in &mut watchers {
-        watcher.receives_late(&topic, "will").await?;
+        watcher.receives_will(&topic, "will").await?;
     }
     stage.proving("MQTT-4.5.0-1");
     watchers.push({
         let mut away = stage.resumed("away", 60).await?;
-        away.receives_late(&topic, "will").await?;
+        away.receives_will(&topic, "will").await?;
         away
     });
     stage.proving("MQTT-3.1.2-8"); // Each of them once.
@@ -327,10 +327,10 @@ async fn will_queued_for_own_session(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected_with("alice", change).await?;
     alice.subscribe(&topic, QoS::AtLeastOnce).await?;
     alice.vanish().await?;
-    bob.receives_late(&topic, "will").await?;
+    bob.receives_will(&topic, "will").await?;
     stage.proving("U-4.1-6");
     let mut alice = stage.resumed("alice", 60).await?;
-    alice.receives_late(&topic, "will").await?;
+    alice.receives_will(&topic, "will").await?;
     stage.nothing_on(&topic, &mut bob, &mut alice).await
 }
 
@@ -341,7 +341,7 @@ async fn will_of_each_connection(stage: &mut Stage) -> Outcome {
     let will = |payload: &'static str| Will::new(&topic, payload).qos(QoS::AtLeastOnce);
     let first = |connect: Connect| connect.session_expiry(60).will(will("first"));
     stage.connected_with("alice", first).await?.vanish().await?;
-    bob.receives_late(&topic, "first").await?;
+    bob.receives_will(&topic, "first").await?;
     // Without a Will; what was published is gone.
     stage.proving("MQTT-3.1.2-10");
     stage.resumed("alice", 60).await?.vanish().await?;
@@ -349,6 +349,6 @@ async fn will_of_each_connection(stage: &mut Stage) -> Outcome {
     stage.proving("MQTT-3.1.2-7");
     let second = |connect: Connect| connect.session_expiry(60).will(will("second"));
     stage.resumed_with("alice", second).await?.vanish().await?;
-    bob.receives_late(&topic, "second").await?;
+    bob.receives_will(&topic, "second").await?;
     stage.no_will_on(&topic, &mut bob).await
 }

@@ -114,7 +114,7 @@ async fn will_after_lost_connection(stage: &mut Stage) -> Outcome {
     stage.no_will_on(&topic, &mut bob).await?;
     for (name, alice) in clients {
         alice.vanish().await?;
-        bob.receives_late(&topic, name).await?;
+        bob.receives_will(&topic, name).await?;
     }
     stage.no_will_on(&topic, &mut bob).await
 }
@@ -133,7 +133,7 @@ async fn will_after_error_of_client(stage: &mut Stage) -> Outcome {
         alice.ping().await?;
         alice.send_bytes(bytes).await?;
         alice.closes().await?;
-        bob.receives_late(&topic, "will").await?;
+        bob.receives_will(&topic, "will").await?;
     }
     stage.no_will_on(&topic, &mut bob).await
 }
@@ -169,8 +169,7 @@ async fn will_after_disconnect_with_code(stage: &mut Stage) -> Outcome {
     let mut missing: BTreeSet<_> = reasons.into_iter().map(name).collect();
     while !missing.is_empty() {
         let names = missing.iter().cloned().collect::<Vec<_>>().join(", ");
-        let published =
-            bob.message_late(&format!("the Wills of those who left with {names}")).await?;
+        let published = bob.will(&format!("the Wills of those who left with {names}")).await?;
         bob.acknowledge(&published).await?;
         let name = String::from_utf8_lossy(&published.payload).into_owned();
         let is_due = missing.remove(&name);
@@ -193,7 +192,7 @@ async fn will_after_invalid_disconnect(stage: &mut Stage) -> Outcome {
         alice.send_bytes(bytes).await?;
         alice.closes().await?;
         stage.proving("MQTT-3.1.2-8");
-        bob.receives_late(&topic, "will").await?;
+        bob.receives_will(&topic, "will").await?;
     }
     stage.no_will_on(&topic, &mut bob).await
 }
@@ -232,7 +231,7 @@ async fn no_will_when_left_session_expires(stage: &mut Stage) -> Outcome {
     let lost = |connect: Connect| connect.will(delayed("of who was lost"));
     just_kept_for(stage, "carol", 1, lost).await?.vanish().await?;
     stage.wait(Duration::from_secs(kept + 2)).await;
-    bob.receives_late(&topic, "of who was lost").await?;
+    bob.receives_will(&topic, "of who was lost").await?;
     stage.no_will_on(&topic, &mut bob).await
 }
 
@@ -242,7 +241,7 @@ async fn will_at_takeover(stage: &mut Stage) -> Outcome {
     for (clean_start, expiry) in [(true, 0), (true, 60), (false, 0)] {
         taken_over(stage, clean_start, |connect| connect.session_expiry(expiry).will(will(&topic)))
             .await?;
-        bob.receives_late(&topic, "will").await?;
+        bob.receives_will(&topic, "will").await?;
     }
     stage.no_will_on(&topic, &mut bob).await
 }
@@ -283,7 +282,7 @@ async fn will_at_takeover_ending_session(stage: &mut Stage) -> Outcome {
 /// passed: none is no failure. Then no Will may come later either.
 pub(super) async fn will_or_advice(stage: &mut Stage, topic: &str, bob: &mut Probe) -> Outcome {
     let expected = "the Will of the connection before";
-    match bob.message_late(expected).await {
+    match bob.will(expected).await {
         Ok(publish) => {
             bob.acknowledge(&publish).await?;
             let observed = format!("{:?}", publish.payload);

@@ -141,7 +141,7 @@ async fn will_waits_for_delay(stage: &mut Stage) -> Outcome {
     stage.wait_until(lost + Duration::from_secs(8)).await;
     no_will_before(stage, &topic, &mut bob, lost, DELAY).await?;
     stage.wait_until(lost + Duration::from_secs(DELAY.into())).await;
-    bob.receives_late(&topic, "will").await?;
+    bob.receives_will(&topic, "will").await?;
     stage.resumed("alice", 60).await?.vanish().await?;
     stage.no_will_on(&topic, &mut bob).await
 }
@@ -155,7 +155,7 @@ async fn will_comes_with_end_of_session(stage: &mut Stage) -> Outcome {
     alice.vanish().await?;
     no_will_before(stage, &topic, &mut bob, lost, kept).await?;
     stage.wait_until(lost + Duration::from_secs(kept.into())).await;
-    bob.receives_late(&topic, "will").await?;
+    bob.receives_will(&topic, "will").await?;
     stage.no_will_on(&topic, &mut bob).await
 }
 
@@ -169,7 +169,7 @@ async fn will_delay_needs_session(stage: &mut Stage) -> Outcome {
     if kept > 0 {
         stage.wait(Duration::from_secs(kept.into())).await;
     }
-    bob.receives_late(&topic, "will").await?;
+    bob.receives_will(&topic, "will").await?;
     stage.no_will_on(&topic, &mut bob).await
 }
 
@@ -180,7 +180,7 @@ async fn disconnect_ends_will_delay(stage: &mut Stage) -> Outcome {
     let disconnect = Disconnect::because(ReasonCode::DisconnectWithWill)
         .with(PropertyId::SessionExpiryInterval, 0);
     alice.leave_with(disconnect).await?;
-    bob.receives_late(&topic, "will").await?;
+    bob.receives_will(&topic, "will").await?;
     stage.no_will_on(&topic, &mut bob).await
 }
 
@@ -193,7 +193,7 @@ async fn resume_cancels_will(stage: &mut Stage) -> Outcome {
     stage.connected_with("carol", delayed_and_kept(&topic, BRIEF, 60)).await?.vanish().await?;
     stage.wait(Duration::from_secs(7)).await;
     alice.ping().await?;
-    bob.receives_late(&topic, "will").await?;
+    bob.receives_will(&topic, "will").await?;
     stage.no_will_on(&topic, &mut bob).await
 }
 
@@ -216,7 +216,7 @@ async fn resume_brings_new_will(stage: &mut Stage) -> Outcome {
     let newer = Will::new(&topic, "newer").qos(QoS::AtLeastOnce);
     let change = |connect: Connect| connect.session_expiry(60).will(newer);
     stage.resumed_with("alice", change).await?.vanish().await?;
-    bob.receives_late(&topic, "newer").await?;
+    bob.receives_will(&topic, "newer").await?;
     stage.wait(Duration::from_secs(7)).await;
     stage.no_will_on(&topic, &mut bob).await
 }

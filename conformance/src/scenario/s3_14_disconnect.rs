@@ -282,7 +282,7 @@ impl Watch {
     }
 
     async fn sees_will(&mut self, stage: &mut Stage) -> Outcome {
-        self.carol.receives_late(&self.topic, "will").await?;
+        self.carol.receives_will(&self.topic, "will").await?;
         self.sees_none(stage).await
     }
 

@@ -118,7 +118,7 @@ async fn expiry_raised_from_zero(stage: &mut Stage) -> Outcome {
         stage.proving("U-3.14.2.2.2-3");
         alice.send(expiring(60)).await?;
         alice.closes_for(ReasonCode::ProtocolError).await?;
-        carol.receives_late(&topic, "will").await?;
+        carol.receives_will(&topic, "will").await?;
         stage.nothing_on(&topic, &mut bob, &mut carol).await?;
         // The target may have raised it, and what CONNECT says counts for DISCONNECT all the same.
         if alice.session_expiry() == 0 {
@@ -144,7 +144,7 @@ async fn with_will_at_session_end(stage: &mut Stage) -> Outcome {
     let alice =
         stage.resumed_with("alice", |connect| connect.session_expiry(60).will(will())).await?;
     alice.leave_with(with_will.with(PropertyId::SessionExpiryInterval, 0)).await?;
-    carol.receives_late(&topic, "will").await?;
+    carol.receives_will(&topic, "will").await?;
     stage.nothing_on(&topic, &mut bob, &mut carol).await
 }
 
