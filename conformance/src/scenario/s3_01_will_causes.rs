@@ -166,7 +166,17 @@ async fn will_after_disconnect_with_code(stage: &mut Stage) -> Outcome {
         let alice = stage.connected_with("alice", |connect| connect.will(own)).await?;
         alice.leave_with(Disconnect::because(reason)).await?;
     }
-    let mut missing: BTreeSet<_> = reasons.into_iter().map(name).collect();
+    all_wills(stage, &mut bob, reasons.into_iter().map(name)).await?;
+    stage.no_will_on(&topic, &mut bob).await
+}
+
+/// Takes the Wills with these payloads, in any order, each once: they may all be late.
+pub(super) async fn all_wills(
+    stage: &mut Stage,
+    bob: &mut Probe,
+    payloads: impl IntoIterator<Item = String>,
+) -> Outcome {
+    let mut missing: BTreeSet<String> = payloads.into_iter().collect();
     while !missing.is_empty() {
         let names = missing.iter().cloned().collect::<Vec<_>>().join(", ");
         let published = bob.will(&format!("the Wills of those who left with {names}")).await?;
@@ -175,7 +185,7 @@ async fn will_after_disconnect_with_code(stage: &mut Stage) -> Outcome {
         let is_due = missing.remove(&name);
         stage.check(is_due, "the Will of each of them once", format!("that of {name} again"))?;
     }
-    stage.no_will_on(&topic, &mut bob).await
+    Ok(())
 }
 
 async fn will_after_invalid_disconnect(stage: &mut Stage) -> Outcome {
