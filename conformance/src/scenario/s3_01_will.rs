@@ -161,7 +161,7 @@ async fn will_retained(stage: &mut Stage) -> Outcome {
     stage.check(live.retain, "RETAIN 1 as the Will was published", "RETAIN 0")?;
 
     bob.subscribe(&topic, QoS::AtLeastOnce).await?;
-    let stored = bob.receives(&topic, "will").await?;
+    let stored = bob.receives_will(&topic, "will").await?;
     stage.check(stored.retain, "RETAIN 1 for a retained message", "RETAIN 0")?;
     stage.nothing_on(&topic, &mut carol, &mut bob).await
 }

@@ -5,7 +5,7 @@ use reference_broker::codec::{Packet, PropertyId, Publish, QoS, ReasonCode, Subs
 
 use super::{Scenario, Stage, scenario};
 use crate::probe::{Answer, Probe};
-use crate::target::Need;
+use crate::target::{Capabilities, Need};
 use crate::trace::packet_text;
 use crate::verdict::Outcome;
 
@@ -66,10 +66,19 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     ),
 ];
 
+/// What the target tells a client of this scenario.
+async fn announced(stage: &mut Stage) -> Outcome<Capabilities> {
+    let mut scout = stage.open("scout").await?;
+    let connack = scout.connect(scout.connect_packet().keep_alive(3600)).await?;
+    scout.leave().await?;
+    Ok(Capabilities::of(&connack))
+}
+
 async fn will_qos_as_announced(stage: &mut Stage) -> Outcome {
+    let announced = announced(stage).await?;
     for qos in QoS::ALL {
         let will = Will::new(stage.topic("will"), "will").qos(qos);
-        match stage.capabilities().meet(Need::QoS(qos)) {
+        match announced.meet(Need::QoS(qos)) {
             true => is_taken(stage, will).await?,
             false => {
                 is_refused(stage, "MQTT-3.2.2-12", will, ReasonCode::QoSNotSupported).await?;
@@ -82,7 +91,7 @@ async fn will_qos_as_announced(stage: &mut Stage) -> Outcome {
 async fn retained_will_as_announced(stage: &mut Stage) -> Outcome {
     is_taken(stage, Will::new(stage.topic("will"), "will")).await?;
     let will = Will::new(stage.topic("will"), "will").retain();
-    match stage.capabilities().meet(Need::Retain) {
+    match announced(stage).await?.meet(Need::Retain) {
         true => is_taken(stage, will).await,
         false => is_refused(stage, "MQTT-3.2.2-13", will, ReasonCode::RetainNotSupported).await,
     }
@@ -115,8 +124,9 @@ async fn is_refused(
 }
 
 async fn publish_qos_as_announced(stage: &mut Stage) -> Outcome {
+    let announced = announced(stage).await?;
     for qos in QoS::ALL {
-        let is_available = stage.capabilities().meet(Need::QoS(qos));
+        let is_available = announced.meet(Need::QoS(qos));
         let publish = |topic: &str, id| Publish::new(topic, "hello").qos(qos, id);
         is_taken_or_closed_for(stage, publish, is_available, ReasonCode::QoSNotSupported).await?;
     }
@@ -124,7 +134,7 @@ async fn publish_qos_as_announced(stage: &mut Stage) -> Outcome {
 }
 
 async fn retain_as_announced(stage: &mut Stage) -> Outcome {
-    let is_available = stage.capabilities().meet(Need::Retain);
+    let is_available = announced(stage).await?.meet(Need::Retain);
     let publish = |topic: &str, _| Publish::new(topic, "hello").retain();
     is_taken_or_closed_for(stage, publish, is_available, ReasonCode::RetainNotSupported).await
 }
@@ -157,6 +167,7 @@ async fn is_taken_or_closed_for(
 async fn any_subscription_qos_accepted(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
     let mut bob = stage.connected("bob").await?;
+    stage.claims();
     for qos in QoS::ALL {
         let topic = stage.topic(&format!("at{}", qos.value()));
         alice.subscribe_up_to(&topic, qos).await?;
@@ -168,7 +179,7 @@ async fn any_subscription_qos_accepted(stage: &mut Stage) -> Outcome {
 
 async fn wildcards_as_announced(stage: &mut Stage) -> Outcome {
     const REASON: ReasonCode = ReasonCode::WildcardSubscriptionsNotSupported;
-    let is_available = stage.capabilities().meet(Need::Wildcards);
+    let is_available = announced(stage).await?.meet(Need::Wildcards);
     for (filter, topic) in [("first/+", "first/a"), ("second/#", "second"), ("+/third", "b/third")]
     {
         let subscribe = Subscribe::new(1, stage.topic(filter), QoS::AtMostOnce);
@@ -179,7 +190,7 @@ async fn wildcards_as_announced(stage: &mut Stage) -> Outcome {
 
 async fn subscription_identifiers_as_announced(stage: &mut Stage) -> Outcome {
     const REASON: ReasonCode = ReasonCode::SubscriptionIdentifiersNotSupported;
-    let is_available = stage.capabilities().meet(Need::SubscriptionIdentifiers);
+    let is_available = announced(stage).await?.meet(Need::SubscriptionIdentifiers);
     let mut subscribe = Subscribe::new(1, stage.topic("numbered"), QoS::AtMostOnce);
     subscribe.properties.push(PropertyId::SubscriptionIdentifier, 1);
     is_granted_or_not(stage, subscribe, "numbered", is_available, REASON).await
@@ -187,7 +198,7 @@ async fn subscription_identifiers_as_announced(stage: &mut Stage) -> Outcome {
 
 async fn shared_subscriptions_as_announced(stage: &mut Stage) -> Outcome {
     const REASON: ReasonCode = ReasonCode::SharedSubscriptionsNotSupported;
-    let is_available = stage.capabilities().meet(Need::SharedSubscriptions);
+    let is_available = announced(stage).await?.meet(Need::SharedSubscriptions);
     let filter = format!("$share/{}/{}", stage.client_id("group"), stage.topic("shared"));
     let subscribe = Subscribe::new(1, filter, QoS::AtMostOnce);
     is_granted_or_not(stage, subscribe, "shared", is_available, REASON).await
@@ -233,7 +244,8 @@ async fn is_not_granted(
 async fn large_packets_as_announced(stage: &mut Stage) -> Outcome {
     /// What goes beside the payload.
     const ROOM: usize = 200;
-    let limit = usize::try_from(stage.capabilities().maximum_packet_size()).unwrap_or(usize::MAX);
+    let limit =
+        usize::try_from(announced(stage).await?.maximum_packet_size()).unwrap_or(usize::MAX);
     let mut alice = stage.connected("alice").await?;
     stage.serves(&mut alice).await?;
     alice.leave().await?;
