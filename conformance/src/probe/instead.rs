@@ -8,7 +8,7 @@ use crate::verdict::step::{self, Step};
 
 use super::context::Observed;
 use super::policy::{TOO_LARGE, policy_of};
-use super::{Phase, Probe, Seen};
+use super::{Probe, Seen};
 
 /// A packet of more bytes than this may be too large for a broker that does not say what it takes.
 const LARGE: usize = 4 * 1024;
@@ -59,13 +59,23 @@ impl Probe {
     }
 
     /// A step was not answered as the standard has it. Where the session was not there that it
-    /// stands on, that is what blocks.
+    /// stands on, that is what blocks, whatever the step is about.
     pub(super) fn stop(&self, step: Step, expected: &str, observed: Observed) -> Stop {
         match self.lacks_session.clone() {
-            Some(lack) if self.context.phase() == Phase::Means => {
-                self.context.stop(step::RESUME, "session_present 1", lack)
+            Some(lack) => {
+                let Step { name, requirement } = step::RESUME;
+                self.context.stop_of(requirement, name, "session_present 1", lack)
             }
             _ => self.context.stop(step, expected, observed),
+        }
+    }
+
+    /// A message came where none should: the scenario's failure, unless it is for want of the session that
+    /// it stands on.
+    pub(super) fn not_silent(&self, expected: &str, observed: Observed) -> Stop {
+        match self.lacks_session {
+            Some(_) => self.stop(step::OTHER, expected, observed),
+            None => self.context.failure(expected, observed),
         }
     }
 

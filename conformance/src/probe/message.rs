@@ -129,7 +129,7 @@ impl Probe {
         if *publish.topic != *topic || *publish.payload != *payload.as_bytes() {
             let other = self.context.observed(packet_text(&publish.into()));
             let observed = Observed { seen: "another PUBLISH".to_owned(), ..other };
-            return Err(self.context.failure("no other message", observed));
+            return Err(self.not_silent("no other message", observed));
         }
         self.acknowledge(&publish).await
     }
@@ -181,7 +181,8 @@ impl Probe {
     ///
     /// A failure when the connection is not open.
     pub async fn messages_now(&mut self) -> Outcome<Vec<Publish>> {
-        self.ping().await?;
+        let context = self.context.clone();
+        context.as_means(self.ping()).await?;
         let mut messages = Vec::new();
         let take = |(index, packet)| match packet {
             Packet::Publish(publish) => {
@@ -252,12 +253,13 @@ impl Probe {
     ///
     /// A failure when one has.
     pub async fn has_no_message(&mut self) -> Outcome {
-        self.ping().await?;
+        let context = self.context.clone();
+        context.as_means(self.ping()).await?;
         let message = self.unread.iter().find(|(_, packet)| matches!(packet, Packet::Publish(_)));
         match message {
             None => Ok(()),
             Some((index, packet)) => {
-                Err(self.context.failure("no message", as_observed(*index, packet)))
+                Err(self.not_silent("no message", as_observed(*index, packet)))
             }
         }
     }
@@ -269,7 +271,8 @@ impl Probe {
     ///
     /// A failure when one has.
     pub async fn has_no(&mut self, packet_type: PacketType) -> Outcome {
-        self.ping().await?;
+        let context = self.context.clone();
+        context.as_means(self.ping()).await?;
         match self.unread.iter().find(|(_, packet)| packet.packet_type() == packet_type) {
             None => Ok(()),
             Some((index, packet)) => {

@@ -154,9 +154,11 @@ async fn keep_alive_any_packet_counts(stage: &mut Stage) -> Outcome {
     let [pings, publishes, subscribes, unsubscribes] = &mut probes[..] else {
         return stage.fail("four clients", "others");
     };
+    pings.ping().await?;
     for payload in ROUNDS {
         // The target may have no more than one message on its way.
         let held = acknowledges.holds(&topic, payload).await?;
+        stage.claims();
         stage.wait(pause).await;
         // None waits for an answer: the time that one takes is not to come on top.
         let (other, id) = (stage.topic("other"), subscribes.packet_id());
@@ -177,6 +179,8 @@ async fn keep_alive_publishes_will(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     let mut carol = stage.connected("carol").await?;
     carol.subscribe(&topic, QoS::AtLeastOnce).await?;
+    // The control: the Will of another client.
+    stage.no_will_on(&topic, &mut carol).await?;
     let will = Will::new(&topic, "will").qos(QoS::AtLeastOnce);
     let mut alice = with_keep_alive(stage, "alice", |connect| connect.will(will)).await?;
     alice.probe.ping().await?;
@@ -196,8 +200,12 @@ async fn keep_alive_keeps_session(stage: &mut Stage) -> Outcome {
     alice.probe.subscribe(&topic, QoS::AtLeastOnce).await?;
     times_out(stage, &mut alice, Instant::now()).await?;
     stage.proving("MQTT-3.1.2-23");
+    stage.means();
     bob.publish(&topic, "while away", QoS::AtLeastOnce).await?;
-    let mut alice = stage.resumed("alice", 60).await?;
+    let mut alice = stage.open("alice").await?;
+    let connack = alice.connect(kept(alice.connect_packet().resume())).await?;
+    stage.is_resumed("MQTT-3.1.2-23", &connack).await?;
+    stage.claims();
     alice.receives(&topic, "while away").await.map(drop)
 }
 
@@ -218,6 +226,7 @@ async fn keep_alive_zero_or_long(stage: &mut Stage) -> Outcome {
         stage.proving(if seconds == 0 { "U-3.1.2.10-5" } else { "MQTT-3.1.2-22" });
         match probe.ended_within(Duration::from_millis(100)).await? {
             None => {
+                stage.means();
                 probe.subscribe(&topic, QoS::AtMostOnce).await?;
                 probe.publish(&topic, "still there", QoS::AtMostOnce).await?;
                 probe.receives(&topic, "still there").await?;

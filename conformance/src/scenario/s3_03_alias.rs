@@ -87,9 +87,16 @@ pub(super) fn aliased(from: &mut Probe, topic: &str, alias: u16, payload: &str) 
 async fn alias_stands_for_topic(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     let mut alice = stage.connected("alice").await?;
+    let plain = stage.topic("plain");
+    bob.subscribe(&plain, QoS::ExactlyOnce).await?;
+    for qos in QoS::ALL {
+        stage.nothing_on_at(&plain, qos, &mut alice, &mut bob).await?;
+    }
     for given in QoS::ALL {
         let topic = stage.topic(&format!("given/{}", given.value()));
+        stage.means();
         bob.subscribe(&topic, QoS::ExactlyOnce).await?;
+        stage.claims();
         let id = alice.packet_id();
         let publish = aliased(&mut alice, &topic, 1, "with both").qos(given, id);
         alice.publish_with(publish).await?;
@@ -111,6 +118,8 @@ async fn alias_given_anew(stage: &mut Stage) -> Outcome {
     bob.subscribe(&first, QoS::AtLeastOnce).await?;
     bob.subscribe(&second, QoS::AtLeastOnce).await?;
     let mut alice = stage.connected("alice").await?;
+    stage.nothing_on(&first, &mut alice, &mut bob).await?;
+    stage.claims();
     for (topic, expected) in [(&*first, &first), ("", &first), (&second, &second), ("", &second)] {
         let publish = aliased(&mut alice, topic, 1, "aliased");
         alice.publish_with(publish).await?;
@@ -124,9 +133,11 @@ async fn alias_in_one_write(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     bob.subscribe(&topic, QoS::AtLeastOnce).await?;
     let mut alice = stage.connected("alice").await?;
+    stage.nothing_on_at(&topic, QoS::AtMostOnce, &mut alice, &mut bob).await?;
     let given = aliased(&mut alice, &topic, 1, "given").qos(QoS::AtMostOnce, 0);
     let used = aliased(&mut alice, "", 1, "used").qos(QoS::AtMostOnce, 0);
     alice.send_together(&[given.into(), used.into()]).await?;
+    stage.claims();
     bob.receives(&topic, "given").await?;
     bob.receives(&topic, "used").await.map(drop)
 }
@@ -144,6 +155,8 @@ async fn alias_every_value(stage: &mut Stage) -> Outcome {
     for number in 0..TOPICS {
         bob.subscribe(&stage.topic(&format!("number/{number}")), QoS::AtLeastOnce).await?;
     }
+    stage.nothing_on(&stage.topic("number/0"), &mut alice, &mut bob).await?;
+    stage.claims();
     for given in [true, false] {
         for batch in aliases.chunks(usize::from(together)) {
             publish_by_alias(stage, &mut alice, &mut bob, batch, given).await?;

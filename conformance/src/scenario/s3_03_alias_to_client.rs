@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use reference_broker::codec::{PropertyId, Publish, QoS, Text};
 
 use super::s3_03_alias::aliased;
+use super::s3_03_retain::retain;
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
@@ -102,7 +103,13 @@ async fn alias_retained(stage: &mut Stage) -> Outcome {
     let publish = aliased(&mut alice, &other, 1, "other");
     alice.publish_with(publish).await?;
     let mut bob = stage.connected("bob").await?;
+    // The control: a message that was retained by its topic.
+    let plain = stage.topic("plain");
+    retain(&mut alice, &plain, "plain", QoS::AtLeastOnce).await?;
+    bob.subscribe(&plain, QoS::AtLeastOnce).await?;
+    bob.receives(&plain, "plain").await?;
     bob.subscribe(&topic, QoS::AtLeastOnce).await?;
+    stage.claims();
     let kept = bob.receives(&topic, "kept").await?;
     stage.proving("MQTT-3.1.2-27");
     Aliases::up_to(0).resolve(stage, &kept, &topic)
@@ -216,8 +223,12 @@ async fn alias_both_ways(stage: &mut Stage) -> Outcome {
     let mut aliases = Aliases::up_to(10);
     for topic_name in [&*outward, "", ""] {
         let publish = aliased(&mut bob, topic_name, 1, "outward");
+        if topic_name.is_empty() {
+            stage.claims();
+        }
         bob.publish_with(publish).await?;
         alice.receives(&outward, "outward").await?;
+        stage.means();
         alice.publish(&inward, "inward", QoS::AtLeastOnce).await?;
         let publish = bob.message("the message that was published").await?;
         bob.acknowledge(&publish).await?;

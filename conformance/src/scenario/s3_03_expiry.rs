@@ -189,6 +189,7 @@ async fn expiry_queued_drops(stage: &mut Stage) -> Outcome {
         stage.is_kept_for(&bob, KEPT)?;
         bob.subscribe(&topic, *qos).await?;
         bob.leave().await?;
+        alice.publish(&topic, "lasting", *qos).await?;
         for (payload, seconds) in MESSAGES {
             let id = alice.packet_id();
             let publish = Publish::new(topic.as_str(), payload).qos(*qos, id);
@@ -198,8 +199,11 @@ async fn expiry_queued_drops(stage: &mut Stage) -> Outcome {
     }
     stage.wait(Duration::from_secs(3)).await;
     for qos in levels {
+        stage.means();
         let topic = stage.topic(&name(qos));
         let mut bob = stage.resumed(&name(qos), 60).await?;
+        bob.receives(&topic, "lasting").await?;
+        stage.claims();
         bob.receives(&topic, "two").await?;
         bob.receives(&topic, "four").await?;
         stage.nothing_on_at(&topic, qos, &mut alice, &mut bob).await?;
@@ -219,7 +223,7 @@ async fn expiry_by_subscriber(stage: &mut Stage) -> Outcome {
     carol.receives(&topic, "long").await?;
     stage.wait(Duration::from_secs(4)).await;
     let mut bob = stage.resumed("bob", 60).await?;
-    bob.receives(&topic, "long").await?;
+    bob.receives_marker(&topic, "long").await?;
     stage.nothing_on(&topic, &mut alice, &mut bob).await
 }
 
@@ -266,6 +270,7 @@ async fn after_sending(stage: &mut Stage, qos: QoS) -> Outcome {
     bob.leave().await?;
     stage.wait(Duration::from_secs(4)).await;
     let mut bob = stage.resumed("bob", 60).await?;
+    stage.claims();
     bob.receives(&topic, "short").await?;
     stage.nothing_on_at(&topic, qos, &mut alice, &mut bob).await
 }
@@ -274,6 +279,7 @@ async fn expiry_before_pubrel(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("inbound");
     away(stage, "bob", &topic).await?;
     let mut alice = stage.connected("alice").await?;
+    alice.publish(&topic, "before", QoS::ExactlyOnce).await?;
     let id = alice.packet_id();
     let publish = Publish::new(topic.as_str(), "short")
         .qos(QoS::ExactlyOnce, id)
@@ -281,7 +287,9 @@ async fn expiry_before_pubrel(stage: &mut Stage) -> Outcome {
     alice.send(publish).await?;
     alice.pubrec(id).await?;
     stage.wait(Duration::from_secs(3)).await;
+    stage.claims();
     alice.release(id).await?;
+    stage.means();
     // And the exchange is over: the next one works.
     alice.publish(&topic, "next", QoS::ExactlyOnce).await?;
     let mut bob = stage.resumed("bob", 60).await?;
@@ -301,11 +309,13 @@ async fn expiry_retained(stage: &mut Stage) -> Outcome {
     }
     stage.wait(Duration::from_secs(3)).await;
     stage.proving("MQTT-3.3.2-6");
+    stage.means();
     let mut bob = stage.connected("bob").await?;
     bob.subscribe(&long, QoS::AtLeastOnce).await?;
     let publish = bob.receives(&long, "kept").await?;
     is_left(stage, &publish, 60, 3, since)?;
     stage.proving("U-3.3.1.3-4");
+    stage.means();
     bob.subscribe(&short, QoS::AtLeastOnce).await?;
     stage.nothing_on(&short, &mut alice, &mut bob).await
 }
@@ -334,6 +344,7 @@ async fn expiry_largest(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("largest");
     away(stage, "bob", &topic).await?;
     let mut alice = stage.connected("alice").await?;
+    alice.publish(&topic, "lasting", QoS::AtLeastOnce).await?;
     let largest = [i32::MAX as u32, 1 << 31, u32::MAX];
     let since = Instant::now();
     for seconds in largest {
@@ -341,6 +352,8 @@ async fn expiry_largest(stage: &mut Stage) -> Outcome {
     }
     stage.wait(Duration::from_secs(2)).await;
     let mut bob = stage.resumed("bob", 60).await?;
+    bob.receives(&topic, "lasting").await?;
+    stage.claims();
     for seconds in largest {
         let publish = bob.receives(&topic, "while away").await?;
         is_left(stage, &publish, seconds, 2, since)?;
@@ -357,6 +370,7 @@ async fn no_expiry(stage: &mut Stage) -> Outcome {
     stage.wait(Duration::from_secs(3)).await;
     let mut bob = stage.resumed("bob", 60).await?;
     bob.receives(&topic, "expiring").await?;
+    stage.claims();
     let publish = bob.receives(&topic, "lasting").await?;
     let has_expiry = publish.properties.contains(PropertyId::MessageExpiryInterval);
     stage.check(!has_expiry, "no message_expiry_interval", packet_text(&publish.into()))

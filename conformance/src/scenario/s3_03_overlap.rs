@@ -138,6 +138,16 @@ fn at_highest_qos(stage: &Stage, copies: &[Publish], qos: QoS, granted: &[QoS]) 
     stage.check(copies.iter().all(own), &expected, texts(copies))
 }
 
+/// Shows that messages on this topic are delivered at every QoS.
+async fn control(stage: &mut Stage, topic: &str, from: &mut Probe) -> Outcome {
+    let mut control = stage.connected("control").await?;
+    control.subscribe(topic, QoS::ExactlyOnce).await?;
+    for qos in QoS::ALL {
+        stage.nothing_on_at(topic, qos, from, &mut control).await?;
+    }
+    control.leave().await
+}
+
 async fn overlap_highest_qos(stage: &mut Stage) -> Outcome {
     const GRANTED: [[QoS; 3]; 4] = [
         [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce],
@@ -147,8 +157,10 @@ async fn overlap_highest_qos(stage: &mut Stage) -> Outcome {
     ];
     let topic = stage.topic("overlap/a");
     let mut alice = stage.connected("alice").await?;
+    control(stage, &topic, &mut alice).await?;
     for granted in GRANTED {
         for qos in QoS::ALL {
+            stage.means();
             let mut bob = stage.connected("bob").await?;
             for (filter, granted) in
                 ["overlap/a", "overlap/+", "overlap/#"].into_iter().zip(granted)
@@ -157,6 +169,7 @@ async fn overlap_highest_qos(stage: &mut Stage) -> Outcome {
             }
             publish_two(&mut alice, &topic, qos).await?;
             let highest = granted.into_iter().max().unwrap_or_default().min(qos);
+            stage.claims();
             let copies = copies(&mut bob, highest).await?;
             at_highest_qos(stage, &copies, qos, &granted)?;
         }
@@ -166,13 +179,15 @@ async fn overlap_highest_qos(stage: &mut Stage) -> Outcome {
 
 async fn overlap_queued(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("overlap/a");
+    let mut alice = stage.connected("alice").await?;
+    control(stage, &topic, &mut alice).await?;
     let mut bob = stage.with_session("bob", 60).await?;
     bob.subscribe(&stage.topic("overlap/+"), QoS::ExactlyOnce).await?;
     bob.subscribe(&topic, QoS::AtLeastOnce).await?;
     bob.leave().await?;
-    let mut alice = stage.connected("alice").await?;
     publish_two(&mut alice, &topic, QoS::ExactlyOnce).await?;
     let mut bob = stage.resumed("bob", 60).await?;
+    stage.claims();
     let copies = copies(&mut bob, QoS::ExactlyOnce).await?;
     at_highest_qos(stage, &copies, QoS::ExactlyOnce, &[QoS::ExactlyOnce, QoS::AtLeastOnce])
 }
@@ -234,10 +249,13 @@ async fn overlap_no_local(stage: &mut Stage) -> Outcome {
     let options = SubscriptionOptions::at(QoS::AtLeastOnce);
     let mut bob = stage.connected("bob").await?;
     let no_local = SubscriptionOptions { no_local: true, ..options };
-    bob.subscribe_identified(&topic, no_local, 1).await?;
     // The QoS tells by which of them a message comes.
     bob.subscribe_identified(&wild, SubscriptionOptions::at(QoS::AtMostOnce), 2).await?;
+    bob.publish(&topic, "to myself", QoS::AtLeastOnce).await?;
+    bob.receives(&topic, "to myself").await?;
+    bob.subscribe_identified(&topic, no_local, 1).await?;
     publish_two(&mut bob, &topic, QoS::AtLeastOnce).await?;
+    stage.claims();
     let mut own = bob.receives_until(&topic, "marker").await?;
     let came = own.iter().any(|copy| *copy.payload == *b"message");
     stage.check(came, "one's own message by the subscription without No Local", texts(&own))?;
@@ -252,6 +270,7 @@ async fn overlap_no_local(stage: &mut Stage) -> Outcome {
     stage.check(only_own, "the identifier 2 only", texts(&own))?;
     // What others publish comes by both.
     stage.proving("MQTT-3.3.4-3");
+    stage.means();
     bob.subscribe_identified(&wild, options, 2).await?;
     let mut alice = stage.connected("alice").await?;
     publish_two(&mut alice, &topic, QoS::AtLeastOnce).await?;
@@ -263,14 +282,15 @@ async fn overlap_no_local(stage: &mut Stage) -> Outcome {
 
 async fn overlap_less_one(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("overlap/a");
+    let mut alice = stage.connected("alice").await?;
+    control(stage, &topic, &mut alice).await?;
     let mut bob = stage.connected("bob").await?;
     let at = SubscriptionOptions::at;
     bob.subscribe_identified(&topic, at(QoS::ExactlyOnce), 1).await?;
     bob.subscribe_identified(&stage.topic("overlap/+"), at(QoS::AtLeastOnce), 2).await?;
     let reason = bob.unsubscribe(&topic).await?;
-    let observed = reason.row().name;
-    stage.check(reason == ReasonCode::Success, "UNSUBACK 0x00", observed)?;
-    let mut alice = stage.connected("alice").await?;
+    let removed = reason == ReasonCode::Success;
+    stage.stands_on("MQTT-3.11.3-1", removed, "UNSUBACK 0x00", reason.row().name)?;
     publish_two(&mut alice, &topic, QoS::ExactlyOnce).await?;
     stage.proving("MQTT-3.8.4-8");
     let copies = copies(&mut bob, QoS::AtLeastOnce).await?;
@@ -295,6 +315,7 @@ async fn identifier_of_what_matches(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
     alice.publish(&topic, "message", QoS::AtLeastOnce).await?;
     for (subscriber, own) in [(&mut bob, Some(1)), (&mut carol, Some(5)), (&mut dave, None)] {
+        stage.means();
         let publish = subscriber.receives(&topic, "message").await?;
         let found = identifiers(&publish);
         let own: Vec<u32> = own.into_iter().collect();

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use reference_broker::codec::{Packet, Properties, Property, PropertyId, Publish, QoS, Value};
 
-use super::s3_03_properties::{same_properties, value, with_all};
+use super::s3_03_properties::{same_pairs, value, with_all};
 use super::s3_03_publish::before_after;
 use super::{Scenario, Stage, scenario};
 use crate::probe::Answer;
@@ -102,6 +102,7 @@ async fn payload_format_mismatch(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     bob.subscribe(&topic, QoS::ExactlyOnce).await?;
     for qos in QoS::ALL {
+        stage.means();
         let mut alice = stage.connected("alice").await?;
         let id = alice.packet_id();
         let publish = Publish::new(topic.as_str(), ill_formed.clone()).qos(qos, id);
@@ -138,6 +139,8 @@ async fn passes_on(
     let mut bob = stage.connected("bob").await?;
     bob.subscribe(&topic, QoS::AtLeastOnce).await?;
     let mut alice = stage.connected("alice").await?;
+    stage.nothing_on(&topic, &mut alice, &mut bob).await?;
+    stage.claims();
     let limit = stage.capabilities().maximum_packet_size() as usize;
     for (number, given) in values.into_iter().enumerate() {
         let payload = format!("value {number}");
@@ -250,12 +253,14 @@ async fn passes_on_pairs(stage: &mut Stage, properties: Properties) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     bob.subscribe(&topic, QoS::AtLeastOnce).await?;
     let mut alice = stage.connected("alice").await?;
+    stage.nothing_on(&topic, &mut alice, &mut bob).await?;
+    stage.claims();
     let id = alice.packet_id();
     let mut publish = Publish::new(topic.as_str(), "pairs").qos(QoS::AtLeastOnce, id);
     publish.properties = properties;
     alice.publish_with(publish.clone()).await?;
     let received = bob.receives(&topic, "pairs").await?;
-    same_properties(stage, &publish.properties, &received)
+    same_pairs(stage, &publish.properties, &received)
 }
 
 fn pair(name: &str, value: &str) -> Property {

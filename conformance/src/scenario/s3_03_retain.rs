@@ -124,6 +124,24 @@ async fn retain_at_0(stage: &mut Stage, from: &mut Probe, topic: &str, payload: 
     watcher.leave().await
 }
 
+/// Shows that a message is retained and comes with a new subscription: a control for claims about
+/// special ones.
+pub(super) async fn retains(stage: &mut Stage, from: &mut Probe) -> Outcome {
+    let topic = stage.topic("plain");
+    retain(from, &topic, "plain", QoS::AtLeastOnce).await?;
+    let mut control = newcomer(stage, &topic).await?;
+    control.receives(&topic, "plain").await?;
+    control.leave().await
+}
+
+/// Shows that a message is delivered to who is there.
+pub(super) async fn delivers(stage: &mut Stage, from: &mut Probe) -> Outcome {
+    let topic = stage.topic("delivered");
+    let mut control = newcomer(stage, &topic).await?;
+    stage.nothing_on(&topic, from, &mut control).await?;
+    control.leave().await
+}
+
 /// A client that has just subscribed to this topic at QoS 1.
 pub(super) async fn newcomer(stage: &mut Stage, topic: &str) -> Outcome<Probe> {
     let mut newcomer = stage.connected("newcomer").await?;
@@ -143,16 +161,19 @@ pub(super) fn has_retain(stage: &Stage, publish: &Publish, retain: bool) -> Outc
 
 async fn retain_at_subscribe(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
+    delivers(stage, &mut alice).await?;
     for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        stage.means();
         let topic = stage.topic(&format!("kept/{}", qos.value()));
         retain(&mut alice, &topic, "kept", qos).await?;
         for granted in QoS::ALL {
             for retain_as_published in [false, true] {
-                stage.proving("MQTT-3.3.1-5");
+                stage.means();
                 let options =
                     SubscriptionOptions { maximum_qos: granted, ..passing_on(retain_as_published) };
                 let mut bob = stage.connected("bob").await?;
                 bob.subscribe_with(&topic, options).await?;
+                stage.proving("MQTT-3.3.1-5");
                 let publish = bob.receives(&topic, "kept").await?;
                 stage.proving("U-3.3.1.3-2");
                 has_retain(stage, &publish, true)?;
@@ -198,7 +219,9 @@ async fn retain_replaces(stage: &mut Stage) -> Outcome {
     retain(&mut alice, &topic, "second", QoS::ExactlyOnce).await?;
     retain(&mut alice, &topic, "third", QoS::AtLeastOnce).await?;
     let mut carol = newcomer(stage, &topic).await?;
+    stage.claims();
     let third = carol.receives(&topic, "third").await?;
+    stage.means();
     let whole = !third.properties.contains(PropertyId::ContentType);
     let expected = "the third message with its own properties";
     stage.check(whole, expected, packet_text(&third.into()))?;
@@ -224,12 +247,15 @@ async fn retain_replaces_at_qos_0(stage: &mut Stage) -> Outcome {
 async fn retain_by_topic(stage: &mut Stage) -> Outcome {
     let names = ["a", "A", "a/", "/a", "a/a", "a "];
     let mut alice = stage.connected("alice").await?;
+    retains(stage, &mut alice).await?;
     for name in names {
         retain(&mut alice, &stage.topic(name), name, QoS::AtLeastOnce).await?;
     }
     for name in names {
+        stage.means();
         let topic = stage.topic(name);
         let mut bob = newcomer(stage, &topic).await?;
+        stage.claims();
         bob.receives(&topic, name).await?;
         stage.nothing_on(&topic, &mut alice, &mut bob).await?;
     }
@@ -240,12 +266,15 @@ async fn retain_outlives_publisher(stage: &mut Stage) -> Outcome {
     let (topic, other) = (stage.topic("kept"), stage.topic("kept/too"));
     let mut alice = stage.with_session("alice", 60).await?;
     retain(&mut alice, &topic, "kept", QoS::AtLeastOnce).await?;
+    let mut carol = newcomer(stage, &topic).await?;
+    carol.receives(&topic, "kept").await?;
     alice.leave().await?;
     // A clean start ends the session; the next one ends with its connection.
     let mut alice = stage.connected("alice").await?;
     retain(&mut alice, &other, "kept too", QoS::AtLeastOnce).await?;
     alice.leave().await?;
     let mut bob = newcomer(stage, &topic).await?;
+    stage.claims();
     bob.receives(&topic, "kept").await?;
     bob.subscribe(&other, QoS::AtLeastOnce).await?;
     bob.receives(&other, "kept too").await.map(drop)
@@ -276,8 +305,11 @@ async fn retain_empty_is_delivered(stage: &mut Stage) -> Outcome {
     carol.subscribe_with(&topic, passing_on(true)).await?;
     let mut alice = stage.connected("alice").await?;
     for payload in ["kept", ""] {
+        stage.means();
         retain(&mut alice, &topic, payload, QoS::AtLeastOnce).await?;
-        stage.proving("MQTT-3.3.1-6");
+        if payload.is_empty() {
+            stage.proving("MQTT-3.3.1-6");
+        }
         let to_bob = bob.receives(&topic, payload).await?;
         let to_carol = carol.receives(&topic, payload).await?;
         stage.proving("MQTT-3.3.1-12");
@@ -304,13 +336,16 @@ async fn retain_empty_removes_one(stage: &mut Stage) -> Outcome {
     for name in ["a", "a/b", "a/b/c", "a/d"] {
         retain(&mut alice, &stage.topic(name), name, QoS::AtLeastOnce).await?;
     }
+    retains(stage, &mut alice).await?;
     let removed = stage.topic("a/b");
     retain(&mut alice, &removed, "", QoS::AtLeastOnce).await?;
     let mut bob = newcomer(stage, &removed).await?;
     stage.nothing_on(&removed, &mut alice, &mut bob).await?;
     for name in ["a", "a/b/c", "a/d"] {
+        stage.means();
         let topic = stage.topic(name);
         let mut carol = newcomer(stage, &topic).await?;
+        stage.claims();
         carol.receives(&topic, name).await?;
     }
     Ok(())
@@ -321,11 +356,16 @@ async fn retain_after_removal(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
     for payload in ["one", "two", "three"] {
         stage.proving("MQTT-3.3.1-5");
+        stage.means();
         retain(&mut alice, &topic, payload, QoS::AtLeastOnce).await?;
         let mut bob = newcomer(stage, &topic).await?;
+        if payload != "one" {
+            stage.claims();
+        }
         bob.receives(&topic, payload).await?;
         stage.nothing_on(&topic, &mut alice, &mut bob).await?;
         stage.proving("MQTT-3.3.1-6");
+        stage.means();
         retain(&mut alice, &topic, "", QoS::AtLeastOnce).await?;
         let mut carol = newcomer(stage, &topic).await?;
         stage.nothing_on(&topic, &mut alice, &mut carol).await?;
@@ -349,11 +389,13 @@ async fn retain_0_changes_nothing(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
     retain(&mut alice, &topic, "kept", QoS::AtLeastOnce).await?;
     for fleeting in ["fleeting", ""] {
+        stage.means();
         let mut bob = newcomer(stage, &topic).await?;
         bob.receives(&topic, "kept").await?;
         alice.publish(&topic, fleeting, QoS::AtLeastOnce).await?;
         bob.receives(&topic, fleeting).await?;
         let mut carol = newcomer(stage, &topic).await?;
+        stage.claims();
         carol.receives(&topic, "kept").await?;
         stage.nothing_on(&topic, &mut alice, &mut carol).await?;
     }

@@ -52,10 +52,13 @@ async fn retain_as_published(stage: &mut Stage) -> Outcome {
                 true => retain(&mut alice, &topic, &payload, qos).await?,
                 false => alice.publish(&topic, &payload, qos).await?,
             }
+            let to_bob = bob.receives(&topic, &payload).await?;
+            let to_carol = carol.receives(&topic, &payload).await?;
             stage.proving("MQTT-3.3.1-12");
-            has_retain(stage, &bob.receives(&topic, &payload).await?, false)?;
+            has_retain(stage, &to_bob, false)?;
             stage.proving("MQTT-3.3.1-13");
-            has_retain(stage, &carol.receives(&topic, &payload).await?, retained)?;
+            has_retain(stage, &to_carol, retained)?;
+            stage.means();
         }
     }
     Ok(())
@@ -72,10 +75,12 @@ async fn retain_as_published_queued(stage: &mut Stage) -> Outcome {
     retain(&mut alice, &topic, "with", QoS::AtLeastOnce).await?;
     alice.publish(&topic, "without", QoS::AtLeastOnce).await?;
     stage.proving("MQTT-3.3.1-12");
+    stage.means();
     let mut bob = stage.resumed("bob", 60).await?;
     has_retain(stage, &bob.receives(&topic, "with").await?, false)?;
     has_retain(stage, &bob.receives(&topic, "without").await?, false)?;
     stage.proving("MQTT-3.3.1-13");
+    stage.means();
     let mut carol = stage.resumed("carol", 60).await?;
     has_retain(stage, &carol.holds(&topic, "with").await?, true)?;
     carol.leave().await?;
@@ -91,12 +96,13 @@ async fn retain_as_published_changed(stage: &mut Stage) -> Outcome {
     for (passes_on, requirement) in
         [(true, "MQTT-3.3.1-13"), (false, "MQTT-3.3.1-12"), (true, "MQTT-3.3.1-13")]
     {
-        stage.proving("MQTT-3.8.4-3");
+        stage.means();
         bob.subscribe_with(&topic, passing_on(passes_on)).await?;
         retain(&mut alice, &topic, "retained", QoS::AtLeastOnce).await?;
         let publish = bob.receives(&topic, "retained").await?;
         stage.proving(requirement);
         has_retain(stage, &publish, passes_on)?;
+        stage.means();
         // Nothing is to be there for the next subscription.
         retain(&mut alice, &topic, "", QoS::AtLeastOnce).await?;
         bob.receives(&topic, "").await?;

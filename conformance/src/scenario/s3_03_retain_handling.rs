@@ -6,7 +6,7 @@ use reference_broker::codec::{
     PropertyId, QoS, ReasonCode, RetainHandling, Subscribe, SubscriptionOptions,
 };
 
-use super::s3_03_retain::{newcomer, retain};
+use super::s3_03_retain::{delivers, newcomer, retain, retains};
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
@@ -92,9 +92,12 @@ async fn retain_handling_0(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
     retain(&mut alice, &topic, "kept", QoS::AtLeastOnce).await?;
     let mut bob = stage.connected("bob").await?;
+    delivers(stage, &mut alice).await?;
     for requirement in ["MQTT-3.3.1-9", "MQTT-3.8.4-4", "MQTT-3.8.4-4"] {
         stage.proving(requirement);
+        stage.means();
         bob.subscribe_with(&topic, handling(RetainHandling::Send)).await?;
+        stage.claims();
         bob.receives(&topic, "kept").await?;
         stage.nothing_on(&topic, &mut alice, &mut bob).await?;
     }
@@ -107,9 +110,12 @@ async fn retain_handling_1(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
     retain(&mut alice, &topic, "kept", QoS::AtLeastOnce).await?;
     let mut bob = stage.connected("bob").await?;
+    retains(stage, &mut alice).await?;
     for _ in 0..2 {
         bob.subscribe_with(&topic, if_new).await?;
+        stage.claims();
         bob.receives(&topic, "kept").await?;
+        stage.means();
         stage.nothing_on(&topic, &mut alice, &mut bob).await?;
         // Other options do not make it another subscription.
         let at_2 = SubscriptionOptions { maximum_qos: QoS::ExactlyOnce, ..if_new };
@@ -119,7 +125,8 @@ async fn retain_handling_1(stage: &mut Stage) -> Outcome {
             stage.nothing_on(&topic, &mut alice, &mut bob).await?;
         }
         let reason = bob.unsubscribe(&topic).await?;
-        stage.check(reason == ReasonCode::Success, "UNSUBACK 0x00", reason.row().name)?;
+        let removed = reason == ReasonCode::Success;
+        stage.stands_on("MQTT-3.11.3-1", removed, "UNSUBACK 0x00", reason.row().name)?;
     }
     Ok(())
 }
@@ -141,6 +148,7 @@ async fn retain_handling_1_after_resume(stage: &mut Stage) -> Outcome {
     bob.leave().await?;
     let mut bob = stage.connected("bob").await?;
     bob.subscribe_with(&topic, if_new).await?;
+    stage.claims();
     bob.receives(&topic, "kept").await?;
     stage.nothing_on(&topic, &mut alice, &mut bob).await
 }
@@ -151,8 +159,11 @@ async fn retain_handling_1_other_filter(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
     retain(&mut alice, &topic, "kept", QoS::AtLeastOnce).await?;
     let mut bob = stage.connected("bob").await?;
+    retains(stage, &mut alice).await?;
     for filter in ["other/+", "other/kept", "other/#"] {
+        stage.means();
         bob.subscribe_with(&stage.topic(filter), if_new).await?;
+        stage.claims();
         bob.receives(&topic, "kept").await?;
     }
     bob.has_no_message().await
@@ -169,13 +180,14 @@ async fn retain_handling_2(stage: &mut Stage) -> Outcome {
         bob.subscribe_with(&topic, handling(RetainHandling::DoNotSend)).await?;
         stage.nothing_on(&topic, &mut alice, &mut bob).await?;
     }
-    stage.proving("U-3.8.3.1-4");
     retain(&mut alice, &topic, "live", QoS::AtLeastOnce).await?;
+    stage.proving("U-3.8.3.1-4");
     bob.receives(&topic, "live").await.map(drop)
 }
 
 /// Takes messages until each of these topics has had one, and shows that no other comes.
 async fn brings(stage: &Stage, to: &mut Probe, filter: &str, topics: &[String]) -> Outcome {
+    stage.claims();
     let mut missing: BTreeSet<&str> = topics.iter().map(String::as_str).collect();
     while let Some(next) = missing.first() {
         let expected = format!("\"{filter}\" to bring the message of \"{next}\"");
@@ -188,6 +200,7 @@ async fn brings(stage: &Stage, to: &mut Probe, filter: &str, topics: &[String]) 
         }
         stage.check(fits, &expected, packet_text(&publish.into()))?;
     }
+    stage.means();
     to.has_no_message().await
 }
 
@@ -203,6 +216,7 @@ async fn retain_matching(stage: &mut Stage) -> Outcome {
         ("#", &KEPT),
     ];
     let mut alice = stage.connected("alice").await?;
+    delivers(stage, &mut alice).await?;
     for name in KEPT {
         retain(&mut alice, &stage.topic(name), "kept", QoS::AtLeastOnce).await?;
     }
@@ -221,6 +235,7 @@ async fn retain_matching(stage: &mut Stage) -> Outcome {
 async fn retain_many(stage: &mut Stage) -> Outcome {
     let topics: Vec<_> = (0..60).map(|number| stage.topic(&format!("many/{number}"))).collect();
     let mut alice = stage.connected("alice").await?;
+    retains(stage, &mut alice).await?;
     for topic in &topics {
         retain(&mut alice, topic, "kept", QoS::AtLeastOnce).await?;
     }
@@ -234,6 +249,7 @@ async fn retain_many(stage: &mut Stage) -> Outcome {
 async fn retain_several_filters(stage: &mut Stage) -> Outcome {
     let topics = ["one", "two", "three", "four"].map(|name| stage.topic(name));
     let mut alice = stage.connected("alice").await?;
+    retains(stage, &mut alice).await?;
     for topic in &topics {
         retain(&mut alice, topic, "kept", QoS::AtLeastOnce).await?;
     }
@@ -245,6 +261,7 @@ async fn retain_several_filters(stage: &mut Stage) -> Outcome {
     request = request.and(four.as_str(), handling(RetainHandling::Send));
     let suback = bob.request(request).await?;
     stage.proving("MQTT-3.8.4-5");
+    stage.means();
     bob.granted(&suback, &[QoS::AtLeastOnce; 4])?;
     let wanted = [one.clone(), two.clone(), four.clone()];
     brings(stage, &mut bob, "the SUBSCRIBE", &wanted).await?;

@@ -3,12 +3,15 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reference_broker::codec::{Connect, Packet, Properties, PropertyId, Publish, QoS, Will};
+use reference_broker::codec::{
+    ConnAck, Connect, Packet, Properties, PropertyId, Publish, QoS, Will,
+};
 use tokio::time::{Instant, sleep};
 
 use crate::probe::{Context, Phase, Probe};
 use crate::target::{Capabilities, Connector, Need};
 use crate::trace::{What, packet_text};
+use crate::verdict::step;
 use crate::verdict::{Outcome, Stop};
 
 use super::Names;
@@ -148,6 +151,103 @@ impl Stage {
             false => {
                 let observed = self.context.observed(observed);
                 Err(self.context.failure_of(requirement, expected, observed))
+            }
+        }
+    }
+
+    /// Ends the scenario unless what it stands on `holds`: blocked by this requirement, or failed if
+    /// it cites that.
+    ///
+    /// # Errors
+    ///
+    /// When it does not hold.
+    pub fn stands_on(
+        &self,
+        requirement: &'static str,
+        holds: bool,
+        expected: &str,
+        observed: impl Into<String>,
+    ) -> Outcome {
+        match holds {
+            true => Ok(()),
+            false => {
+                let observed = self.context.observed(observed);
+                Err(self.context.stop_of(requirement, step::CHECK, expected, observed))
+            }
+        }
+    }
+
+    /// Checks that a client was given no session, which this requirement is about: CONNACK says so.
+    /// Whether it can be believed is asked when it does not.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it was; blocked where Session Present is 1 for whoever connects.
+    pub async fn is_new(&mut self, requirement: &'static str, connack: &ConnAck) -> Outcome {
+        if !connack.session_present {
+            return Ok(());
+        }
+        let (expected, observed) =
+            ("session_present 0", self.context.observed("session_present 1"));
+        self.denies_strangers().await?;
+        Err(self.context.failure_of(requirement, expected, observed))
+    }
+
+    /// Shows that a client that was never there finds no session.
+    ///
+    /// # Errors
+    ///
+    /// Blocked when it does.
+    pub async fn denies_strangers(&mut self) -> Outcome {
+        let mut stranger = self.open("stranger").await?;
+        let context = self.context.clone();
+        let connect = stranger.connect_packet().keep_alive(KEEP_ALIVE).resume();
+        let connack = context.as_means(stranger.connect(connect)).await?;
+        let step::Step { name, requirement } = step::RESUME;
+        match connack.session_present {
+            false => Ok(()),
+            true => {
+                let expected = "session_present 0 for a client that was never there";
+                let observed = self.context.observed("session_present 1");
+                Err(self.context.stop_of(requirement, name, expected, observed))
+            }
+        }
+    }
+
+    /// Checks that a client was given the session that it left, which this requirement is about.
+    /// Whether sessions are kept at all is asked when it was not.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it was not; blocked where no session is kept.
+    pub async fn is_resumed(&mut self, requirement: &'static str, connack: &ConnAck) -> Outcome {
+        if connack.session_present {
+            return Ok(());
+        }
+        let (expected, observed) =
+            ("session_present 1", self.context.observed("session_present 0"));
+        self.keeps_sessions().await?;
+        Err(self.context.failure_of(requirement, expected, observed))
+    }
+
+    /// Shows that a session is kept for the next connection of its client.
+    ///
+    /// # Errors
+    ///
+    /// Blocked when it is not.
+    pub async fn keeps_sessions(&mut self) -> Outcome {
+        let context = self.context.clone();
+        let left = async { self.with_session("guest", 60).await?.leave().await };
+        context.as_means(left).await?;
+        let mut guest = self.open("guest").await?;
+        let connect = guest.connect_packet().keep_alive(KEEP_ALIVE).resume();
+        let connack = context.as_means(guest.connect(connect)).await?;
+        let step::Step { name, requirement } = step::RESUME;
+        match connack.session_present {
+            true => guest.leave().await,
+            false => {
+                let observed = self.context.observed("session_present 0");
+                Err(self.context.stop_of(requirement, name, "session_present 1", observed))
             }
         }
     }
@@ -460,7 +560,8 @@ impl Stage {
     pub async fn not_resumed(&mut self, name: &str) -> Outcome<Probe> {
         let mut probe = self.open(name).await?;
         let connack = probe.connect(probe.connect_packet().keep_alive(KEEP_ALIVE).resume()).await?;
-        self.check(!connack.session_present, "session_present 0", "session_present 1")?;
+        let requirement = self.context.requirement();
+        self.is_new(requirement, &connack).await?;
         Ok(probe)
     }
 

@@ -168,13 +168,14 @@ impl PacketVector {
             false => self.tier,
         };
         match (closed, tier) {
-            (Err(Stop::Fail(finding) | Stop::Blocked(finding)), Tier::General) => {
+            (Err(Stop::Fail(finding)), Tier::General) => {
                 stage.advise(RIGOUR, &finding.expected, finding.observed);
             }
             (closed, _) => closed?,
         }
-        stage.proving("U-4.13.1-7");
-        bystander.ping().await
+        let is_open = bystander.is_open().await?;
+        let expected = "the connection of another client left open";
+        stage.check_of("U-4.13.1-7", is_open, expected, "it closed")
     }
 }
 
