@@ -17,6 +17,7 @@ use reference_broker::actor::Server;
 use reference_broker::transport::{BoxStream, memory, tcp};
 use tokio::time::timeout;
 
+pub(crate) use capabilities::declared;
 pub use capabilities::{Capabilities, Need};
 pub use container::{Container, IMAGE_VARIABLE, Started};
 pub use null::Null;

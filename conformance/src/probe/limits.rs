@@ -1,5 +1,6 @@
 use reference_broker::codec::{ConnAck, Packet, PropertyId, Publish};
 
+use crate::target::declared;
 use crate::verdict::{Outcome, Stop};
 
 /// What a broker says in its CONNACK that it takes. A client that goes beyond it is itself wrong
@@ -20,7 +21,7 @@ impl Default for Limits {
 
 impl Limits {
     pub(super) fn of(connack: &ConnAck) -> Limits {
-        let number = |id, default| connack.properties.number(id).unwrap_or(default);
+        let number = |id, default| declared(connack, id).unwrap_or(default);
         let Limits { qos, size, receive_maximum, .. } = Limits::default();
         Limits {
             qos: number(PropertyId::MaximumQoS, qos),

@@ -407,13 +407,14 @@ impl Probe {
     }
 }
 
-/// The next packet; with an error come the bytes that show it.
+/// The next packet; with an error come the bytes that show it. What is wrong with properties alone is
+/// left for an oracle to say.
 fn next_packet(framer: &mut Framer) -> Result<Option<Packet>, (Bytes, DecodeError)> {
     let header = framer.pending_bytes();
     let header = Bytes::copy_from_slice(&header[..header.len().min(FIXED_HEADER_LIMIT)]);
     match framer.next_frame().map_err(|error| (header, error))? {
-        Some(frame) => match Packet::decode(&frame, Side::Server) {
-            Ok(packet) => Ok(Some(packet)),
+        Some(frame) => match Packet::decode_leniently(&frame, Side::Server) {
+            Ok((packet, _)) => Ok(Some(packet)),
             Err(error) => Err((frame.bytes, error)),
         },
         None => Ok(None),

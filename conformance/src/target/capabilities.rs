@@ -1,6 +1,6 @@
 use std::fmt;
 
-use reference_broker::codec::{ConnAck, PropertyId, QoS, ReasonCode};
+use reference_broker::codec::{ConnAck, PropertyId, QoS, ReasonCode, Value};
 
 /// What a target declares in its CONNACK (section 3.2.2.3); what it leaves out has the standard's
 /// default.
@@ -50,7 +50,7 @@ impl Capabilities {
     }
 
     fn number(&self, id: PropertyId, default: u32) -> u32 {
-        self.connack.properties.number(id).unwrap_or(default)
+        declared(&self.connack, id).unwrap_or(default)
     }
 
     /// How many QoS 1 and 2 messages may be unacknowledged towards the target.
@@ -146,6 +146,11 @@ impl fmt::Display for Need {
             }
         }
     }
+}
+
+/// What a CONNACK declares, if that is a value that can be meant.
+pub(crate) fn declared(connack: &ConnAck, id: PropertyId) -> Option<u32> {
+    connack.properties.number(id).filter(|number| id.admits(&Value::Number(*number)))
 }
 
 #[cfg(test)]

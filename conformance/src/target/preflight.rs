@@ -104,7 +104,9 @@ async fn answer(stream: &mut BoxStream) -> Result<ConnAck, Unusable> {
     let mut first = Vec::new();
     loop {
         let packet = framer.next_frame().and_then(|frame| match frame {
-            Some(frame) => Packet::decode(&frame, Side::Server).map(Some),
+            Some(frame) => {
+                Packet::decode_leniently(&frame, Side::Server).map(|(packet, _)| Some(packet))
+            }
             None => Ok(None),
         });
         match packet {

@@ -210,6 +210,17 @@ impl Properties {
         place: Place,
         from: Side,
     ) -> Result<Properties, DecodeError> {
+        Properties::decode_unless(reader, place, from, &mut |error| Err(error))
+    }
+
+    /// As [`Properties::decode`], where `object` may let a property be that breaks a rule of its place,
+    /// sender, range or number. Types are needed to read on.
+    pub(super) fn decode_unless(
+        reader: &mut Reader,
+        place: Place,
+        from: Side,
+        object: &mut dyn FnMut(DecodeError) -> Result<(), DecodeError>,
+    ) -> Result<Properties, DecodeError> {
         let mut block = reader.property_block()?;
         let mut list: Vec<Property> = Vec::new();
         let mut seen = 0_u64; // A bit for each identifier: no quadratic search for duplicates.
@@ -219,19 +230,18 @@ impl Properties {
             let id = PropertyId::from_value(number)
                 .ok_or_else(|| Fault::UnknownProperty(number).at(at))?; // U-2.2.2.2-1
             if !id.belongs_in(place) {
-                return Err(Fault::PropertyNotAllowed(id, place).at(at)); // U-2.2.2.2-2
-            }
-            if !id.is_allowed(place, from) {
-                return Err(Fault::PropertyFromWrongSide(id, place).at(at)); // MQTT-3.3.4-6
+                object(Fault::PropertyNotAllowed(id, place).at(at))?; // U-2.2.2.2-2
+            } else if !id.is_allowed(place, from) {
+                object(Fault::PropertyFromWrongSide(id, place).at(at))?; // MQTT-3.3.4-6
             }
             if seen & (1 << id.value()) != 0 && !id.is_repeatable(place) {
-                return Err(Fault::DuplicateProperty(id, place).at(at)); // U-3.1.2.11.2-1 and its siblings
+                object(Fault::DuplicateProperty(id, place).at(at))?; // U-3.1.2.11.2-1 and its siblings
             }
             seen |= 1 << id.value();
             let value_at = block.offset();
             let value = block.property_value(id.row().kind)?;
             if !id.admits(&value) {
-                return Err(Fault::PropertyOutOfRange(id, place).at(value_at)); // U-3.1.2.11.3-2 and its siblings
+                object(Fault::PropertyOutOfRange(id, place).at(value_at))?; // U-3.1.2.11.3-2 and its siblings
             }
             list.push(Property { id, value });
         }

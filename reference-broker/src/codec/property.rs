@@ -205,7 +205,7 @@ impl PropertyId {
     }
 
     /// Whether the property may have this value.
-    pub(super) fn admits(self, value: &Value) -> bool {
+    pub fn admits(self, value: &Value) -> bool {
         match (self.row().range, value) {
             (Range::Flag, Value::Number(number)) => *number <= 1,
             (Range::NonZero, Value::Number(number)) => *number != 0,

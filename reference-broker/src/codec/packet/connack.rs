@@ -20,7 +20,11 @@ impl ConnAck {
         ConnAck { session_present, reason, properties: Properties::default() }
     }
 
-    pub(super) fn decode(reader: &mut Reader, from: Side) -> Result<ConnAck, DecodeError> {
+    pub(super) fn decode(
+        reader: &mut Reader,
+        from: Side,
+        object: &mut dyn FnMut(DecodeError) -> Result<(), DecodeError>,
+    ) -> Result<ConnAck, DecodeError> {
         let at = reader.offset();
         let flags = reader.byte()?;
         if flags & !1 != 0 {
@@ -32,13 +36,13 @@ impl ConnAck {
             return Err(Fault::SessionPresentOnRefusal.at(at)); // MQTT-3.2.2-6
         }
         let at = reader.offset();
-        let properties = Properties::decode(reader, Place::ConnAck, from)?;
-        check_server_reference(&properties, reason, Place::ConnAck, at)?;
+        let properties = Properties::decode_unless(reader, Place::ConnAck, from, object)?;
+        check_server_reference(&properties, reason, Place::ConnAck, at).or_else(&mut *object)?;
         if reason == ReasonCode::Success
             && properties.contains(PropertyId::AuthenticationData)
             && !properties.contains(PropertyId::AuthenticationMethod)
         {
-            return Err(Fault::AuthenticationMethodMissing(Place::ConnAck).at(at)); // MQTT-4.12.0-5
+            object(Fault::AuthenticationMethodMissing(Place::ConnAck).at(at))?; // MQTT-4.12.0-5
         }
         Ok(ConnAck { session_present, reason, properties })
     }

@@ -25,7 +25,11 @@ impl Disconnect {
         Disconnect { reason, properties: Properties::default() }
     }
 
-    pub(super) fn decode(reader: &mut Reader, from: Side) -> Result<Disconnect, DecodeError> {
+    pub(super) fn decode(
+        reader: &mut Reader,
+        from: Side,
+        object: &mut dyn FnMut(DecodeError) -> Result<(), DecodeError>,
+    ) -> Result<Disconnect, DecodeError> {
         let reason = match reader.is_empty() {
             true => ReasonCode::Success, // U-3.14.2.1-1
             false => reason_code(reader, PacketType::Disconnect, from)?, // MQTT-3.14.2-1
@@ -33,10 +37,10 @@ impl Disconnect {
         let at = reader.offset();
         let properties = match reader.is_empty() {
             true => Properties::default(), // U-3.14.2.2.1-1
-            false => Properties::decode(reader, Place::Disconnect, from)?,
+            false => Properties::decode_unless(reader, Place::Disconnect, from, object)?,
         };
         if from == Side::Server {
-            check_server_reference(&properties, reason, Place::Disconnect, at)?; // U-3.14.2.2.5-2
+            check_server_reference(&properties, reason, Place::Disconnect, at).or_else(object)?; // U-3.14.2.2.5-2
         }
         Ok(Disconnect { reason, properties })
     }

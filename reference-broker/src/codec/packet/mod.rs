@@ -147,6 +147,33 @@ impl Packet {
     ///
     /// The first fault in the order of the bytes, with its offset.
     pub fn decode(frame: &Frame, from: Side) -> Result<Packet, DecodeError> {
+        Packet::decode_unless(frame, from, &mut |error| Err(error))
+    }
+
+    /// As [`Packet::decode`], but reads over what is wrong with the properties of CONNACK and DISCONNECT
+    /// (a value out of range, one that is twice there or does not belong there): what else they say is
+    /// plain, and a tester goes on. With the packet comes the first fault, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Any other fault.
+    pub fn decode_leniently(
+        frame: &Frame,
+        from: Side,
+    ) -> Result<(Packet, Option<DecodeError>), DecodeError> {
+        let mut first = None;
+        let packet = Packet::decode_unless(frame, from, &mut |error| {
+            first.get_or_insert(error);
+            Ok(())
+        })?;
+        Ok((packet, first))
+    }
+
+    fn decode_unless(
+        frame: &Frame,
+        from: Side,
+        object: &mut dyn FnMut(DecodeError) -> Result<(), DecodeError>,
+    ) -> Result<Packet, DecodeError> {
         let packet_type = frame.header.packet_type;
         if !packet_type.is_sent_by(from) {
             return Err(Fault::WrongDirection(packet_type, from).at(0)); // U-2.1.2-2
@@ -156,7 +183,7 @@ impl Packet {
         let body = &mut reader;
         let packet = match packet_type {
             PacketType::Connect => Packet::Connect(Box::new(Connect::decode(body, from)?)),
-            PacketType::ConnAck => Packet::ConnAck(ConnAck::decode(body, from)?),
+            PacketType::ConnAck => Packet::ConnAck(ConnAck::decode(body, from, object)?),
             PacketType::Publish => {
                 Packet::Publish(Publish::decode(body, frame.header.flags, from)?)
             }
@@ -172,7 +199,7 @@ impl Packet {
             }
             PacketType::PingReq => Packet::PingReq,
             PacketType::PingResp => Packet::PingResp,
-            PacketType::Disconnect => Packet::Disconnect(Disconnect::decode(body, from)?),
+            PacketType::Disconnect => Packet::Disconnect(Disconnect::decode(body, from, object)?),
             PacketType::Auth => Packet::Auth(Auth::decode(body, from)?),
         };
         reader.finish()?; // U-2.1.4-2
