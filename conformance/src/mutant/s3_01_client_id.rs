@@ -27,6 +27,17 @@ fn given() -> Vec<Mutant> {
             || vec![refuses(|connect, _| not_valid(connect.client_id.len() == LONGEST))],
         ),
         Mutant::new(
+            "3.1/client-ids-of-22-unwanted",
+            "A client identifier of just 22 bytes is not accepted, for reasons of the broker's own",
+            &["MQTT-3.1.3-5"],
+            || {
+                vec![refuses(|connect, _| {
+                    let reason = ReasonCode::ImplementationSpecificError;
+                    (connect.client_id.len() == LONGEST - 1).then_some(reason)
+                })]
+            },
+        ),
+        Mutant::new(
             "3.1/client-ids-with-capital-z-refused",
             "A client identifier with a Z is refused",
             &["MQTT-3.1.3-5"],

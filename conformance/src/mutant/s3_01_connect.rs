@@ -220,7 +220,7 @@ fn valid() -> Vec<Mutant> {
                         will.retain && will.qos == QoS::ExactlyOnce
                     };
                     let has_one = connect.will.as_ref().is_some_and(is_one);
-                    refused(!connect.clean_start && has_one, ReasonCode::UnspecifiedError)
+                    refused(!connect.clean_start && has_one, ReasonCode::ProtocolError)
                 })]
             },
         ),
@@ -290,7 +290,7 @@ fn valid() -> Vec<Mutant> {
             move || {
                 vec![refuses(move |connect, _| {
                     let expiry = connect.properties.number(PropertyId::SessionExpiryInterval);
-                    refused(expiry == Some(u32::MAX), ReasonCode::ImplementationSpecificError)
+                    refused(expiry == Some(u32::MAX), ReasonCode::ProtocolError)
                 })]
             },
         ),

@@ -13,6 +13,10 @@ use super::{Phase, Probe, Seen};
 /// A packet of more bytes than this may be too large for a broker that does not say what it takes.
 const LARGE: usize = 4 * 1024;
 
+/// A CONNECT of more bytes than this may be too large for who has not been let in: there is no CONNACK
+/// yet that could say what is.
+const LARGE_CONNECT: usize = 100;
+
 /// What kind of packet it is, without what differs from run to run.
 pub(super) fn kind_of(packet: &Packet) -> String {
     let reason = match packet {
@@ -75,7 +79,14 @@ impl Probe {
     /// Why an end of the connection may be about the size of what was sent last, whatever is said of
     /// it (section 3.2.2.3.6).
     fn too_large(&self) -> Option<&'static str> {
-        (self.last_sent > LARGE && !self.limits.names_size()).then_some(TOO_LARGE)
+        let bound = if self.has_connack() { LARGE } else { LARGE_CONNECT };
+        (self.last_sent > bound && !self.limits.names_size()).then_some(TOO_LARGE)
+    }
+
+    fn has_connack(&self) -> bool {
+        self.context.any(|event| {
+            event.probe == self.name && matches!(event.what, What::Received(Packet::ConnAck(_)))
+        })
     }
 
     /// Of anything.

@@ -29,19 +29,29 @@ impl Probe {
         Ok(publish)
     }
 
-    /// As [`Probe::receives`], for a message that a timer of the broker's brings: how often a broker
-    /// looks at its timers is its own affair, so it has twice the time.
+    /// As [`Probe::receives`], for a Will. It comes when the broker notices that a connection is gone, or
+    /// that a time has passed, and it only SHOULD be prompt (section 3.1.2.5): so it has twice the time.
     ///
     /// # Errors
     ///
     /// As [`Probe::receives`].
-    pub async fn receives_late(&mut self, topic: &str, payload: &str) -> Outcome<Publish> {
-        let Some(publish) = self.message_or_silence().await? else {
-            return self.receives(topic, payload).await;
-        };
+    pub async fn receives_will(&mut self, topic: &str, payload: &str) -> Outcome<Publish> {
+        let publish = self.will(&called_message(topic, payload)).await?;
         let publish = self.is_this(publish, topic, payload)?;
         self.acknowledge(&publish).await?;
         Ok(publish)
+    }
+
+    /// As [`Probe::message`], for a Will.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::message`].
+    pub async fn will(&mut self, expected: &str) -> Outcome<Publish> {
+        match self.message_or_silence().await? {
+            Some(publish) => Ok(publish),
+            None => self.find_for(step::WILL, expected, message).await,
+        }
     }
 
     /// Waits for a message on this topic, whatever comes on others before it, and goes through the
@@ -101,6 +111,21 @@ impl Probe {
         let step = self.delivery(topic, Some(payload));
         let expected = called_message(topic, payload);
         let publish = context.as_means(self.find_for(step, &expected, message)).await?;
+        self.is_marker(publish, topic, payload).await
+    }
+
+    /// As [`Probe::receives_marker`], for a marker that is a Will.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::receives_marker`].
+    pub(crate) async fn receives_will_marker(&mut self, topic: &str, payload: &str) -> Outcome {
+        let context = self.context.clone();
+        let publish = context.as_means(self.will(&called_message(topic, payload))).await?;
+        self.is_marker(publish, topic, payload).await
+    }
+
+    async fn is_marker(&mut self, publish: Publish, topic: &str, payload: &str) -> Outcome {
         if *publish.topic != *topic || *publish.payload != *payload.as_bytes() {
             let other = self.context.observed(packet_text(&publish.into()));
             let observed = Observed { seen: "another PUBLISH".to_owned(), ..other };

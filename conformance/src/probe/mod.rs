@@ -61,6 +61,8 @@ pub struct Probe {
     next_id: u16,
     /// What the broker's CONNACK said that it takes.
     limits: Limits,
+    /// The Session Expiry Interval in force, in seconds: what CONNECT asks, or CONNACK says instead.
+    session_expiry: u32,
     /// How many bytes were sent last.
     last_sent: usize,
     /// The last QoS 0 message on each topic.
@@ -107,6 +109,7 @@ impl Probe {
             ended: None,
             next_id: 0,
             limits: Limits::default(),
+            session_expiry: 0,
             last_sent: 0,
             last: BTreeMap::new(),
             is_served: false,
@@ -128,6 +131,12 @@ impl Probe {
         Connect::new(self.client_id.as_str())
     }
 
+    /// For how many seconds its session outlives this connection: what CONNACK says, or else what
+    /// CONNECT asked (section 3.2.2.3.2).
+    pub fn session_expiry(&self) -> u32 {
+        self.session_expiry
+    }
+
     /// A Packet Identifier that this probe has not used yet.
     pub fn packet_id(&mut self) -> u16 {
         self.next_id = self.next_id.wrapping_add(1).max(1);
@@ -147,6 +156,10 @@ impl Probe {
         })?;
         self.context.remember(&packet);
         self.is_served &= !matches!(packet, Packet::Disconnect(_));
+        if let Packet::Connect(connect) = &packet {
+            let asked = connect.properties.number(PropertyId::SessionExpiryInterval);
+            self.session_expiry = asked.unwrap_or(0);
+        }
         let index = self.context.record(&self.name, What::Sent(packet));
         self.write(index, &bytes).await
     }
@@ -241,6 +254,8 @@ impl Probe {
                     match &packet {
                         Packet::ConnAck(connack) => {
                             self.limits = Limits::of(connack);
+                            let told = connack.properties.number(PropertyId::SessionExpiryInterval);
+                            self.session_expiry = told.unwrap_or(self.session_expiry);
                             self.is_served = !connack.reason.is_error();
                         }
                         Packet::Disconnect(_) => self.is_served = false,

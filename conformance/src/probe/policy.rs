@@ -52,7 +52,10 @@ pub(crate) fn policies_of(packet: &Packet) -> impl Iterator<Item = &'static str>
 fn may_refuse(packet_type: PacketType, reason: ReasonCode) -> bool {
     use ReasonCode::{ImplementationSpecificError, UnspecifiedError};
     match packet_type {
-        PacketType::ConnAck => reason == ReasonCode::TopicNameInvalid,
+        PacketType::ConnAck => matches!(
+            reason,
+            UnspecifiedError | ImplementationSpecificError | ReasonCode::TopicNameInvalid
+        ),
         PacketType::Disconnect => matches!(
             reason,
             ImplementationSpecificError
@@ -90,7 +93,9 @@ mod tests {
             (PacketType::ConnAck, ReasonCode::UseAnotherServer, true),
             (PacketType::ConnAck, ReasonCode::ServerMoved, true),
             (PacketType::ConnAck, ReasonCode::PacketTooLarge, true),
-            (PacketType::ConnAck, ReasonCode::ImplementationSpecificError, false),
+            (PacketType::ConnAck, ReasonCode::UnspecifiedError, true),
+            (PacketType::ConnAck, ReasonCode::ImplementationSpecificError, true),
+            (PacketType::ConnAck, ReasonCode::MalformedPacket, false),
             (PacketType::ConnAck, ReasonCode::TopicNameInvalid, true),
             (PacketType::ConnAck, ReasonCode::ProtocolError, false),
             (PacketType::ConnAck, ReasonCode::ClientIdentifierNotValid, false),

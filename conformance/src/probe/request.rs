@@ -1,14 +1,14 @@
 //! Requests and their answers: CONNECT, SUBSCRIBE, UNSUBSCRIBE, PINGREQ.
 
 use reference_broker::codec::{
-    ConnAck, Connect, Packet, PacketType, Properties, PropertyId, QoS, ReasonCode, Subscribe,
-    SubscribeAck, SubscriptionOptions, Unsubscribe,
+    ConnAck, Connect, Packet, PacketType, PropertyId, QoS, ReasonCode, Subscribe, SubscribeAck,
+    SubscriptionOptions, Unsubscribe,
 };
 
 use crate::trace::packet_text;
 use crate::verdict::{Outcome, Stop};
 
-use super::instead::kind_of;
+use super::instead::{as_observed, kind_of};
 use super::policy::policy_of;
 use super::{Observed, Phase, Probe, Seen, called, step};
 
@@ -23,20 +23,20 @@ impl Probe {
         self.connack().await
     }
 
-    /// As [`Probe::connect`], for a session that is to be kept for as long as CONNECT asks.
+    /// As [`Probe::connect`], for a session that is to outlive its connection if CONNECT asks for
+    /// that; for how long, [`Probe::session_expiry`] says.
     ///
     /// # Errors
     ///
-    /// As [`Probe::connect`], and not applicable when the broker keeps it for less.
+    /// As [`Probe::connect`], and not applicable when the broker does not keep it.
     pub async fn connect_for_session(&mut self, connect: Connect) -> Outcome<ConnAck> {
-        let expiry = |properties: &Properties| properties.number(PropertyId::SessionExpiryInterval);
-        let asked = expiry(&connect.properties).unwrap_or(0);
+        let asked = connect.properties.number(PropertyId::SessionExpiryInterval).unwrap_or(0);
         let connack = self.connect(connect).await?;
-        match expiry(&connack.properties) {
+        match self.session_expiry {
             // Section 3.2.2.3.2 lets a server cut it.
-            Some(granted) if granted < asked => Err(Stop::NotApplicable(format!(
-                "the target keeps sessions for {granted} s, {asked} s are needed"
-            ))),
+            0 if asked > 0 => {
+                Err(Stop::NotApplicable("the target keeps no session for this client".to_owned()))
+            }
             _ => Ok(connack),
         }
     }
@@ -55,6 +55,27 @@ impl Probe {
                 self.lacks_session = Some(lack);
                 Ok(())
             }
+        }
+    }
+
+    /// As [`Probe::connect`], for a CONNECT that asks for nothing but what every broker must accept: that
+    /// it does not want to is no reason then.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::connect`], and a failure for 0x80 and 0x83.
+    pub async fn connect_as_anybody(&mut self, connect: Connect) -> Outcome<ConnAck> {
+        use ReasonCode::{ImplementationSpecificError, UnspecifiedError};
+        let expected = "CONNACK 0x00 (success)";
+        self.send(connect).await?;
+        match self.look(self.context.patience().reply).await {
+            Seen::Packet(_, Packet::ConnAck(connack)) if !connack.reason.is_error() => Ok(connack),
+            Seen::Packet(index, Packet::ConnAck(connack))
+                if matches!(connack.reason, UnspecifiedError | ImplementationSpecificError) =>
+            {
+                Err(self.context.failure(expected, as_observed(index, &connack.into())))
+            }
+            other => Err(self.instead(step::CONNECT, expected, other)),
         }
     }
 

@@ -45,7 +45,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A new message on a resumed session does not take the packet identifier of an open one",
         ["MQTT-2.2.1-4"]
     )
-    .needs(&[Need::SessionExpiry(60)]),
+    .needs(&[Need::Sessions]),
     scenario!(
         "2.2/ids-can-be-used-again",
         ids_can_be_used_again,

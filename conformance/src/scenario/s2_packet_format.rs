@@ -32,7 +32,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "SUBSCRIBE with wrong fixed-header flags ends the connection and subscribes to nothing",
         ["U-2.1.3-1", "MQTT-3.8.1-1"]
     )
-    .needs(&[Need::SessionExpiry(60)]),
+    .needs(&[Need::Sessions]),
     scenario!(
         "2.2/property-order-means-nothing",
         property_order_means_nothing,
@@ -45,7 +45,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "All properties of CONNECT together are taken in either order, and take effect",
         ["U-2.2.2.2-4"]
     )
-    .needs(&[Need::SessionExpiry(60)]),
+    .needs(&[Need::Sessions]),
     scenario!(
         "2.2/user-properties-keep-order",
         user_properties_keep_order,

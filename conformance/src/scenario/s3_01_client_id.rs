@@ -20,7 +20,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "Client identifiers that differ in case, or by one character, belong to different clients",
         ["MQTT-3.1.3-2"]
     )
-    .needs(&[Need::SessionExpiry(60)]),
+    .needs(&[Need::Sessions]),
     scenario!(
         "3.1/unusual-client-ids-taken-or-refused",
         unusual_client_ids_taken_or_refused,
@@ -39,14 +39,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "No assigned identifier is that of another client or of a session that is kept",
         ["MQTT-3.1.3-6", "MQTT-3.2.2-16"]
     )
-    .needs(&[Need::SessionExpiry(60)]),
+    .needs(&[Need::Sessions]),
     scenario!(
         "3.1/assigned-id-resumes",
         assigned_id_resumes,
         "A session is found again under the identifier that was assigned to its client",
         ["MQTT-3.1.3-7", "MQTT-3.1.2-5"]
     )
-    .needs(&[Need::SessionExpiry(60)]),
+    .needs(&[Need::Sessions]),
     scenario!(
         "3.1/assigned-id-taken-over",
         assigned_id_taken_over,
@@ -68,7 +68,7 @@ async fn client_ids_of_letters_and_digits(stage: &mut Stage) -> Outcome {
     );
     for id in ids.iter().filter(|id| id.len() <= 23) {
         let mut alice = stage.open("alice").await?;
-        alice.connect(Connect::new(id)).await?;
+        alice.connect_as_anybody(Connect::new(id)).await?;
         stage.serves(&mut alice).await?;
     }
     Ok(())

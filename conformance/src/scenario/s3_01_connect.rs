@@ -22,7 +22,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A second CONNECT makes no session, publishes no Will of its own, and the first one's is due",
         ["MQTT-3.1.0-2", "MQTT-3.1.2-8"]
     )
-    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(60)]),
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::Sessions]),
     scenario!(
         "3.1/publish-before-connect-unheard",
         publish_before_connect_unheard,
@@ -109,7 +109,7 @@ async fn second_connect_leaves_no_session(stage: &mut Stage) -> Outcome {
     alice.send(second).await?;
     alice.closes().await?;
     stage.proving("MQTT-3.1.2-8");
-    let published = bob.message("the Will of the first CONNECT").await?;
+    let published = bob.will("the Will of the first CONNECT").await?;
     bob.acknowledge(&published).await?;
 
     stage.proving("MQTT-3.1.0-2");

@@ -27,7 +27,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "The receive maximum of one connection says nothing for the next of the same session",
         ["U-3.1.2.11.3-3", "MQTT-3.3.4-9", "MQTT-4.9.0-1"]
     )
-    .needs(&[Need::SessionExpiry(60)]),
+    .needs(&[Need::Sessions]),
     scenario!(
         "3.1/packet-size-limit-holds",
         packet_size_limit_holds,
@@ -47,7 +47,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A message dropped for its size does not come back when a later connection could take it",
         ["MQTT-3.1.2-25", "MQTT-3.1.2-24"]
     )
-    .needs(&[Need::SessionExpiry(60)]),
+    .needs(&[Need::Sessions]),
     scenario!(
         "3.1/oversized-for-one-only",
         oversized_for_one_only,

@@ -1,5 +1,6 @@
 //! Section 3.1.2.5: which ends of a connection publish its Will.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use crate::target::Need;
 use crate::verdict::{Outcome, Stop};
 
 const QOS_1: &[Need] = &[Need::QoS(QoS::AtLeastOnce)];
-const SESSION: &[Need] = &[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(60)];
+const SESSION: &[Need] = &[Need::QoS(QoS::AtLeastOnce), Need::Sessions];
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     scenario!(
@@ -46,7 +47,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "DISCONNECT that breaks a rule is no normal one: the Will is published",
         ["MQTT-3.1.2-8", "U-3.14.2.2.2-3", "MQTT-3.14.1-1"]
     )
-    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(0)]),
+    .needs(&[Need::QoS(QoS::AtLeastOnce)]),
     scenario!(
         "3.1/no-will-after-normal-disconnect",
         no_will_after_normal_disconnect,
@@ -100,20 +101,24 @@ async fn watcher(stage: &mut Stage, topic: &str) -> Outcome<Probe> {
 async fn will_after_lost_connection(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("will");
     let mut bob = watcher(stage, &topic).await?;
-    for expiry in [None, Some(0), Some(60)] {
+    let mut clients = Vec::new();
+    for (name, expiry) in [("none", None), ("zero", Some(0)), ("minute", Some(60))] {
+        let own = Will::new(&topic, name).qos(QoS::AtLeastOnce);
         let change = |connect: Connect| match expiry {
-            Some(seconds) => connect.session_expiry(seconds).will(will(&topic)),
-            None => connect.will(will(&topic)),
+            Some(seconds) => connect.session_expiry(seconds).will(own),
+            None => connect.will(own),
         };
-        let mut alice = stage.connected_with("alice", change).await?;
+        let mut alice = stage.connected_with(name, change).await?;
         alice.ping().await?;
-        // Not before.
-        stage.no_will_on(&topic, &mut bob).await?;
-        alice.vanish().await?;
-        bob.receives(&topic, "will").await?;
-        stage.no_will_on(&topic, &mut bob).await?;
+        clients.push((name, alice));
     }
-    Ok(())
+    // Not before.
+    stage.no_will_on(&topic, &mut bob).await?;
+    for (name, alice) in clients {
+        alice.vanish().await?;
+        bob.receives_will(&topic, name).await?;
+    }
+    stage.no_will_on(&topic, &mut bob).await
 }
 
 async fn will_after_error_of_client(stage: &mut Stage) -> Outcome {
@@ -132,7 +137,7 @@ async fn will_after_error_of_client(stage: &mut Stage) -> Outcome {
         alice.ping().await?;
         alice.send_bytes(bytes).await?;
         alice.closes().await?;
-        bob.receives(&topic, "will").await?;
+        bob.receives_will(&topic, "will").await?;
     }
     stage.no_will_on(&topic, &mut bob).await
 }
@@ -144,7 +149,7 @@ fn bytes_of(packet: Packet) -> Bytes {
 async fn will_after_disconnect_with_code(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("will");
     let mut bob = watcher(stage, &topic).await?;
-    for reason in [
+    let reasons = [
         ReasonCode::DisconnectWithWill,
         ReasonCode::UnspecifiedError,
         ReasonCode::MalformedPacket,
@@ -158,12 +163,33 @@ async fn will_after_disconnect_with_code(stage: &mut Stage) -> Outcome {
         ReasonCode::QuotaExceeded,
         ReasonCode::AdministrativeAction,
         ReasonCode::PayloadFormatInvalid,
-    ] {
-        let alice = stage.connected_with("alice", |connect| connect.will(will(&topic))).await?;
+    ];
+    let name = |reason: ReasonCode| format!("0x{:02X}", reason.value());
+    for reason in reasons {
+        let own = Will::new(&topic, name(reason)).qos(QoS::AtLeastOnce);
+        let alice = stage.connected_with("alice", |connect| connect.will(own)).await?;
         alice.leave_with(Disconnect::because(reason)).await?;
-        bob.receives(&topic, "will").await?;
     }
+    all_wills(stage, &mut bob, reasons.into_iter().map(name)).await?;
     stage.no_will_on(&topic, &mut bob).await
+}
+
+/// Takes the Wills with these payloads, in any order, each once: they may all be late.
+pub(super) async fn all_wills(
+    stage: &mut Stage,
+    bob: &mut Probe,
+    payloads: impl IntoIterator<Item = String>,
+) -> Outcome {
+    let mut missing: BTreeSet<String> = payloads.into_iter().collect();
+    while !missing.is_empty() {
+        let names = missing.iter().cloned().collect::<Vec<_>>().join(", ");
+        let published = bob.will(&format!("the Wills of those who left with {names}")).await?;
+        bob.acknowledge(&published).await?;
+        let name = String::from_utf8_lossy(&published.payload).into_owned();
+        let is_due = missing.remove(&name);
+        stage.check(is_due, "the Will of each of them once", format!("that of {name} again"))?;
+    }
+    Ok(())
 }
 
 async fn will_after_invalid_disconnect(stage: &mut Stage) -> Outcome {
@@ -180,7 +206,7 @@ async fn will_after_invalid_disconnect(stage: &mut Stage) -> Outcome {
         alice.send_bytes(bytes).await?;
         alice.closes().await?;
         stage.proving("MQTT-3.1.2-8");
-        bob.receives(&topic, "will").await?;
+        bob.receives_will(&topic, "will").await?;
     }
     stage.no_will_on(&topic, &mut bob).await
 }
@@ -202,9 +228,8 @@ async fn no_will_after_normal_disconnect(stage: &mut Stage) -> Outcome {
         let mut alice = stage.connected_with("alice", change).await?;
         alice.send_bytes(disconnect).await?;
         alice.vanish().await?;
-        stage.no_will_on(&topic, &mut bob).await?;
     }
-    Ok(())
+    stage.no_will_on(&topic, &mut bob).await
 }
 
 async fn no_will_when_left_session_expires(stage: &mut Stage) -> Outcome {
@@ -213,12 +238,14 @@ async fn no_will_when_left_session_expires(stage: &mut Stage) -> Outcome {
     let delayed = |payload: &'static str| {
         Will::new(&topic, payload).qos(QoS::AtLeastOnce).with(PropertyId::WillDelayInterval, 1)
     };
-    just_kept_for(stage, "alice", 1, |c| c.will(delayed("will"))).await?.leave().await?;
+    let alice = just_kept_for(stage, "alice", 1, |c| c.will(delayed("will"))).await?;
+    let kept = u64::from(alice.session_expiry());
+    alice.leave().await?;
     // The same without DISCONNECT.
     let lost = |connect: Connect| connect.will(delayed("of who was lost"));
     just_kept_for(stage, "carol", 1, lost).await?.vanish().await?;
-    stage.wait(Duration::from_secs(3)).await;
-    bob.receives(&topic, "of who was lost").await?;
+    stage.wait(Duration::from_secs(kept + 2)).await;
+    bob.receives_will(&topic, "of who was lost").await?;
     stage.no_will_on(&topic, &mut bob).await
 }
 
@@ -228,23 +255,25 @@ async fn will_at_takeover(stage: &mut Stage) -> Outcome {
     for (clean_start, expiry) in [(true, 0), (true, 60), (false, 0)] {
         taken_over(stage, clean_start, |connect| connect.session_expiry(expiry).will(will(&topic)))
             .await?;
-        bob.receives(&topic, "will").await?;
+        bob.receives_will(&topic, "will").await?;
     }
     stage.no_will_on(&topic, &mut bob).await
 }
 
-/// Connects a client, and again under the same Client Identifier.
+/// Connects a client, and again under the same Client Identifier; gives for how many seconds the target
+/// would have kept its session.
 async fn taken_over(
     stage: &mut Stage,
     clean_start: bool,
     change: impl FnOnce(Connect) -> Connect,
-) -> Outcome {
+) -> Outcome<u32> {
     let mut older = stage.connected_with("alice", change).await?;
     let mut newer =
         stage.connected_with("alice", |connect| Connect { clean_start, ..connect }).await?;
     older.closes().await?;
     newer.ping().await?;
-    newer.leave().await
+    newer.leave().await?;
+    Ok(older.session_expiry())
 }
 
 async fn will_at_takeover_of_kept_session(stage: &mut Stage) -> Outcome {
@@ -260,7 +289,10 @@ async fn will_at_takeover_ending_session(stage: &mut Stage) -> Outcome {
     let delayed = will(&topic).with(PropertyId::WillDelayInterval, 3600);
     taken_over(stage, true, |connect| connect.session_expiry(60).will(delayed.clone())).await?;
     will_or_advice(stage, &topic, &mut bob).await?;
-    taken_over(stage, false, |connect| connect.session_expiry(0).will(delayed)).await?;
+    let kept = taken_over(stage, false, |c| c.session_expiry(0).will(delayed)).await?;
+    if kept > 0 {
+        return stage.no_will_on(&topic, &mut bob).await; // It goes on: the target raised that.
+    }
     will_or_advice(stage, &topic, &mut bob).await
 }
 
@@ -269,7 +301,7 @@ async fn will_at_takeover_ending_session(stage: &mut Stage) -> Outcome {
 /// passed: none is no failure. Then no Will may come later either.
 pub(super) async fn will_or_advice(stage: &mut Stage, topic: &str, bob: &mut Probe) -> Outcome {
     let expected = "the Will of the connection before";
-    match bob.message(expected).await {
+    match bob.will(expected).await {
         Ok(publish) => {
             bob.acknowledge(&publish).await?;
             let observed = format!("{:?}", publish.payload);

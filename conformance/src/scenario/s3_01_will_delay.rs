@@ -19,7 +19,7 @@ const DELAY: u32 = 12;
 /// A delay, in seconds, within which a client is sure to be back.
 const BRIEF: u32 = 5;
 
-const SESSION: &[Need] = &[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(60)];
+const SESSION: &[Need] = &[Need::QoS(QoS::AtLeastOnce), Need::Sessions];
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     scenario!(
@@ -44,7 +44,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A Will whose session ends with the connection is published at once, whatever its delay",
         ["U-3.1.3.2.2-3", "MQTT-3.1.2-8"]
     )
-    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(0)]),
+    .needs(&[Need::QoS(QoS::AtLeastOnce)]),
     scenario!(
         "3.1/disconnect-ends-will-delay",
         disconnect_ends_will_delay,
@@ -119,7 +119,7 @@ async fn no_will_before(
     seconds: u32,
 ) -> Outcome {
     // Brokers count in whole seconds, so it may come a second early.
-    let early = Duration::from_secs(u64::from(seconds - 1));
+    let early = Duration::from_secs(u64::from(seconds.saturating_sub(1)));
     match stage.no_will_on(topic, bob).await {
         Err(Stop::Fail(finding) | Stop::Blocked(finding)) if lost.elapsed() >= early => {
             let observed = format!("{}, when it may have been due", finding.observed);
@@ -133,14 +133,15 @@ async fn will_waits_for_delay(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("will");
     let mut bob = watcher(stage, &topic).await?;
     let alice = stage.connected_with("alice", delayed_and_kept(&topic, DELAY, 60)).await?;
+    stage.is_kept_for(&alice, 2 * DELAY)?;
     let lost = Instant::now();
     alice.vanish().await?;
     no_will_before(stage, &topic, &mut bob, lost, DELAY).await?;
     // Most of it.
-    stage.wait(Duration::from_secs(8)).await;
+    stage.wait_until(lost + Duration::from_secs(8)).await;
     no_will_before(stage, &topic, &mut bob, lost, DELAY).await?;
-    stage.wait(Duration::from_secs(4)).await;
-    bob.receives_late(&topic, "will").await?;
+    stage.wait_until(lost + Duration::from_secs(DELAY.into())).await;
+    bob.receives_will(&topic, "will").await?;
     stage.resumed("alice", 60).await?.vanish().await?;
     stage.no_will_on(&topic, &mut bob).await
 }
@@ -149,19 +150,26 @@ async fn will_comes_with_end_of_session(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("will");
     let mut bob = watcher(stage, &topic).await?;
     let alice = just_kept_for(stage, "alice", 3, delayed(&topic, 60)).await?;
+    let kept = alice.session_expiry();
     let lost = Instant::now();
     alice.vanish().await?;
-    no_will_before(stage, &topic, &mut bob, lost, 3).await?;
-    stage.wait(Duration::from_secs(3)).await;
-    bob.receives_late(&topic, "will").await?;
+    no_will_before(stage, &topic, &mut bob, lost, kept).await?;
+    stage.wait_until(lost + Duration::from_secs(kept.into())).await;
+    bob.receives_will(&topic, "will").await?;
     stage.no_will_on(&topic, &mut bob).await
 }
 
 async fn will_delay_needs_session(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("will");
     let mut bob = watcher(stage, &topic).await?;
-    stage.connected_with("alice", delayed_and_kept(&topic, 60, 0)).await?.vanish().await?;
-    bob.receives(&topic, "will").await?;
+    let alice = stage.connected_with("alice", delayed_and_kept(&topic, 60, 0)).await?;
+    // The target may keep it for longer than it was asked to.
+    let kept = stage.is_worth_waiting(&alice)?;
+    alice.vanish().await?;
+    if kept > 0 {
+        stage.wait(Duration::from_secs(kept.into())).await;
+    }
+    bob.receives_will(&topic, "will").await?;
     stage.no_will_on(&topic, &mut bob).await
 }
 
@@ -172,7 +180,7 @@ async fn disconnect_ends_will_delay(stage: &mut Stage) -> Outcome {
     let disconnect = Disconnect::because(ReasonCode::DisconnectWithWill)
         .with(PropertyId::SessionExpiryInterval, 0);
     alice.leave_with(disconnect).await?;
-    bob.receives(&topic, "will").await?;
+    bob.receives_will(&topic, "will").await?;
     stage.no_will_on(&topic, &mut bob).await
 }
 
@@ -185,7 +193,7 @@ async fn resume_cancels_will(stage: &mut Stage) -> Outcome {
     stage.connected_with("carol", delayed_and_kept(&topic, BRIEF, 60)).await?.vanish().await?;
     stage.wait(Duration::from_secs(7)).await;
     alice.ping().await?;
-    bob.receives_late(&topic, "will").await?;
+    bob.receives_will(&topic, "will").await?;
     stage.no_will_on(&topic, &mut bob).await
 }
 
@@ -208,7 +216,7 @@ async fn resume_brings_new_will(stage: &mut Stage) -> Outcome {
     let newer = Will::new(&topic, "newer").qos(QoS::AtLeastOnce);
     let change = |connect: Connect| connect.session_expiry(60).will(newer);
     stage.resumed_with("alice", change).await?.vanish().await?;
-    bob.receives(&topic, "newer").await?;
+    bob.receives_will(&topic, "newer").await?;
     stage.wait(Duration::from_secs(7)).await;
     stage.no_will_on(&topic, &mut bob).await
 }
@@ -216,8 +224,10 @@ async fn resume_brings_new_will(stage: &mut Stage) -> Outcome {
 async fn clean_start_publishes_waiting_will(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("will");
     let mut bob = watcher(stage, &topic).await?;
-    stage.connected_with("alice", delayed_and_kept(&topic, 60, 60)).await?.vanish().await?;
-    stage.no_will_on(&topic, &mut bob).await?;
+    let alice = stage.connected_with("alice", delayed_and_kept(&topic, 60, 60)).await?;
+    let (kept, lost) = (alice.session_expiry(), Instant::now());
+    alice.vanish().await?;
+    no_will_before(stage, &topic, &mut bob, lost, kept.min(60)).await?;
     stage.connected("alice").await?.ping().await?;
     will_or_advice(stage, &topic, &mut bob).await
 }

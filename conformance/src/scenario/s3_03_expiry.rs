@@ -140,9 +140,13 @@ fn is_left(
     stage.check(left.is_some_and(|left| (least..=most).contains(&left)), &expected, observed)
 }
 
+/// For how many seconds at least the session of who is away while messages expire has to be kept.
+const KEPT: u32 = 6;
+
 /// A subscriber at QoS 1 that has left its session behind.
 async fn away(stage: &mut Stage, name: &str, topic: &str) -> Outcome {
     let mut subscriber = stage.with_session(name, 60).await?;
+    stage.is_kept_for(&subscriber, KEPT)?;
     subscriber.subscribe(topic, QoS::AtLeastOnce).await?;
     subscriber.leave().await
 }
@@ -182,6 +186,7 @@ async fn expiry_queued_drops(stage: &mut Stage) -> Outcome {
     for qos in &levels {
         let topic = stage.topic(&name(*qos));
         let mut bob = stage.with_session(&name(*qos), 60).await?;
+        stage.is_kept_for(&bob, KEPT)?;
         bob.subscribe(&topic, *qos).await?;
         bob.leave().await?;
         for (payload, seconds) in MESSAGES {
@@ -251,6 +256,7 @@ async fn expiry_after_sending_qos2(stage: &mut Stage) -> Outcome {
 async fn after_sending(stage: &mut Stage, qos: QoS) -> Outcome {
     let topic = stage.topic("sent");
     let mut bob = stage.with_session("bob", 60).await?;
+    stage.is_kept_for(&bob, KEPT)?;
     bob.subscribe(&topic, qos).await?;
     let mut alice = stage.connected("alice").await?;
     let id = alice.packet_id();

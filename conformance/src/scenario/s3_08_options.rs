@@ -38,7 +38,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "No Local still holds when the session goes on over another connection",
         ["MQTT-3.8.3-3", "U-4.1-4"]
     )
-    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(60)]),
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::Sessions]),
     scenario!(
         "3.8/no-local-replaced",
         no_local_replaced,

@@ -39,7 +39,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     .needs(UP_TO_1_KEPT),
 ];
 
-const UP_TO_1_KEPT: &[Need] = &[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(60)];
+const UP_TO_1_KEPT: &[Need] = &[Need::QoS(QoS::AtLeastOnce), Need::Sessions];
 
 async fn refused_beside_granted(stage: &mut Stage) -> Outcome {
     let (first, last) = (stage.topic("first"), stage.topic("last"));

@@ -31,7 +31,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A message that waited for its client has the lower of the QoS published and granted too",
         ["MQTT-3.8.4-8"]
     )
-    .needs(&[Need::QoS(QoS::ExactlyOnce), Need::SessionExpiry(60)]),
+    .needs(&[Need::QoS(QoS::ExactlyOnce), Need::Sessions]),
     scenario!(
         "3.8/resubscribe-replaces",
         resubscribe_replaces,

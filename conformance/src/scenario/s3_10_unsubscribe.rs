@@ -50,7 +50,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "QoS 2 exchanges that were under way are completed in spite of UNSUBSCRIBE",
         ["MQTT-3.10.4-3"]
     )
-    .needs(&[Need::QoS(QoS::ExactlyOnce), Need::SessionExpiry(60)]),
+    .needs(&[Need::QoS(QoS::ExactlyOnce), Need::Sessions]),
     scenario!(
         "3.10/ill-formed-filter-ends-nothing",
         ill_formed_filter_ends_nothing,
@@ -74,7 +74,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     .needs(&[Need::QoS(QoS::AtLeastOnce), Need::SharedSubscriptions]),
 ];
 
-const UP_TO_1_KEPT: &[Need] = &[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(60)];
+const UP_TO_1_KEPT: &[Need] = &[Need::QoS(QoS::AtLeastOnce), Need::Sessions];
 const UP_TO_1_WILD: &[Need] = &[Need::QoS(QoS::AtLeastOnce), Need::Wildcards];
 
 async fn ends_delivery(stage: &mut Stage) -> Outcome {

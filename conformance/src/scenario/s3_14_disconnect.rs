@@ -7,6 +7,7 @@ use reference_broker::codec::{
     Connect, Disconnect, Packet, PropertyId, Publish, QoS, ReasonCode, Will,
 };
 
+use super::s3_01_will_causes::all_wills;
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
@@ -62,7 +63,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "The broker closes the connection after DISCONNECT, and keeps the session",
         ["MQTT-3.1.2-23", "U-3.14.4-1"]
     )
-    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::SessionExpiry(60)]),
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::Sessions]),
     scenario!(
         "3.14/nothing-counts-after",
         nothing_counts_after,
@@ -128,24 +129,12 @@ async fn error_codes_publish_will(stage: &mut Stage) -> Outcome {
     const CODES: [u8; 12] =
         [0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99];
     let mut watch = Watch::over(stage).await?;
-    for code in CODES {
-        let mut alice = watch.mortal(stage).await?;
-        alice.send_bytes(vec![0xE0, 0x01, code]).await?;
-        alice.hang_up().await;
-        watch.sees_will(stage).await?;
-    }
-    Ok(())
+    watch.sees_wills_after(stage, &CODES).await
 }
 
 async fn foreign_codes_publish_will(stage: &mut Stage) -> Outcome {
     let mut watch = Watch::over(stage).await?;
-    for code in [0x01, 0x7F, 0x87, 0x8B, 0x8D, 0x8E, 0x9C, 0xFF] {
-        let mut alice = watch.mortal(stage).await?;
-        alice.send_bytes(vec![0xE0, 0x01, code]).await?;
-        alice.hang_up().await;
-        watch.sees_will(stage).await?;
-    }
-    Ok(())
+    watch.sees_wills_after(stage, &[0x01, 0x7F, 0x87, 0x8B, 0x8D, 0x8E, 0x9C, 0xFF]).await
 }
 
 async fn wrong_flags_publish_will(stage: &mut Stage) -> Outcome {
@@ -274,15 +263,32 @@ impl Watch {
 
     /// A client with a Will.
     async fn mortal(&mut self, stage: &mut Stage) -> Outcome<Probe> {
-        let will = Will::new(&self.topic, "will").qos(QoS::AtLeastOnce);
+        self.mortal_with(stage, "will").await
+    }
+
+    /// A client with a Will of its own.
+    async fn mortal_with(&mut self, stage: &mut Stage, payload: &str) -> Outcome<Probe> {
+        let will = Will::new(&self.topic, payload.to_owned()).qos(QoS::AtLeastOnce);
         let mut alice =
             stage.connected_with("alice", |connect: Connect| connect.will(will)).await?;
         alice.ping().await?;
         Ok(alice)
     }
 
+    /// Has a client leave with each of these codes, and sees the Will of each.
+    async fn sees_wills_after(&mut self, stage: &mut Stage, codes: &[u8]) -> Outcome {
+        let name = |code: &u8| format!("0x{code:02X}");
+        for code in codes {
+            let mut alice = self.mortal_with(stage, &name(code)).await?;
+            alice.send_bytes(vec![0xE0, 0x01, *code]).await?;
+            alice.hang_up().await;
+        }
+        all_wills(stage, &mut self.carol, codes.iter().map(name)).await?;
+        self.sees_none(stage).await
+    }
+
     async fn sees_will(&mut self, stage: &mut Stage) -> Outcome {
-        self.carol.receives(&self.topic, "will").await?;
+        self.carol.receives_will(&self.topic, "will").await?;
         self.sees_none(stage).await
     }
 

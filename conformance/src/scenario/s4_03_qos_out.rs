@@ -237,6 +237,7 @@ async fn wrong_acknowledgement(stage: &mut Stage) -> Outcome {
 async fn qos2_sent_does_not_expire(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("lasting");
     let mut alice = stage.with_session("alice", 60).await?;
+    stage.is_kept_for(&alice, 6)?;
     alice.subscribe(&topic, QoS::ExactlyOnce).await?;
     let mut bob = stage.connected("bob").await?;
     let id = bob.packet_id();

@@ -3,8 +3,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reference_broker::codec::{Connect, Packet, Publish, QoS, Will};
-use tokio::time::sleep;
+use reference_broker::codec::{Connect, Packet, Properties, PropertyId, Publish, QoS, Will};
+use tokio::time::{Instant, sleep};
 
 use crate::probe::{Context, Phase, Probe};
 use crate::target::{Capabilities, Connector, Need};
@@ -20,6 +20,9 @@ const KEEP_ALIVE: u16 = 3600;
 
 /// Within what time a broker that looks for what is over now and then has seen that something is.
 const NOTICED_BY: Duration = Duration::from_millis(10_500);
+
+/// For no longer than this, in seconds, does a scenario wait for the end of a session.
+const LONGEST_WAIT: u32 = 15;
 
 /// What a scenario is given: a way to the target, names of its own, and time.
 #[derive(Debug)]
@@ -185,8 +188,8 @@ impl Stage {
     ///
     /// # Errors
     ///
-    /// A failure when it is not accepted, not applicable when its session is kept for less time than
-    /// it asks for.
+    /// A failure when it is not accepted, not applicable when it asks for a session to be kept and
+    /// the target keeps none.
     pub async fn connected_with(
         &mut self,
         name: &str,
@@ -198,7 +201,8 @@ impl Stage {
         Ok(probe)
     }
 
-    /// Connects a client whose session outlives its connections by `seconds`.
+    /// Connects a client that asks for a session which outlives its connections by `seconds`; the
+    /// target may keep it for more, or for less ([`Stage::is_kept_for`]).
     ///
     /// # Errors
     ///
@@ -226,13 +230,73 @@ impl Stage {
         name: &str,
         change: impl FnOnce(Connect) -> Connect,
     ) -> Outcome<Probe> {
+        let left = self.left(name);
         let mut probe = self.open(name).await?;
         let connect = change(probe.connect_packet().keep_alive(KEEP_ALIVE).resume());
         let connack = probe.connect_for_session(connect).await?;
-        if !connack.session_present {
-            probe.lacks_its_session()?;
+        match left {
+            _ if connack.session_present => {}
+            Some(left) if left.is_over(self.context.now()) => {
+                let observed = format!("session_present 0 when its {} s had passed", left.kept);
+                return Err(self.context.trouble("session_present 1", observed));
+            }
+            _ => probe.lacks_its_session()?,
         }
         Ok(probe)
+    }
+
+    /// What a client left when its last connection ended.
+    fn left(&self, name: &str) -> Option<Left> {
+        let (mut kept, mut ended) = (0, None);
+        self.context.any(|event| {
+            if is_connection_of(name, &event.probe) {
+                match &event.what {
+                    What::Opened => ended = None,
+                    What::Sent(Packet::Connect(it)) => kept = expiry(&it.properties).unwrap_or(0),
+                    What::Received(Packet::ConnAck(it)) => {
+                        kept = expiry(&it.properties).unwrap_or(kept);
+                    }
+                    What::Sent(Packet::Disconnect(it)) => {
+                        kept = expiry(&it.properties).unwrap_or(kept);
+                    }
+                    What::HalfClosed | What::ClosedByProbe | What::ClosedByBroker(_) => {
+                        ended.get_or_insert(event.at);
+                    }
+                    _ => {}
+                }
+            }
+            false
+        });
+        ended.map(|ended| Left { ended, kept })
+    }
+
+    /// Ends the scenario unless the session of this client is kept for so many seconds.
+    ///
+    /// # Errors
+    ///
+    /// Not applicable when it is not.
+    pub fn is_kept_for(&self, probe: &Probe, seconds: u32) -> Outcome {
+        match probe.session_expiry() {
+            kept if kept >= seconds => Ok(()),
+            kept => self.not_applicable(format!(
+                "the target keeps sessions for {kept} s, {seconds} s are needed"
+            )),
+        }
+    }
+
+    /// How many seconds to wait for the end of this client's session, which the target may keep for
+    /// longer than it was asked to.
+    ///
+    /// # Errors
+    ///
+    /// Not applicable when that is too long to wait for.
+    pub fn is_worth_waiting(&self, probe: &Probe) -> Outcome<u32> {
+        match probe.session_expiry() {
+            kept @ ..=LONGEST_WAIT => Ok(kept),
+            kept => self.not_applicable(format!(
+                "the target keeps sessions for {kept} s, which is too long to wait for"
+            )),
+        }
     }
 
     /// Shows that nothing went from `from` to `to` on this topic: a marker sent now is the next
@@ -332,6 +396,14 @@ impl Stage {
         self.context.record("stage", What::Waited(duration));
     }
 
+    /// Lets time pass up to a moment, if that is still to come.
+    pub async fn wait_until(&mut self, moment: Instant) {
+        let left = moment.saturating_duration_since(Instant::now());
+        if left > Duration::ZERO {
+            self.wait(left).await;
+        }
+    }
+
     /// Lets so many seconds pass that something ends after, and as many more as a broker may take to
     /// notice: that it is not at once is no fault (sections 3.1.2.11.2 and 4.1).
     pub async fn wait_past(&mut self, seconds: u64) {
@@ -371,7 +443,7 @@ impl Stage {
             self.connected_with("witness", |connect| connect.will(will)).await?.vanish().await
         };
         context.as_means(lost).await?;
-        to.receives_marker(topic, &marker).await
+        to.receives_will_marker(topic, &marker).await
     }
 
     /// QoS 1 and 2, as far as the target has them.
@@ -437,6 +509,27 @@ async fn first_message(probes: &mut [&mut Probe]) -> Outcome<Option<(usize, Publ
     })
     .await;
     Ok(first?.map(|publish| (place, publish)))
+}
+
+/// A client's session, when its last connection ended.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    ended: Duration,
+    /// For how many seconds it is kept.
+    kept: u32,
+}
+
+impl Left {
+    /// Whether the session may be over: a while before its time, for want of equal clocks.
+    fn is_over(self, now: Duration) -> bool {
+        let kept = Duration::from_secs(u64::from(self.kept));
+        let early = (kept / 2).min(Duration::from_secs(1));
+        self.kept < u32::MAX && now.saturating_sub(self.ended) + early >= kept
+    }
+}
+
+fn expiry(properties: &Properties) -> Option<u32> {
+    properties.number(PropertyId::SessionExpiryInterval)
 }
 
 /// Whether a connection is one of this probe's: `alice.2` is of `alice`.

@@ -34,8 +34,10 @@ pub enum Need {
     PacketSize(u32),
     /// A Receive Maximum between these two: few enough to be exceeded.
     ReceiveMaximum(u16, u16),
-    /// A Session Expiry Interval of this many seconds, neither cut nor raised.
-    SessionExpiry(u32),
+    /// Sessions that outlive their connections, be it for a second.
+    Sessions,
+    /// Sessions that outlive their connections by this many seconds.
+    SessionsFor(u32),
 }
 
 impl Capabilities {
@@ -93,12 +95,10 @@ impl Capabilities {
             Need::TopicAliasLimit => self.topic_alias_maximum() < u16::MAX,
             Need::PacketSize(size) => self.maximum_packet_size() >= size,
             Need::ReceiveMaximum(least, most) => (least..=most).contains(&self.receive_maximum()),
-            Need::SessionExpiry(seconds) => {
-                match self.number(PropertyId::SessionExpiryInterval, ASKED_EXPIRY) {
-                    most @ ..ASKED_EXPIRY => seconds <= most,
-                    ASKED_EXPIRY => true,
-                    least => seconds >= least,
-                }
+            Need::Sessions => self.meet(Need::SessionsFor(1)),
+            Need::SessionsFor(seconds) => {
+                let granted = self.number(PropertyId::SessionExpiryInterval, ASKED_EXPIRY);
+                seconds <= granted || granted >= ASKED_EXPIRY
             }
         }
     }
@@ -141,9 +141,8 @@ impl fmt::Display for Need {
             Need::ReceiveMaximum(least, most) => {
                 write!(f, "a receive maximum from {least} to {most}")
             }
-            Need::SessionExpiry(seconds) => {
-                write!(f, "a session expiry interval of {seconds} s as asked for")
-            }
+            Need::Sessions => f.write_str("sessions that outlive their connections"),
+            Need::SessionsFor(seconds) => write!(f, "sessions that are kept for {seconds} s"),
         }
     }
 }
@@ -165,12 +164,13 @@ mod tests {
                 connack.properties.push(PropertyId::SessionExpiryInterval, seconds);
             }
             let capabilities = Capabilities::of(&connack);
-            [0, 1, 60, 4000].map(|seconds| capabilities.meet(Need::SessionExpiry(seconds)))
+            [1, 30, 60, 4000].map(|seconds| capabilities.meet(Need::SessionsFor(seconds)))
         };
         assert_eq!(meets(None), [true; 4]);
         assert_eq!(meets(Some(60)), [true; 4], "as asked for, said aloud");
-        assert_eq!(meets(Some(0)), [true, false, false, false]);
+        assert_eq!(meets(Some(0)), [false; 4]);
+        assert_eq!(meets(Some(1)), [true, false, false, false]);
         assert_eq!(meets(Some(30)), [true, true, false, false]);
-        assert_eq!(meets(Some(3600)), [false, false, false, true]);
+        assert_eq!(meets(Some(3600)), [true; 4], "raised");
     }
 }
