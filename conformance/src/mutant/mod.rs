@@ -21,6 +21,7 @@ mod s3_01_session_expiry;
 mod s3_01_will;
 mod s3_01_will_causes;
 mod s3_01_will_delay;
+mod s3_02_announced;
 mod s3_02_connack;
 mod s3_03_alias;
 mod s3_03_expiry;
@@ -186,6 +187,7 @@ pub fn all() -> &'static [Mutant] {
             s3_01_will_causes::mutants(),
             s3_01_will_delay::mutants(),
             s3_02_connack::mutants(),
+            s3_02_announced::mutants(),
             s3_08_subscribe::mutants(),
             s3_08_options::mutants(),
             s3_09::mutants(),

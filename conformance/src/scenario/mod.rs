@@ -17,6 +17,7 @@ mod s3_01_takeover;
 mod s3_01_will;
 mod s3_01_will_causes;
 mod s3_01_will_delay;
+mod s3_02_announced;
 mod s3_02_connack;
 mod s3_03_alias;
 mod s3_03_alias_to_client;
@@ -222,6 +223,7 @@ const WRITTEN: &[&[Scenario]] = &[
     s3_01_will_causes::SCENARIOS,
     s3_01_will_delay::SCENARIOS,
     s3_02_connack::SCENARIOS,
+    s3_02_announced::SCENARIOS,
     s3_03_alias::SCENARIOS,
     s3_03_alias_to_client::SCENARIOS,
     s3_03_expiry::SCENARIOS,
