@@ -105,6 +105,45 @@ pub(super) const SWITCHES: &[Switch] = &[
     .limits()
     .configured(|config| config.session_expiry = (0, 60)),
     Switch::new(
+        "keeps-sessions-for-ten-seconds",
+        "keeps no session for longer than ten seconds, and says so",
+        &["U-3.2.2.3.2-2"],
+    )
+    .one_of(&["session expiry"])
+    .limits()
+    .configured(|config| config.session_expiry = (0, 10)),
+    Switch::new(
+        "keeps-sessions-for-a-second",
+        "keeps no session for longer than a second, and says so",
+        &["U-3.2.2.3.2-2"],
+    )
+    .one_of(&["session expiry"])
+    .limits()
+    .configured(|config| config.session_expiry = (0, 1)),
+    Switch::new(
+        "keeps-sessions-for-five-seconds-at-least",
+        "keeps every session for five seconds at least, and says so",
+        &["U-3.2.2.3.2-2"],
+    )
+    .one_of(&["session expiry"])
+    .limits()
+    .configured(|config| config.session_expiry = (5, u32::MAX)),
+    Switch::new(
+        "keeps-sessions-for-half-a-minute-at-least",
+        "keeps every session for half a minute at least, and says so",
+        &["U-3.2.2.3.2-2"],
+    )
+    .one_of(&["session expiry"])
+    .limits()
+    .configured(|config| config.session_expiry = (30, u32::MAX)),
+    Switch::new(
+        "names-another-server",
+        "gives every client that it accepts a Server Reference",
+        &["3.2.2.3.16"],
+    )
+    .forgoes(&["U-3.2.2.3.16-2"])
+    .ruled(|| vec![names_another_server()]),
+    Switch::new(
         "keeps-no-sessions",
         "ends every session with its connection, and says so",
         &["U-3.2.2.3.2-2"],
@@ -137,6 +176,20 @@ pub(super) const SWITCHES: &[Switch] = &[
     .limits()
     .configured(|config| config.server_keep_alive = Some(0)),
 ];
+
+/// Adds a Server Reference to a CONNACK that accepts, where the client can take that.
+fn names_another_server() -> Box<dyn Rule> {
+    rules::writes(|packet, at| {
+        let Packet::ConnAck(connack) = &*packet else { return };
+        if !connack.reason.is_error() {
+            let more = connack.clone().with(PropertyId::ServerReference, "elsewhere.example:1883");
+            let more = Packet::from(more);
+            if fits(&more, at) {
+                *packet = more;
+            }
+        }
+    })
+}
 
 /// Topics for answers.
 fn answers(for_each_client: bool) -> ResponseInformation {

@@ -102,13 +102,14 @@ pub(super) const SWITCHES: &[Switch] = &[
     .configured(|config| config.maximum_packet_size = u32::MAX),
     Switch::new(
         "packet-limit-unsaid",
-        "takes packets of 4 KiB at most, and does not say so",
-        &["U-3.2.2.3.6-3", "U-3.2.2.2-14"],
+        "takes packets of 4 KiB at most, says so when a larger one comes, and not before",
+        &["U-3.2.2.2-14", "U-3.14.2.1-15"],
     )
     .one_of(&["packet size"])
     .bounds()
-    // As with few levels: by its letter section 4.7.3 knows no shorter topics.
-    .forgoes(&["U-4.7.3-4"])
+    // As with few levels: by its letter section 4.7.3 knows no shorter topics. Nor does section 3.2.2.3.6
+    // know a limit that is not announced.
+    .forgoes(&["U-4.7.3-4", "U-3.2.2.3.6-3"])
     .leaves_out(&["3.2/size-limit-of-broker"])
     .configured(|config| config.maximum_packet_size = u32::MAX)
     .ruled(|| vec![small_packets()]),

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::str::from_utf8;
 
 use reference_broker::codec::{
-    ConnAck, Disconnect, Packet, Properties, PropertyId, PublishAck, QoS, ReasonCode, Text, Value,
+    ConnAck, Connect, Disconnect, Packet, Properties, PropertyId, PublishAck, QoS, ReasonCode,
+    Text, Value,
 };
 use reference_broker::core::DollarTopics;
 use reference_broker::topic::SubscriptionFilter;
@@ -14,6 +15,44 @@ use crate::boundary::Rule;
 use crate::boundary::rules::{self, Act, At};
 
 pub(super) const SWITCHES: &[Switch] = &[
+    Switch::new(
+        "refuses-clients-that-take-little",
+        "refuses a Maximum Packet Size below 128 with 0x80, and a Receive Maximum below 4 with 0x83",
+        &["3.2.2.2"],
+    )
+    .one_of(&["first packet"])
+    .bounds()
+    .ruled(|| vec![rules::refuses(|connect, _| takes_little(connect))]),
+    Switch::new(
+        "closes-for-a-connect-of-100-bytes",
+        "closes without a word for a CONNECT of more than 100 bytes",
+        &["3.1.4", "3.2.2.2"],
+    )
+    .one_of(&["first packet"])
+    .bounds()
+    .ruled(|| {
+        vec![rules::closes(|packet, at| {
+            matches!(packet, Packet::Connect(_))
+                && !is_accepted(at)
+                && packet.encoded_len().is_ok_and(|size| size > 100)
+        })]
+    }),
+    Switch::new(
+        "answers-a-first-packet-that-is-no-connect",
+        "answers a first packet other than CONNECT with CONNACK 0x82, and closes",
+        &["4.13.1"],
+    )
+    .one_of(&["first packet"])
+    .forgoes(&["U-3.2-2"])
+    .ruled(|| {
+        vec![rules::inward(|packet, at, act| match (&packet, at.client()) {
+            (Packet::Connect(_), _) | (_, Some(_)) => act.receive(packet),
+            (_, None) => {
+                act.send(ConnAck::new(false, ReasonCode::ProtocolError));
+                act.close();
+            }
+        })]
+    }),
     Switch::new(
         "closes-for-bad-filters",
         "closes for a SUBSCRIBE or UNSUBSCRIBE with a malformed filter",
@@ -178,6 +217,18 @@ fn holds_disallowed(packet: &Packet) -> bool {
         _ => false,
     };
     in_fields || packet.properties().is_some_and(in_properties)
+}
+
+/// Why a client is not wanted that takes as little as this.
+fn takes_little(connect: &Connect) -> Option<ReasonCode> {
+    let is_below = |id, least| connect.properties.number(id).is_some_and(|number| number < least);
+    if is_below(PropertyId::MaximumPacketSize, 128) {
+        Some(ReasonCode::UnspecifiedError)
+    } else if is_below(PropertyId::ReceiveMaximum, 4) && !is_below(PropertyId::ReceiveMaximum, 1) {
+        Some(ReasonCode::ImplementationSpecificError)
+    } else {
+        None
+    }
 }
 
 /// Whether a text holds a code point that section 1.5.4 lets a receiver refuse.

@@ -178,6 +178,8 @@ async fn connecting(play: &mut Play) {
     play.connect("heavy", Connect::new("heavy").will(heavy)).await;
     let narrow = Connect::new("narrow").with(PropertyId::MaximumPacketSize, 30);
     play.connect("narrow", narrow).await;
+    play.open("early").await;
+    play.send("early", [Packet::PingReq]).await;
     play.open("silent").await;
     sleep(Duration::from_secs(40)).await;
 }

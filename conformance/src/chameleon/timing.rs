@@ -1,10 +1,11 @@
 //! When things happen: late, but not too late.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reference_broker::codec::{Packet, PropertyId, QoS};
+use bytes::Bytes;
+use reference_broker::codec::{Packet, PropertyId, QoS, Text};
 use reference_broker::core::{ConnectionId, Input, Output};
 
 use super::Switch;
@@ -59,6 +60,14 @@ pub(super) const SWITCHES: &[Switch] = &[
     .one_of(&["lateness"])
     .configured(|config| config.timer_grain = SWEEP),
     Switch::new(
+        "publishes-wills-late",
+        "publishes every Will six and a half seconds late",
+        &["U-3.1.2.5-2"],
+    )
+    .one_of(&["lateness"])
+    .forgoes(&["U-3.1.2.5-2"])
+    .ruled(|| vec![wills_late()]),
+    Switch::new(
         "deletes-sessions-late",
         "ends a session eight seconds after its interval has passed",
         &["U-3.1.2.11.2-4"],
@@ -81,6 +90,30 @@ pub(super) const SWITCHES: &[Switch] = &[
     .one_of(&["connect timeout"])
     .configured(|config| config.connect_timeout = Duration::from_secs(2)),
 ];
+
+/// How much later than it should a Will comes.
+const WILL_LATE: Duration = Duration::from_millis(6500);
+
+/// Holds the messages back that are Wills.
+fn wills_late() -> Box<dyn Rule> {
+    rules::through(
+        BTreeSet::new(),
+        |wills: &mut BTreeSet<(Text, Bytes)>, packet, _, act| {
+            if let Packet::Connect(connect) = &packet
+                && let Some(will) = &connect.will
+            {
+                wills.insert((will.topic.clone(), will.payload.clone()));
+            }
+            act.receive(packet);
+        },
+        |wills, packet, at, act| match &packet {
+            Packet::Publish(it) if wills.contains(&(it.topic.clone(), it.payload.clone())) => {
+                act.boundary.emit_after(WILL_LATE, Output::Send(at.connection, packet));
+            }
+            _ => act.send(packet),
+        },
+    )
+}
 
 /// How long an expired session is still there.
 const OVERDUE: u32 = 8;
