@@ -74,14 +74,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.1/will-at-takeover-of-kept-session",
         will_at_takeover_of_kept_session,
         "A takeover that goes on with the session publishes a Will that has no delay",
-        ["U-3.1.3.2.2-4"]
+        ["MQTT-3.1.2-8", "U-3.1.3.2.2-4"]
     )
     .needs(SESSION),
     scenario!(
         "3.1/will-at-takeover-ending-session",
         will_at_takeover_ending_session,
         "A takeover that ends the session publishes the old Will, whatever its delay",
-        ["U-3.1.3.2.2-4"]
+        ["MQTT-3.1.2-8", "U-3.1.3.2.2-4"]
     )
     .needs(SESSION),
 ];
