@@ -73,6 +73,19 @@ pub struct Finding {
     pub seen: String,
     /// The event of the trace that shows it.
     pub event: Option<usize>,
+    /// The known deviation that it is, if a list says so.
+    pub known: Option<Known>,
+}
+
+/// What a list of known deviations says of a finding.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Known {
+    /// Why it deviates.
+    pub reason: String,
+    /// Where more is said of that.
+    pub link: Option<String>,
+    /// Whether it is absent at times.
+    pub unsteady: bool,
 }
 
 /// What the register holds for a MUST of the server's, though the text only tells what it does: that it
@@ -93,7 +106,73 @@ pub struct Cause {
     pub seen: String,
 }
 
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.link {
+            Some(link) => write!(f, "{} ({link})", self.reason),
+            None => f.write_str(&self.reason),
+        }
+    }
+}
+
+impl Cause {
+    /// Its id, such as `MQTT-3.14.4-2/close/still-open`: the same from run to run.
+    pub fn id(&self) -> String {
+        let words = if self.seen.is_empty() { &self.expected } else { &self.seen };
+        let (slug, is_whole) = slug(words);
+        let is_plain = is_whole && (self.expected.is_empty() || self.seen.is_empty());
+        let Cause { requirement, step, .. } = self;
+        let start = format!("{requirement}/{}", self::slug(step).0);
+        match (slug.as_str(), is_plain) {
+            (slug, true) => format!("{start}/{slug}"),
+            ("", false) => format!("{start}/{:04x}", self.mark()),
+            (slug, false) => format!("{start}/{slug}-{:04x}", self.mark()),
+        }
+    }
+
+    /// Tells causes apart that the words of an id do not (FNV-1a, folded).
+    fn mark(&self) -> u16 {
+        let bytes = self.expected.bytes().chain([0]).chain(self.seen.bytes());
+        let hash = bytes
+            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        let [a, b, c, d] = hash.to_be_bytes();
+        u16::from_be_bytes([a ^ c, b ^ d])
+    }
+}
+
+/// The letters and digits of a text, joined by `-`, and whether that is all of it.
+fn slug(text: &str) -> (String, bool) {
+    const LONGEST: usize = 32;
+    let mut slug = String::new();
+    for word in text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
+        let dash = usize::from(!slug.is_empty());
+        if slug.len() + dash + word.len() > LONGEST {
+            return (slug, false);
+        }
+        if dash > 0 {
+            slug.push('-');
+        }
+        slug.push_str(&word.to_ascii_lowercase());
+    }
+    let is_whole = !slug.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ');
+    (slug, is_whole)
+}
+
 impl Finding {
+    /// What was seen, in the words that lists of known deviations use: none of what differs from run
+    /// to run.
+    pub fn looks(&self) -> String {
+        match self.seen.is_empty() {
+            true => general(&self.observed),
+            false => self.seen.clone(),
+        }
+    }
+
+    /// The rule of an oracle that it breaks, such as `oracle/delivery/MQTT-3.3.2-6`.
+    pub fn rule(&self) -> Option<String> {
+        Some(crate::oracle::rule(self.oracle?, self.requirement?))
+    }
+
     /// What it has in common with others; none where it says nothing of the target.
     pub fn cause(&self) -> Option<Cause> {
         let requirement = self.requirement?;
@@ -215,6 +294,31 @@ pub type Outcome<T = ()> = Result<T, Stop>;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn causes_have_short_ids_of_their_own() {
+        let cause = |step, expected: &str, seen: &str| Cause {
+            requirement: "MQTT-3.14.4-2",
+            step,
+            expected: expected.to_owned(),
+            seen: seen.to_owned(),
+        };
+        let still_open = cause(step::CLOSE.name, "", "still open");
+        assert_eq!(still_open.id(), "MQTT-3.14.4-2/close/still-open");
+        let ids = [
+            cause(step::CHECK, "QoS 1", "QoS 0").id(),
+            cause(step::CHECK, "QoS 2", "QoS 0").id(),
+            cause(step::CHECK, "", "QoS_0").id(),
+            cause(step::CHECK, "", &"a word ".repeat(100)).id(),
+            cause(step::CHECK, "", "\u{1b}[31m").id(),
+            cause(step::CHECK, "", "\u{202e}").id(),
+            cause(step::CHECK, "", "").id(),
+        ];
+        for (place, id) in ids.iter().enumerate() {
+            assert!(id.is_ascii() && !id.contains(' ') && id.len() < 80, "{id}");
+            assert!(!ids[..place].contains(id), "{id}");
+        }
+    }
 
     #[test]
     fn what_differs_from_scenario_to_scenario_is_left_out() {

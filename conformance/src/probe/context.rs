@@ -341,5 +341,6 @@ fn finding(
         observed: text,
         seen,
         event: Some(event),
+        known: None,
     }
 }
