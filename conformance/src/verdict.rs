@@ -178,14 +178,17 @@ impl Finding {
         let requirement = self.requirement?;
         // A step expects one thing, whatever the scenario: only checks and oracles have many.
         let expected = match self.step {
-            step::CHECK | step::ORACLE => general(&self.expected),
+            step::CHECK | step::ADVICE | step::ORACLE => without_numbers(&general(&self.expected)),
             _ => String::new(),
         };
         Some(Cause { requirement, step: self.step, expected, seen: self.seen.clone() })
     }
 
-    /// Whether what it breaks is a MUST or MUST NOT.
+    /// Whether what it breaks is a MUST or MUST NOT, and clearly so.
     pub fn is_failure(&self) -> bool {
+        if self.step == step::ADVICE {
+            return false;
+        }
         let row = self.requirement.and_then(requirement::find);
         row.is_none_or(|row| row.level.starts_with("MUST") && !TOLD.contains(&row.id))
     }
@@ -200,14 +203,11 @@ pub fn general(text: &str) -> String {
     while let Some(c) = chars.next() {
         match c {
             '"' => {
-                general.push_str("\"..\"");
-                let mut escaped = false;
-                for inner in chars.by_ref() {
-                    match inner {
-                        '"' if !escaped => break,
-                        '\\' => escaped = !escaped,
-                        _ => escaped = false,
-                    }
+                skip_quoted(&mut chars);
+                // A list of texts is as long as it happens to be.
+                match general.strip_suffix("\"..\", ").map(str::len) {
+                    Some(length) => general.truncate(length + "\"..\"".len()),
+                    None => general.push_str("\"..\""),
                 }
             }
             '0'..='9' if before == '=' => {
@@ -215,11 +215,38 @@ pub fn general(text: &str) -> String {
                 while chars.next_if(|next| next.is_ascii_alphanumeric() || *next == '.').is_some() {
                 }
             }
+            // Those of one digit are levels, flags and the like.
+            '1'..='9' if before == ' ' && chars.peek().is_some_and(char::is_ascii_digit) => {
+                general.push_str("..");
+                while chars.next_if(char::is_ascii_digit).is_some() {}
+            }
             c => general.push(c),
         }
         before = c;
     }
     general
+}
+
+/// Skips what is left of a text in quotation marks, with how often it is repeated.
+fn skip_quoted(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+    let mut escaped = false;
+    for inner in chars.by_ref() {
+        match inner {
+            '"' if !escaped => break,
+            '\\' => escaped = !escaped,
+            _ => escaped = false,
+        }
+    }
+    if chars.next_if_eq(&'*').is_some() {
+        while chars.next_if(char::is_ascii_digit).is_some() {}
+    }
+}
+
+/// A text without any number but codes.
+fn without_numbers(text: &str) -> String {
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let words = text.split(' ').map(|word| if is_number(word) { ".." } else { word });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The kinds of steps. Each stands on a requirement of its own, so that a scenario which needs it is
@@ -236,6 +263,8 @@ pub mod step {
 
     /// What a scenario checks itself.
     pub const CHECK: &str = "check";
+    /// What a scenario notes and goes on: never a failure.
+    pub const ADVICE: &str = "advice";
     /// What an oracle checks.
     pub const ORACLE: &str = "oracle";
 
@@ -326,6 +355,9 @@ mod tests {
             ("PUBLISH \"a/b\" payload=\"x\\\"y\" id=7", "PUBLISH \"..\" payload=\"..\" id=.."),
             ("SUBACK id=12 0x02 (granted QoS 2)", "SUBACK id=.. 0x02 (granted QoS 2)"),
             ("an \"open end", "an \"..\""),
+            ("\"x\"*300 and \"a\", \"b\", \"c\"", "\"..\" and \"..\""),
+            ("one of 131 bytes", "one of .. bytes"),
+            ("session_present 1, QoS 2, 0x80", "session_present 1, QoS 2, 0x80"),
             ("", ""),
         ] {
             assert_eq!(general(text), expected);

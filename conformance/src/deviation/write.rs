@@ -16,6 +16,9 @@ const HEAD: &str = "\
 # against the standard, and its reason to be given in place of TODO.
 ";
 
+/// A requirement by which no more scenarios than this are blocked is listed with their names.
+const FEW: usize = 10;
+
 /// An entry that has to be made.
 #[derive(Debug, Default)]
 struct New<'a> {
@@ -91,18 +94,21 @@ fn ids<'a>(ids: impl Iterator<Item = &'a str>, out: &mut impl Write) -> io::Resu
     }
 }
 
-/// The entries for all that is wrong and not listed: one a requirement where scenarios are blocked
+/// The entries for all that is wrong and not listed: one a requirement where many scenarios are blocked
 /// by it, else the scenarios that fail by it, or the rule that it breaks.
 fn new_entries(report: &Report) -> BTreeMap<Key<'_>, New<'_>> {
-    let blocks: BTreeSet<_> = unknown(report)
-        .filter(|(result, _, is_own)| *is_own && result.verdict == Verdict::Blocked)
-        .filter_map(|(_, finding, _)| Some((finding.requirement?, finding.looks())))
-        .collect();
+    let mut blocks: BTreeMap<_, usize> = BTreeMap::new();
+    for (result, finding, is_own) in unknown(report) {
+        if let (Some(requirement), true) = (finding.requirement, is_own) {
+            let blocked = usize::from(result.verdict == Verdict::Blocked);
+            *blocks.entry((requirement, finding.looks())).or_default() += blocked;
+        }
+    }
     let mut entries: BTreeMap<Key<'_>, New<'_>> = BTreeMap::new();
     for (result, finding, is_own) in unknown(report) {
         let Some(requirement) = finding.requirement else { continue };
         let key = (requirement, finding.looks());
-        let is_cause = blocks.contains(&key);
+        let is_cause = blocks.get(&key).is_some_and(|blocked| *blocked > FEW);
         let new = entries.entry((key.0, key.1, is_cause)).or_default();
         let id = match finding.rule().filter(|_| !is_own) {
             Some(rule) => rule,

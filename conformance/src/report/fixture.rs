@@ -90,6 +90,10 @@ pub(crate) fn report() -> Report {
 /// A report with so many failures, each of a cause of its own, in many sections.
 pub(crate) fn faulty(faults: usize) -> Report {
     let scenarios = crate::scenario::all().iter().step_by(2).take(faults).enumerate();
+    // Numbers do not tell causes apart.
+    let letters = |place: usize| -> String {
+        place.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect()
+    };
     let scenarios = scenarios.map(|(place, scenario)| ScenarioResult {
         expected: false,
         requirements: scenario.requirements.to_vec(),
@@ -97,8 +101,8 @@ pub(crate) fn faulty(faults: usize) -> Report {
             event: Some(21),
             ..finding(
                 scenario.requirements[0],
-                &format!("a long word {place} ").repeat(20),
-                &format!("a longer word {place} ").repeat(20),
+                &format!("a long word {} ", letters(place)).repeat(20),
+                &format!("a longer word {} ", letters(place)).repeat(20),
             )
         }],
         trace: trace(20),

@@ -219,7 +219,7 @@ fn is_same(one: &Finding, other: &Finding) -> bool {
 fn by_whom(finding: &Finding) -> String {
     match (finding.oracle, finding.step) {
         (Some(name), _) => format!(" (oracle {name})"),
-        (None, step::CHECK | step::ORACLE) => String::new(),
+        (None, step::CHECK | step::ADVICE | step::ORACLE) => String::new(),
         (None, step) => format!(" (step: {step})"),
     }
 }
