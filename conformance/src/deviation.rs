@@ -1,26 +1,49 @@
-//! Known deviations: scenarios of which it is known that a target does not pass them, and why.
+//! Known deviations: what a target is known to get wrong, and why.
 //!
 //! ```toml
 //! [[deviation]]
-//! id = "3.8/some-scenario"       # or ids = ["3.8/a", "3.8/b"]
+//! id = "3.8/some-scenario"       # or ids = ["3.8/a", "3.8/b"]; with * for a run of characters
+//! seen = "PUBLISH*"              # what is observed, with * for a run of characters
 //! verdict = "fail"               # the default; or "advisory"
 //! reason = "fixed in 2.1"
 //! link = "https://example.org/1" # optional
-//! unsteady = true                # optional: it does not always show
+//!
+//! [[deviation]]
+//! id = "oracle/delivery/MQTT-3.3.2-6" # a rule of an oracle
+//! seen = "*"
+//! reason = "never looked at"
+//!
+//! [[deviation]]
+//! cause = "MQTT-3.14.4-2"        # a requirement, wherever it is found broken
+//! seen = "still open"
+//! reason = "closing is left to the client"
+//!
+//! [[deviation]]
+//! id = "3.1/some-timer"
+//! unsteady = true                # it does not always show; `seen` may be left out then
+//! reason = "at times a second late"
 //! ```
 //!
-//! A list keeps a run quiet about what is known and nothing else: a listed scenario that passes is
-//! as unexpected as an unlisted one that fails, so the list cannot outlive its reasons. The exception is
-//! a fault of the target that comes and goes, which the list has to call unsteady.
+//! A list keeps a run quiet about what is known and nothing else. A listed scenario that fails by
+//! something else than what the list says is unexpected, and so is one that passes: the list cannot
+//! outlive its reasons. Causes, rules and globs that nothing is seen of are told once everything was
+//! run. The exception is a fault that comes and goes, which the list has to call unsteady.
 
-use std::collections::BTreeMap;
+mod apply;
+mod entry;
+#[cfg(test)]
+mod tests;
+mod write;
 
-use serde::Deserialize;
 use thiserror::Error;
-use toml::Spanned;
 
-use crate::report::{Report, ScenarioResult};
-use crate::verdict::Verdict;
+use crate::oracle;
+use crate::report::ScenarioResult;
+use crate::requirement;
+use crate::runner::glob;
+use crate::verdict::{Finding, Known, Verdict};
+
+pub use write::write;
 
 /// Why a list of known deviations cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -33,9 +56,20 @@ pub enum DeviationError {
         /// What is wrong.
         message: String,
     },
-    /// An entry names no scenario, or names them in both ways.
-    #[error("line {line}: a deviation has either `id` or a list `ids` that is not empty")]
-    Ids {
+    /// An entry names nothing, or names it in several ways.
+    #[error(
+        "line {line}: a deviation has one of `id`, a list `ids` that is not empty, and `cause`"
+    )]
+    Subject {
+        /// The line of the entry.
+        line: usize,
+    },
+    /// It is not said what is observed.
+    #[error(
+        "line {line}: a deviation says in `seen` what is observed, unless `unsteady = true`; \
+         --write-known-deviations finds that out"
+    )]
+    SeenMissing {
         /// The line of the entry.
         line: usize,
     },
@@ -45,17 +79,19 @@ pub enum DeviationError {
         /// The line of the reason.
         line: usize,
     },
-    /// There is no such scenario.
-    #[error("line {line}: there is no scenario {id:?}{}", hint(nearest.as_deref()))]
-    UnknownScenario {
+    /// There is nothing of this name.
+    #[error("line {line}: there is no {kind} {id:?}{}", hint(nearest.as_deref()))]
+    Unknown {
         /// The line of the id.
         line: usize,
+        /// What it is to be: a scenario, a rule of an oracle or a requirement.
+        kind: &'static str,
         /// The id as written.
         id: String,
         /// The known id that is most like it.
         nearest: Option<String>,
     },
-    /// A scenario is listed twice.
+    /// The same is listed twice.
     #[error("line {line}: {id:?} is listed already, on line {first}")]
     Duplicate {
         /// The line of the second time.
@@ -67,185 +103,155 @@ pub enum DeviationError {
     },
 }
 
-/// Scenarios that a target is known not to pass.
+/// What a target is known to get wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownDeviations {
-    by_id: BTreeMap<String, Deviation>,
+    deviations: Vec<Deviation>,
+    /// How many scenarios there are, selected or not.
+    scenarios: usize,
 }
 
+/// One thing that is listed. An entry with several ids makes several of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Deviation {
     line: usize,
+    /// Which entry of the list it is of.
+    entry: usize,
+    subject: Subject,
+    /// A glob of what is seen; anything if there is none.
+    seen: Option<String>,
     verdict: Verdict,
-    reason: String,
-    /// Whether the target passes at times.
-    unsteady: bool,
+    known: Known,
+}
+
+/// What a deviation is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Subject {
+    /// The scenario of this id, or those that a glob names.
+    Scenario(String),
+    /// A rule of an oracle, or those that a glob names.
+    Rule(String),
+    /// A requirement, wherever it is found broken.
+    Cause(String),
 }
 
 impl KnownDeviations {
-    /// Reads a list. `known_ids` are the ids of all scenarios, selected or not.
-    pub fn parse(text: &str, known_ids: &[&str]) -> Result<KnownDeviations, DeviationError> {
-        let line_of = |offset: usize| 1 + text.bytes().take(offset).filter(|&b| b == b'\n').count();
-        let file: File = toml::from_str(text).map_err(|error| DeviationError::Syntax {
-            line: error.span().map(|span| line_of(span.start)),
-            message: error.message().to_owned(),
-        })?;
-        let mut list = KnownDeviations::default();
-        for entry in file.deviation {
-            let entry_line = line_of(entry.span().start);
-            let entry = entry.into_inner();
-            if entry.reason.as_ref().trim().is_empty() {
-                return Err(DeviationError::EmptyReason {
-                    line: line_of(entry.reason.span().start),
-                });
-            }
-            let reason = entry.reason();
-            let verdict = entry.verdict.into();
-            let unsteady = entry.unsteady;
-            for id in entry.ids().ok_or(DeviationError::Ids { line: entry_line })? {
-                let line = line_of(id.span().start);
-                let reason = reason.clone();
-                let deviation = Deviation { line, verdict, reason, unsteady };
-                list.add(id.into_inner(), deviation, known_ids)?;
-            }
-        }
-        Ok(list)
-    }
-
-    /// How many scenarios are listed.
+    /// How much is listed.
     pub fn len(&self) -> usize {
-        self.by_id.len()
+        self.deviations.len()
     }
 
-    /// Whether none is listed.
+    /// Whether nothing is listed.
     pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
+        self.deviations.is_empty()
     }
 
-    /// Says of each result whether it was to be expected, and why. Scenarios that are listed but
-    /// were not selected do not matter, nor do verdicts that say nothing of the target.
-    pub fn apply(&self, report: &mut Report) {
-        for result in &mut report.scenarios {
-            match self.by_id.get(result.id) {
-                Some(listed) => listed.judge(result),
-                None => {
-                    result.expected = !matches!(result.verdict, Verdict::Fail | Verdict::Blocked);
-                }
-            }
-        }
-    }
-
-    /// Whether a scenario may come to any of these verdicts from one run to another: an unsteady one
-    /// may pass or not, and no more.
-    pub fn may_change(&self, id: &str, verdicts: impl IntoIterator<Item = Verdict>) -> bool {
-        self.by_id.get(id).is_some_and(|listed| {
-            let may = |verdict| verdict == Verdict::Pass || verdict == listed.verdict;
-            listed.unsteady && verdicts.into_iter().all(may)
-        })
-    }
-
-    fn add(
-        &mut self,
-        id: String,
-        deviation: Deviation,
-        known_ids: &[&str],
-    ) -> Result<(), DeviationError> {
-        let line = deviation.line;
-        if !known_ids.contains(&id.as_str()) {
-            let nearest = nearest(&id, known_ids).map(str::to_owned);
-            return Err(DeviationError::UnknownScenario { line, id, nearest });
-        }
-        if let Some(first) = self.by_id.get(&id) {
+    fn add(&mut self, deviation: Deviation, known_ids: &[&str]) -> Result<(), DeviationError> {
+        let Deviation { line, subject, seen, .. } = &deviation;
+        subject.check(*line, known_ids)?;
+        let same = |other: &&Deviation| (&other.subject, &other.seen) == (subject, seen);
+        if let Some(first) = self.deviations.iter().find(same) {
+            let (id, line) = (subject.name().to_owned(), *line);
             return Err(DeviationError::Duplicate { line, id, first: first.line });
         }
-        self.by_id.insert(id, deviation);
+        self.deviations.push(deviation);
         Ok(())
     }
 }
 
-impl Deviation {
-    fn judge(&self, result: &mut ScenarioResult) {
-        result.expected = match result.verdict {
-            Verdict::NotApplicable | Verdict::Inconclusive | Verdict::Unsteady => {
-                result.expected = true;
-                return;
-            }
-            Verdict::Pass if self.unsteady => {
-                result.expected = true;
-                return;
-            }
-            verdict => verdict == self.verdict,
+impl Subject {
+    /// As an entry names it.
+    fn of_id(id: String) -> Subject {
+        match id.starts_with("oracle/") {
+            true => Subject::Rule(id),
+            false => Subject::Scenario(id),
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Subject::Scenario(name) | Subject::Rule(name) | Subject::Cause(name) => name,
+        }
+    }
+
+    /// Whether it names one scenario, and not whatever is like it.
+    fn is_scenario(&self, id: &str) -> bool {
+        matches!(self, Subject::Scenario(name) if name == id)
+    }
+
+    /// Whether it may have nothing in a run, because it is not one scenario's.
+    fn is_general(&self) -> bool {
+        !matches!(self, Subject::Scenario(name) if !name.contains('*'))
+    }
+
+    /// Checks that there is something of its name.
+    fn check(&self, line: usize, known_ids: &[&str]) -> Result<(), DeviationError> {
+        let unknown = |kind, id: &str, nearest: Option<String>| {
+            Err(DeviationError::Unknown { line, kind, id: id.to_owned(), nearest })
         };
-        result.reason = Some(match result.verdict {
-            verdict if verdict == self.verdict => self.reason.clone(),
-            Verdict::Pass => "listed as a known deviation, but passes".to_owned(),
-            verdict => format!(
-                "listed as a known deviation with verdict {}, but comes to {verdict}",
-                self.verdict
-            ),
-        });
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    deviation: Vec<Spanned<Entry>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    id: Option<Spanned<String>>,
-    ids: Option<Vec<Spanned<String>>>,
-    #[serde(default)]
-    verdict: Listed,
-    reason: Spanned<String>,
-    link: Option<String>,
-    #[serde(default)]
-    unsteady: bool,
-}
-
-/// The verdicts that can be listed.
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Listed {
-    #[default]
-    Fail,
-    Advisory,
-}
-
-impl Entry {
-    fn reason(&self) -> String {
-        let reason = self.reason.as_ref().trim();
-        match &self.link {
-            Some(link) => format!("{reason} ({link})"),
-            None => reason.to_owned(),
+        match self {
+            Subject::Scenario(id) if !known_ids.iter().any(|known| is_like(id, known)) => {
+                unknown("scenario", id, nearest(id, known_ids.iter().copied()))
+            }
+            Subject::Rule(id) => {
+                let rules: Vec<_> = oracle::rules().collect();
+                match rules.iter().any(|rule| is_like(id, rule)) {
+                    true => Ok(()),
+                    false => {
+                        let nearest = nearest(id, rules.iter().map(String::as_str));
+                        unknown("rule of an oracle", id, nearest)
+                    }
+                }
+            }
+            Subject::Cause(id) if requirement::find(id).is_none() => {
+                let ids = requirement::all().iter().map(|requirement| requirement.id);
+                unknown("requirement", id, nearest(id, ids))
+            }
+            Subject::Scenario(_) | Subject::Cause(_) => Ok(()),
         }
     }
 
-    fn ids(self) -> Option<Vec<Spanned<String>>> {
-        match (self.id, self.ids) {
-            (Some(id), None) => Some(vec![id]),
-            (None, Some(ids)) if !ids.is_empty() => Some(ids),
-            _ => None,
+    /// Whether it is about something that is found in a result, by its steps or by oracles.
+    fn covers(&self, result: &ScenarioResult, finding: &Finding, is_own: bool) -> bool {
+        match self {
+            Subject::Scenario(id) => is_own && is_like(id, result.id),
+            Subject::Rule(id) => finding.rule().is_some_and(|rule| is_like(id, &rule)),
+            Subject::Cause(id) => finding.requirement == Some(id.as_str()),
         }
     }
 }
 
-impl From<Listed> for Verdict {
-    fn from(listed: Listed) -> Verdict {
-        match listed {
-            Listed::Fail => Verdict::Fail,
-            Listed::Advisory => Verdict::Advisory,
-        }
+impl Deviation {
+    /// Whether this is what is found in a result.
+    fn covers(&self, result: &ScenarioResult, finding: &Finding, is_own: bool) -> bool {
+        let verdict = match result.fails_by(finding) {
+            true => Verdict::Fail,
+            false => Verdict::Advisory,
+        };
+        verdict == self.verdict
+            && self.subject.covers(result, finding, is_own)
+            && self.is_seen_in(finding)
+    }
+
+    fn is_seen_in(&self, finding: &Finding) -> bool {
+        let Some(seen) = &self.seen else { return true };
+        // What stands in quotation marks may be told, though what is written does not tell it.
+        is_like(seen, &finding.looks()) || is_like(seen, &finding.observed)
+    }
+
+    /// Whether its reason has still to be given.
+    fn is_unfilled(&self) -> bool {
+        self.known.reason.starts_with(write::UNFILLED)
     }
 }
 
-fn nearest<'a>(id: &str, known_ids: &[&'a str]) -> Option<&'a str> {
+fn is_like(pattern: &str, text: &str) -> bool {
+    glob(pattern.as_bytes(), text.as_bytes())
+}
+
+fn nearest<'a>(id: &str, ids: impl Iterator<Item = &'a str>) -> Option<String> {
     let likeness = |known: &str| strsim::normalized_damerau_levenshtein(id, known);
-    known_ids.iter().copied().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+    ids.max_by(|a, b| likeness(a).total_cmp(&likeness(b))).map(str::to_owned)
 }
 
 fn at(line: Option<usize>) -> String {
@@ -255,6 +261,3 @@ fn at(line: Option<usize>) -> String {
 fn hint(nearest: Option<&str>) -> String {
     nearest.map(|nearest| format!("; the nearest is {nearest:?}")).unwrap_or_default()
 }
-
-#[cfg(test)]
-mod tests;

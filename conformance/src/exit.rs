@@ -10,7 +10,7 @@ use crate::report::Report;
 pub enum Exit {
     /// Every verdict was to be expected: no failure, or known deviations only.
     AsExpected = 0,
-    /// A scenario failed that is no known deviation, or a known deviation is gone.
+    /// Something failed that is no known deviation, or a known deviation is gone.
     Unexpected = 1,
     /// The command line, or a file it names, cannot be used.
     Usage = 2,
@@ -90,14 +90,7 @@ mod tests {
             oracles: Vec::new(),
             trace: Vec::new(),
         });
-        exit_code(&Report {
-            target: String::new(),
-            rerun: String::new(),
-            capabilities: Vec::new(),
-            scenarios: scenarios.collect(),
-            duration: Duration::ZERO,
-            interrupted,
-        })
+        exit_code(&Report { scenarios: scenarios.collect(), interrupted, ..Report::default() })
     }
 
     #[test]

@@ -73,6 +73,19 @@ pub struct Finding {
     pub seen: String,
     /// The event of the trace that shows it.
     pub event: Option<usize>,
+    /// The known deviation that it is, if a list says so.
+    pub known: Option<Known>,
+}
+
+/// What a list of known deviations says of a finding.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Known {
+    /// Why it deviates.
+    pub reason: String,
+    /// Where more is said of that.
+    pub link: Option<String>,
+    /// Whether it is absent at times.
+    pub unsteady: bool,
 }
 
 /// What the register holds for a MUST of the server's, though the text only tells what it does: that it
@@ -93,20 +106,89 @@ pub struct Cause {
     pub seen: String,
 }
 
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.link {
+            Some(link) => write!(f, "{} ({link})", self.reason),
+            None => f.write_str(&self.reason),
+        }
+    }
+}
+
+impl Cause {
+    /// Its id, such as `MQTT-3.14.4-2/close/still-open`: the same from run to run.
+    pub fn id(&self) -> String {
+        let words = if self.seen.is_empty() { &self.expected } else { &self.seen };
+        let (slug, is_whole) = slug(words);
+        let is_plain = is_whole && (self.expected.is_empty() || self.seen.is_empty());
+        let Cause { requirement, step, .. } = self;
+        let start = format!("{requirement}/{}", self::slug(step).0);
+        match (slug.as_str(), is_plain) {
+            (slug, true) => format!("{start}/{slug}"),
+            ("", false) => format!("{start}/{:04x}", self.mark()),
+            (slug, false) => format!("{start}/{slug}-{:04x}", self.mark()),
+        }
+    }
+
+    /// Tells causes apart that the words of an id do not (FNV-1a, folded).
+    fn mark(&self) -> u16 {
+        let bytes = self.expected.bytes().chain([0]).chain(self.seen.bytes());
+        let hash = bytes
+            .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        let [a, b, c, d] = hash.to_be_bytes();
+        u16::from_be_bytes([a ^ c, b ^ d])
+    }
+}
+
+/// The letters and digits of a text, joined by `-`, and whether that is all of it.
+fn slug(text: &str) -> (String, bool) {
+    const LONGEST: usize = 32;
+    let mut slug = String::new();
+    for word in text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
+        let dash = usize::from(!slug.is_empty());
+        if slug.len() + dash + word.len() > LONGEST {
+            return (slug, false);
+        }
+        if dash > 0 {
+            slug.push('-');
+        }
+        slug.push_str(&word.to_ascii_lowercase());
+    }
+    let is_whole = !slug.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ');
+    (slug, is_whole)
+}
+
 impl Finding {
+    /// What was seen, in the words that lists of known deviations use: none of what differs from run
+    /// to run.
+    pub fn looks(&self) -> String {
+        match self.seen.is_empty() {
+            true => general(&self.observed),
+            false => self.seen.clone(),
+        }
+    }
+
+    /// The rule of an oracle that it breaks, such as `oracle/delivery/MQTT-3.3.2-6`.
+    pub fn rule(&self) -> Option<String> {
+        Some(crate::oracle::rule(self.oracle?, self.requirement?))
+    }
+
     /// What it has in common with others; none where it says nothing of the target.
     pub fn cause(&self) -> Option<Cause> {
         let requirement = self.requirement?;
         // A step expects one thing, whatever the scenario: only checks and oracles have many.
         let expected = match self.step {
-            step::CHECK | step::ORACLE => general(&self.expected),
+            step::CHECK | step::ADVICE | step::ORACLE => without_numbers(&general(&self.expected)),
             _ => String::new(),
         };
         Some(Cause { requirement, step: self.step, expected, seen: self.seen.clone() })
     }
 
-    /// Whether what it breaks is a MUST or MUST NOT.
+    /// Whether what it breaks is a MUST or MUST NOT, and clearly so.
     pub fn is_failure(&self) -> bool {
+        if self.step == step::ADVICE {
+            return false;
+        }
         let row = self.requirement.and_then(requirement::find);
         row.is_none_or(|row| row.level.starts_with("MUST") && !TOLD.contains(&row.id))
     }
@@ -121,14 +203,11 @@ pub fn general(text: &str) -> String {
     while let Some(c) = chars.next() {
         match c {
             '"' => {
-                general.push_str("\"..\"");
-                let mut escaped = false;
-                for inner in chars.by_ref() {
-                    match inner {
-                        '"' if !escaped => break,
-                        '\\' => escaped = !escaped,
-                        _ => escaped = false,
-                    }
+                skip_quoted(&mut chars);
+                // A list of texts is as long as it happens to be.
+                match general.strip_suffix("\"..\", ").map(str::len) {
+                    Some(length) => general.truncate(length + "\"..\"".len()),
+                    None => general.push_str("\"..\""),
                 }
             }
             '0'..='9' if before == '=' => {
@@ -136,11 +215,38 @@ pub fn general(text: &str) -> String {
                 while chars.next_if(|next| next.is_ascii_alphanumeric() || *next == '.').is_some() {
                 }
             }
+            // Those of one digit are levels, flags and the like.
+            '1'..='9' if before == ' ' && chars.peek().is_some_and(char::is_ascii_digit) => {
+                general.push_str("..");
+                while chars.next_if(char::is_ascii_digit).is_some() {}
+            }
             c => general.push(c),
         }
         before = c;
     }
     general
+}
+
+/// Skips what is left of a text in quotation marks, with how often it is repeated.
+fn skip_quoted(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+    let mut escaped = false;
+    for inner in chars.by_ref() {
+        match inner {
+            '"' if !escaped => break,
+            '\\' => escaped = !escaped,
+            _ => escaped = false,
+        }
+    }
+    if chars.next_if_eq(&'*').is_some() {
+        while chars.next_if(char::is_ascii_digit).is_some() {}
+    }
+}
+
+/// A text without any number but codes.
+fn without_numbers(text: &str) -> String {
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let words = text.split(' ').map(|word| if is_number(word) { ".." } else { word });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The kinds of steps. Each stands on a requirement of its own, so that a scenario which needs it is
@@ -157,6 +263,8 @@ pub mod step {
 
     /// What a scenario checks itself.
     pub const CHECK: &str = "check";
+    /// What a scenario notes and goes on: never a failure.
+    pub const ADVICE: &str = "advice";
     /// What an oracle checks.
     pub const ORACLE: &str = "oracle";
 
@@ -217,11 +325,39 @@ mod tests {
     use super::*;
 
     #[test]
+    fn causes_have_short_ids_of_their_own() {
+        let cause = |step, expected: &str, seen: &str| Cause {
+            requirement: "MQTT-3.14.4-2",
+            step,
+            expected: expected.to_owned(),
+            seen: seen.to_owned(),
+        };
+        let still_open = cause(step::CLOSE.name, "", "still open");
+        assert_eq!(still_open.id(), "MQTT-3.14.4-2/close/still-open");
+        let ids = [
+            cause(step::CHECK, "QoS 1", "QoS 0").id(),
+            cause(step::CHECK, "QoS 2", "QoS 0").id(),
+            cause(step::CHECK, "", "QoS_0").id(),
+            cause(step::CHECK, "", &"a word ".repeat(100)).id(),
+            cause(step::CHECK, "", "\u{1b}[31m").id(),
+            cause(step::CHECK, "", "\u{202e}").id(),
+            cause(step::CHECK, "", "").id(),
+        ];
+        for (place, id) in ids.iter().enumerate() {
+            assert!(id.is_ascii() && !id.contains(' ') && id.len() < 80, "{id}");
+            assert!(!ids[..place].contains(id), "{id}");
+        }
+    }
+
+    #[test]
     fn what_differs_from_scenario_to_scenario_is_left_out() {
         for (text, expected) in [
             ("PUBLISH \"a/b\" payload=\"x\\\"y\" id=7", "PUBLISH \"..\" payload=\"..\" id=.."),
             ("SUBACK id=12 0x02 (granted QoS 2)", "SUBACK id=.. 0x02 (granted QoS 2)"),
             ("an \"open end", "an \"..\""),
+            ("\"x\"*300 and \"a\", \"b\", \"c\"", "\"..\" and \"..\""),
+            ("one of 131 bytes", "one of .. bytes"),
+            ("session_present 1, QoS 2, 0x80", "session_present 1, QoS 2, 0x80"),
             ("", ""),
         ] {
             assert_eq!(general(text), expected);

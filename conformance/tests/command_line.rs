@@ -128,6 +128,8 @@ fn arguments_that_cannot_be_used() {
         (&["run", "http://localhost"][..], 2, "no target of the kind 'http'"),
         (&["run", "localhost:1883"], 2, "names no target"),
         (&["run", "embedded:", "9.9"], 4, "'9.9' matches no scenario"),
+        (&["run", "--exclude", "9.9"], 4, "'9.9' matches no scenario"),
+        (&["run", "--write-known-deviations", "/nowhere/x"], 2, "/nowhere/x: No such file"),
         (&["run", "3.1/second-connect-close"], 4, "did you mean '3.1/second-connect-closes'"),
         (&["run", "--report", "xml=x"], 2, "no report 'xml'"),
         (&["run", "--report", "json=/nowhere/x"], 2, "/nowhere/x: No such file"),
@@ -185,7 +187,7 @@ fn a_selection_runs_and_reports() {
     let (code, stdout, stderr) = mqttspec(&arguments);
     assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
-    assert_eq!(report["schema"], 1);
+    assert_eq!(report["schema"], 2);
     assert_eq!(report["target"]["url"], "embedded:");
     let ids: Vec<_> =
         report["scenarios"].as_array().unwrap().iter().map(|row| &row["id"]).collect();
@@ -202,13 +204,37 @@ fn deviations_are_held_to_the_truth() {
         let path = file.display().to_string();
         mqttspec(&["run", "3.1/second-connect-closes", "--known-deviations", &path])
     };
-    let listed = "[[deviation]]\nid = \"3.1/second-connect-closes\"\nreason = \"it says so\"\n";
+    let listed = "[[deviation]]\nid = \"3.1/second-connect-closes\"\nseen = \"*\"\nreason = \"it says so\"\n";
     let (code, stdout, _) = run(listed);
     assert_eq!(code, Some(1), "{stdout}");
     assert!(stdout.contains("listed as a known deviation, but passes"), "{stdout}");
     let (code, _, stderr) = run(&listed.replace("closes", "close"));
     assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.contains("3.1/second-connect-closes"), "names the nearest id: {stderr}");
+}
+
+/// A broker that does not close after a second CONNECT.
+const KEEPS_OPEN: &str = "embedded:?mutant=3.1/second-connect-overheard";
+
+#[test]
+fn a_list_that_was_written_makes_the_next_run_as_expected() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("list.toml").display().to_string();
+    let run = |arguments: &[&str]| {
+        mqttspec(&[&["run", KEEPS_OPEN, "3.1", "--exclude", "*malformed*"], arguments].concat())
+    };
+    let (code, stdout, _) = run(&["--write-known-deviations", &list]);
+    assert_eq!(code, Some(1), "{stdout}");
+    let text = std::fs::read_to_string(&list).unwrap();
+    assert!(text.contains("\nseen = ") && text.contains("\nreason = \"TODO: "), "{text}");
+    let (code, stdout, _) = run(&["--known-deviations", &list]);
+    assert_eq!(code, Some(0), "{stdout}");
+    assert!(stdout.contains("without a reason"), "{stdout}");
+    // By something else than what is listed: unexpected.
+    std::fs::write(&list, text.replace("seen = \"", "seen = \"else ")).unwrap();
+    let (code, stdout, _) = run(&["--known-deviations", &list]);
+    assert_eq!(code, Some(1), "{stdout}");
+    assert!(stdout.contains("is seen, but"), "{stdout}");
 }
 
 #[test]
@@ -319,7 +345,8 @@ fn a_verdict_that_changes_is_named() {
 
 #[test]
 fn an_unsteady_deviation_may_change() {
-    let list = "[[deviation]]\nid = \"3.1/second-connect-closes\"\nreason = \"at times\"\n";
+    let list =
+        "[[deviation]]\nid = \"3.1/second-connect-closes\"\nseen = \"*\"\nreason = \"at times\"\n";
     let unsteady = format!("{list}unsteady = true\n");
     let (code, stdout, report) = repeated(unsteady_broker(|run| run == 2), "2", Some(&unsteady));
     assert_eq!(code, Some(0), "{stdout}");

@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-use conformance::deviation::KnownDeviations;
 use conformance::exit::Exit;
 use conformance::report::Report;
 use conformance::report::terminal::Terminal;
@@ -12,15 +11,9 @@ use conformance::verdict::Verdict;
 /// One line about a run that has ended.
 pub(super) fn run_line(run: usize, runs: usize, report: &Report) -> String {
     let totals = report.totals();
-    let counts = [
-        (totals.pass, "pass"),
-        (totals.fail, "fail"),
-        (totals.advisory, "advisory"),
-        (totals.not_applicable, "not applicable"),
-        (totals.inconclusive, "inconclusive"),
-        (totals.unexpected, "unexpected"),
-    ];
-    let counts = counts.iter().filter(|(count, _)| *count > 0);
+    let unexpected = (totals.unexpected, "unexpected");
+    let counts = Verdict::ALL.map(|verdict| (totals.of(verdict), verdict.name()));
+    let counts = counts.iter().chain([&unexpected]).filter(|(count, _)| *count > 0);
     let counts: Vec<_> = counts.map(|(count, name)| format!("{count} {name}")).collect();
     let seconds = report.duration.as_secs_f64();
     format!("run {run} of {runs}: {}  ({seconds:.2} s)\n", counts.join(", "))
@@ -45,7 +38,6 @@ pub(super) fn write(
     terminal: &Terminal,
     repeat: &Repeat,
     last: &Report,
-    deviations: &KnownDeviations,
     exit: Exit,
     out: &mut impl Write,
 ) -> io::Result<()> {
@@ -58,7 +50,7 @@ pub(super) fn write(
     terminal.findings(last, out)?;
     terminal.sections(last, out)?;
     terminal.totals(last, out)?;
-    write_changed(repeat.runs(), &repeat.changed(deviations), out)?;
+    write_changed(repeat.runs(), &repeat.changed(), out)?;
     terminal.exit(exit, out)
 }
 

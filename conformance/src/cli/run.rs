@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use conformance::deviation::KnownDeviations;
+use conformance::deviation::{self, KnownDeviations};
 use conformance::exit::Exit;
 use conformance::report::progress::Progress;
 use conformance::report::terminal::{Terminal, wants_colour};
@@ -42,10 +42,16 @@ pub(super) struct RunArguments {
     /// Write a report: json=FILE or junit=FILE; may be repeated
     #[arg(long = "report", value_name = "KIND=FILE")]
     reports: Vec<Destination>,
-    /// A TOML list of scenarios that this broker is known not to pass
+    /// A TOML list of what this broker is known to get wrong
     #[arg(long, value_name = "FILE")]
     known_deviations: Option<PathBuf>,
-    /// List advisories and known deviations too, and show traces whole
+    /// Write the list with which this run would have been as expected, its reasons to be filled in
+    #[arg(long, value_name = "FILE")]
+    write_known_deviations: Option<PathBuf>,
+    /// Leave out what this selects, as SELECTION does; may be repeated
+    #[arg(long, value_name = "SELECTION")]
+    exclude: Vec<String>,
+    /// Tell every cause with its whole trace, and list advisories and known deviations too
     #[arg(long, short)]
     verbose: bool,
 }
@@ -92,9 +98,12 @@ fn positive(text: &str) -> Result<f64, String> {
 /// Runs the suite and reports.
 pub(super) fn run(arguments: &RunArguments) -> Result<Exit, Failure> {
     let (target, selection) = split(&arguments.arguments)?;
-    let selected =
-        selection.scenarios().map_err(|error| (Exit::NothingSelected, error.to_string()))?;
+    let selected = selection
+        .without(arguments.exclude.clone())
+        .scenarios()
+        .map_err(|error| (Exit::NothingSelected, error.to_string()))?;
     let deviations = known_deviations(arguments)?;
+    let list = new_list(arguments)?;
     let files = open(&arguments.reports)?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| (Exit::Trouble, format!("cannot start: {error}")))?;
@@ -113,16 +122,20 @@ pub(super) fn run(arguments: &RunArguments) -> Result<Exit, Failure> {
     let ran = ran?;
     let repeat = arguments.repeat.map(|_| &ran.repeat);
     for (destination, file) in arguments.reports.iter().zip(files) {
-        write(destination, file, &ran.last, repeat, &deviations)?;
+        write(destination, file, &ran.last, repeat)?;
+    }
+    if let (Some(file), Some(path)) = (list, &arguments.write_known_deviations) {
+        write_list(file, &ran.last, &deviations)
+            .map_err(|error| (Exit::Trouble, format!("{}: {error}", path.display())))?;
     }
     let trouble = ran.failure.or(stopped.err());
-    let exit = match ran.repeat.exit(&deviations) {
+    let exit = match ran.repeat.exit() {
         // It was seen, whatever went wrong besides.
         Exit::Unexpected => Exit::Unexpected,
         _ if trouble.is_some() => Exit::Trouble,
         exit => exit,
     };
-    print(&ran.last, repeat.map(|repeat| (repeat, &deviations)), exit, arguments.verbose)?;
+    print(&ran.last, repeat, exit, arguments.verbose)?;
     trouble.map_or(Ok(exit), |trouble| Err((exit, trouble)))
 }
 
@@ -218,6 +231,20 @@ fn known_deviations(arguments: &RunArguments) -> Result<KnownDeviations, Failure
     KnownDeviations::parse(&text, &ids).map_err(|error| fail(error.to_string()))
 }
 
+/// Opens the list that is to be written, which may be the one that was read.
+fn new_list(arguments: &RunArguments) -> Result<Option<File>, Failure> {
+    let Some(path) = &arguments.write_known_deviations else { return Ok(None) };
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    file.map(Some).map_err(|error| (Exit::Usage, format!("{}: {error}", path.display())))
+}
+
+fn write_list(file: File, report: &Report, old: &KnownDeviations) -> io::Result<()> {
+    file.set_len(0)?;
+    let mut out = BufWriter::new(file);
+    deviation::write(report, old, &mut out)?;
+    out.flush()
+}
+
 /// Opens the files before the run, so that a wrong path does not cost one.
 fn open(destinations: &[Destination]) -> Result<Vec<File>, Failure> {
     let open = |destination: &Destination| {
@@ -232,7 +259,6 @@ fn write(
     file: File,
     report: &Report,
     repeat: Option<&Repeat>,
-    deviations: &KnownDeviations,
 ) -> Result<(), Failure> {
     let written = || -> io::Result<()> {
         file.set_len(0)?;
@@ -240,8 +266,7 @@ fn write(
         match destination.kind {
             Kind::Json => match repeat {
                 Some(repeat) => {
-                    let changed = repeat.changed(deviations);
-                    json::write_repeat(report, repeat.runs(), &changed, &mut out)?;
+                    json::write_repeat(report, repeat.runs(), &repeat.changed(), &mut out)?;
                 }
                 None => json::write(report, &mut out)?,
             },
@@ -254,7 +279,7 @@ fn write(
 
 fn print(
     report: &Report,
-    repeat: Option<(&Repeat, &KnownDeviations)>,
+    repeat: Option<&Repeat>,
     exit: Exit,
     verbose: bool,
 ) -> Result<(), Failure> {
@@ -265,9 +290,7 @@ fn print(
     };
     let mut out = BufWriter::new(stdout().lock());
     let written = match repeat {
-        Some((repeat, deviations)) => {
-            repeat::write(&terminal, repeat, report, deviations, exit, &mut out)
-        }
+        Some(repeat) => repeat::write(&terminal, repeat, report, exit, &mut out),
         None => repeat::write_last(&terminal, report, exit, &mut out),
     };
     match written.and_then(|()| out.flush()) {

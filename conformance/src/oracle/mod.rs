@@ -88,6 +88,7 @@ impl Findings {
                 observed: observed.into(),
                 seen: String::new(),
                 event: Some(event),
+                known: None,
             });
         }
     }
@@ -114,6 +115,18 @@ pub fn all() -> &'static [Oracle] {
 /// The oracle of this name.
 pub fn find(name: &str) -> Option<&'static Oracle> {
     all().iter().find(|oracle| oracle.name == name)
+}
+
+/// The id of the rule of an oracle.
+pub(crate) fn rule(oracle: &str, requirement: &str) -> String {
+    format!("oracle/{oracle}/{requirement}")
+}
+
+/// The ids of all rules of all oracles.
+pub fn rules() -> impl Iterator<Item = String> {
+    all().iter().flat_map(|oracle| {
+        oracle.requirements.iter().map(|requirement| rule(oracle.name, requirement))
+    })
 }
 
 /// What all oracles find in a trace.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reference_broker::codec::Packet;
 use tokio::time::Instant;
 
-use crate::trace::{Event, What};
+use crate::trace::{Event, What, packet_text};
 use crate::verdict::step::{self, Step};
 use crate::verdict::{Finding, Outcome, Stop, general};
 
@@ -286,10 +286,11 @@ impl Context {
         finding(step, requirement, expected, observed)
     }
 
-    /// What a scenario has observed itself, shown by the last event.
+    /// What a scenario has observed itself, shown by the packet whose text that has, else by what came
+    /// last from the broker.
     pub(crate) fn observed(&self, text: impl Into<String>) -> Observed {
         let text = text.into();
-        let event = self.lock().events.len().saturating_sub(1);
+        let event = place_of(&text, &self.lock().events);
         Observed { seen: general(&text), text, event }
     }
 
@@ -309,7 +310,7 @@ impl Context {
     /// Notes that a SHOULD is not followed; the scenario goes on.
     pub(crate) fn advise(&self, requirement: &'static str, expected: &str, observed: String) {
         let observed = self.observed(observed);
-        self.lock().advisories.push(finding(step::CHECK, requirement, expected, observed));
+        self.lock().advisories.push(finding(step::ADVICE, requirement, expected, observed));
     }
 
     /// What was recorded: events and advisories.
@@ -324,6 +325,30 @@ impl Context {
         let record = self.lock();
         (record.sessions.iter().cloned().collect(), record.retained.iter().cloned().collect())
     }
+}
+
+/// How far back a packet is looked for that was observed.
+const REACH: usize = 1000;
+
+/// The event that shows what was observed.
+fn place_of(text: &str, events: &[Event]) -> usize {
+    let latest = || events.iter().enumerate().rev().take(REACH);
+    let is_it = |event: &Event| match &event.what {
+        What::Received(packet) => {
+            text.contains(packet.packet_type().name()) && text.contains(&packet_text(packet))
+        }
+        _ => false,
+    };
+    let is_of_broker = |event: &Event| match &event.what {
+        // It only says that what came before it has come.
+        What::Received(Packet::PingResp) => false,
+        What::Received(_) | What::ReceivedBroken(..) => true,
+        What::ClosedByBroker(_) | What::Silence(_) => true,
+        _ => false,
+    };
+    let place = latest().find(|(_, event)| is_it(event));
+    let place = place.or_else(|| latest().find(|(_, event)| is_of_broker(event)));
+    place.map_or(events.len().saturating_sub(1), |(place, _)| place)
 }
 
 fn finding(
@@ -341,5 +366,6 @@ fn finding(
         observed: text,
         seen,
         event: Some(event),
+        known: None,
     }
 }

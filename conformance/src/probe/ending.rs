@@ -6,7 +6,7 @@ use reference_broker::codec::{Disconnect, Packet, ReasonCode};
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
-use crate::trace::{Ending, What, packet_text};
+use crate::trace::{Ending, Said, What, packet_text};
 use crate::verdict::{Outcome, Stop};
 
 use super::instead::as_observed;
@@ -47,7 +47,7 @@ impl Probe {
                 Seen::Packet(_, packet) => disconnect = as_disconnect(packet),
                 Seen::Closed(_, ending) => return Ok(End { disconnect, ending }),
                 Seen::Silence(event, patience) if disconnect.is_some() => {
-                    let text = format!("still open {patience:?} after its DISCONNECT");
+                    let text = format!("still open {} after its DISCONNECT", patience.said());
                     let observed = Observed { text, seen: "still open".to_owned(), event };
                     let expected = "the connection closed";
                     let step::Step { name, requirement } = step::CLOSE;
@@ -58,7 +58,8 @@ impl Probe {
                         Ok(()) => ("is answered", "still open, PINGREQ answered"),
                         Err(_) => ("is not answered", "still open, PINGREQ unanswered"),
                     };
-                    let text = format!("still open after {patience:?}, and PINGREQ {answered}");
+                    let text =
+                        format!("still open after {}, and PINGREQ {answered}", patience.said());
                     let observed = Observed { text, seen: seen.to_owned(), event };
                     return Err(self.context.failure(expected, observed));
                 }
@@ -182,7 +183,7 @@ impl Probe {
                     return Err(self.context.stop_of("MQTT-3.14.0-1", "close", expected, observed));
                 }
                 Seen::Silence(event, patience) if is_refused => {
-                    let text = format!("still open {patience:?} after its CONNACK");
+                    let text = format!("still open {} after its CONNACK", patience.said());
                     let observed = Observed { text, seen: "still open".to_owned(), event };
                     let expected = "the connection closed";
                     return Err(self.context.stop_of("MQTT-3.2.2-7", "close", expected, observed));

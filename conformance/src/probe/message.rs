@@ -8,6 +8,9 @@ use crate::verdict::Outcome;
 use super::instead::as_observed;
 use super::{Observed, Probe, Seen, step};
 
+/// What a marker is called: it shows by its place that nothing came before it.
+const MARKER: &str = "the message sent right behind";
+
 impl Probe {
     /// Waits for PUBREL, whatever it says.
     ///
@@ -109,8 +112,7 @@ impl Probe {
     pub(crate) async fn receives_marker(&mut self, topic: &str, payload: &str) -> Outcome {
         let context = self.context.clone();
         let step = self.delivery(topic, Some(payload));
-        let expected = called_message(topic, payload);
-        let publish = context.as_means(self.find_for(step, &expected, message)).await?;
+        let publish = context.as_means(self.find_for(step, MARKER, message)).await?;
         self.is_marker(publish, topic, payload).await
     }
 
@@ -121,7 +123,7 @@ impl Probe {
     /// As [`Probe::receives_marker`].
     pub(crate) async fn receives_will_marker(&mut self, topic: &str, payload: &str) -> Outcome {
         let context = self.context.clone();
-        let publish = context.as_means(self.will(&called_message(topic, payload))).await?;
+        let publish = context.as_means(self.will("the Will sent right behind")).await?;
         self.is_marker(publish, topic, payload).await
     }
 
@@ -129,7 +131,9 @@ impl Probe {
         if *publish.topic != *topic || *publish.payload != *payload.as_bytes() {
             let other = self.context.observed(packet_text(&publish.into()));
             let observed = Observed { seen: "another PUBLISH".to_owned(), ..other };
-            return Err(self.not_silent("no other message", observed));
+            return Err(
+                self.not_silent("no other message before the one sent right behind", observed)
+            );
         }
         self.acknowledge(&publish).await
     }

@@ -28,7 +28,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::trace::{Ending, What};
+use crate::trace::{Ending, Said, What};
 use crate::verdict::Outcome;
 use crate::verdict::step::{self, Step};
 
@@ -238,7 +238,7 @@ impl Probe {
             // What is already on its way to us can still be read, the reason for the close say.
             Ok(Err(_)) => Ok(()),
             Err(_) => {
-                let observed = format!("{} took no bytes for {patience:?}", self.name);
+                let observed = format!("{} took no bytes for {}", self.name, patience.said());
                 Err(self.context.trouble_at("the target to take our bytes", observed, index))
             }
         }

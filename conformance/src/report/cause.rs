@@ -1,5 +1,6 @@
 //! What findings have in common: causes, and the rules of oracles.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::{Report, ScenarioResult};
@@ -12,14 +13,18 @@ pub struct CauseResult<'a> {
     pub cause: Cause,
     /// [`Verdict::Fail`], or [`Verdict::Advisory`] where it breaks no MUST.
     pub verdict: Verdict,
+    /// Whether it was to be expected: it breaks no MUST, or is a known deviation wherever it is found.
+    pub expected: bool,
     /// The result that shows it best, and the finding in it.
     pub witness: (&'a ScenarioResult, &'a Finding),
     /// The scenarios that fail by it, or are advisory.
     pub shown_by: Vec<&'static str>,
     /// The scenarios that it blocks.
     pub blocks: Vec<&'static str>,
-    /// The scenarios in whose traces oracles found it.
+    /// The scenarios that are not about it, in whose traces oracles found it.
     pub found_in: Vec<&'static str>,
+    /// Those of all these of which it is known.
+    pub known: Vec<&'static str>,
 }
 
 /// What one rule of an oracle came to over all traces.
@@ -31,7 +36,9 @@ pub struct RuleResult<'a> {
     pub requirement: &'static str,
     /// Pass, fail, or advisory where the requirement is no MUST.
     pub verdict: Verdict,
-    /// The results whose traces break it, each with its first finding.
+    /// Whether that was to be expected.
+    pub expected: bool,
+    /// The results whose traces break it, each with its first finding, those that are not known first.
     pub broken_in: Vec<(&'a ScenarioResult, &'a Finding)>,
 }
 
@@ -43,7 +50,8 @@ enum Part {
     Found,
 }
 
-/// The causes of all that was found in a report: failures first, then by how much they explain.
+/// The causes of all that was found in a report: failures first, those that were not to be expected
+/// before others, then by how much they explain.
 pub fn causes(report: &Report) -> Vec<CauseResult<'_>> {
     let mut causes: BTreeMap<Cause, CauseResult<'_>> = BTreeMap::new();
     for result in report.scenarios.iter().filter(|result| result.verdict != Verdict::Unsteady) {
@@ -56,7 +64,9 @@ pub fn causes(report: &Report) -> Vec<CauseResult<'_>> {
         }
     }
     let mut causes: Vec<_> = causes.into_values().collect();
-    causes.sort_by_key(|cause| (cause.verdict != Verdict::Fail, usize::MAX - cause.weight()));
+    causes.sort_by_key(|cause| {
+        (cause.verdict != Verdict::Fail, cause.expected, Reverse(cause.weight()))
+    });
     causes
 }
 
@@ -66,19 +76,21 @@ fn parts(result: &ScenarioResult) -> impl Iterator<Item = (&Finding, Part)> {
             (0, Verdict::Blocked) => (finding, Part::Blocks),
             _ => (finding, Part::Shown),
         });
-    own.chain(result.oracles.iter().map(|finding| (finding, Part::Found)))
+    let found = result.oracles.iter().filter(|finding| !result.has(finding));
+    own.chain(found.map(|finding| (finding, Part::Found)))
 }
 
 impl<'a> CauseResult<'a> {
     fn new(cause: Cause, result: &'a ScenarioResult, finding: &'a Finding) -> CauseResult<'a> {
-        let verdict = if finding.is_failure() { Verdict::Fail } else { Verdict::Advisory };
         CauseResult {
             cause,
-            verdict,
+            verdict: Verdict::Advisory,
+            expected: true,
             witness: (result, finding),
             shown_by: Vec::new(),
             blocks: Vec::new(),
             found_in: Vec::new(),
+            known: Vec::new(),
         }
     }
 
@@ -91,11 +103,20 @@ impl<'a> CauseResult<'a> {
         if list.last() != Some(&result.id) {
             list.push(result.id);
         }
-        // Who is about it shows it best, and of those the shortest trace.
-        let rank = |result: &ScenarioResult| {
-            (!result.requirements.contains(&self.cause.requirement), result.trace.len())
+        let fails = result.fails_by(finding);
+        if fails {
+            self.verdict = Verdict::Fail;
+            self.expected &= finding.known.is_some();
+        }
+        if finding.known.is_some() && self.known.last() != Some(&result.id) {
+            self.known.push(result.id);
+        }
+        // What is news and about it shows it best, and of those the shortest trace.
+        let rank = |(result, finding): (&ScenarioResult, &Finding)| {
+            let is_elsewhere = !result.requirements.contains(&self.cause.requirement);
+            (!result.fails_by(finding), finding.known.is_some(), is_elsewhere, result.trace.len())
         };
-        if rank(result) < rank(self.witness.0) {
+        if rank((result, finding)) < rank(self.witness) {
             self.witness = (result, finding);
         }
     }
@@ -108,26 +129,39 @@ impl<'a> CauseResult<'a> {
 
 /// What every rule of every oracle came to, in the order of the oracles.
 pub fn rules(report: &Report) -> Vec<RuleResult<'_>> {
-    let rules = crate::oracle::all().iter().flat_map(|oracle| {
-        oracle.requirements.iter().map(|requirement| rule(report, oracle.name, requirement))
-    });
-    rules.collect()
+    let mut broken: BTreeMap<(&str, &str), Vec<(&ScenarioResult, &Finding)>> = BTreeMap::new();
+    for result in report.scenarios.iter().filter(|result| result.verdict != Verdict::Unsteady) {
+        for finding in &result.oracles {
+            if let (Some(oracle), Some(requirement)) = (finding.oracle, finding.requirement) {
+                broken.entry((oracle, requirement)).or_default().push((result, finding));
+            }
+        }
+    }
+    let mut rules = Vec::new();
+    for oracle in crate::oracle::all() {
+        for requirement in oracle.requirements {
+            let findings = broken.remove(&(oracle.name, *requirement)).unwrap_or_default();
+            rules.push(rule(oracle.name, requirement, findings));
+        }
+    }
+    rules
 }
 
-fn rule<'a>(report: &'a Report, oracle: &str, requirement: &'static str) -> RuleResult<'a> {
-    let breaks = |finding: &&Finding| {
-        finding.oracle == Some(oracle) && finding.requirement == Some(requirement)
-    };
-    let broken_in: Vec<_> = report
-        .scenarios
-        .iter()
-        .filter(|result| result.verdict != Verdict::Unsteady)
-        .filter_map(|result| Some((result, result.oracles.iter().find(breaks)?)))
-        .collect();
-    let verdict = match broken_in.first() {
+fn rule<'a>(
+    oracle: &str,
+    requirement: &'static str,
+    mut findings: Vec<(&'a ScenarioResult, &'a Finding)>,
+) -> RuleResult<'a> {
+    let verdict = match findings.first() {
         None => Verdict::Pass,
         Some((_, finding)) if finding.is_failure() => Verdict::Fail,
         Some(_) => Verdict::Advisory,
     };
-    RuleResult { id: format!("oracle/{oracle}/{requirement}"), requirement, verdict, broken_in }
+    let is_news = |finding: &Finding| finding.is_failure() && finding.known.is_none();
+    let expected = !findings.iter().any(|(_, finding)| is_news(finding));
+    findings.sort_by_key(|(_, finding)| !is_news(finding));
+    let mut seen = std::collections::BTreeSet::new();
+    findings.retain(|(result, _)| seen.insert(result.id));
+    let id = crate::oracle::rule(oracle, requirement);
+    RuleResult { id, requirement, verdict, expected, broken_in: findings }
 }

@@ -1,7 +1,6 @@
 //! The report as JSON: for programs, and the source of every page made from it.
 //!
-//! Keys keep their order from run to run; `totals` has the names of verdicts among its keys.
-//! `trace_line` is an index into the `trace` of the same scenario's `finding`, counted from 0.
+//! `conformance/report-schema.md` says what each key means. Keys keep their order from run to run.
 //! `schema` is raised when a key changes its meaning or goes away, not when one is added.
 
 use std::collections::BTreeMap;
@@ -10,12 +9,15 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::{Report, ScenarioResult, Totals, trace_lines};
+use super::{
+    CauseResult, Obstacle, Report, RuleResult, ScenarioResult, Totals, causes, obstacles, rules,
+    trace_lines,
+};
 use crate::runner::Changed;
-use crate::verdict::Finding;
+use crate::verdict::{Finding, Verdict};
 
 /// The version of the form that is written.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Writes a report as JSON, ended by a newline.
 pub fn write(report: &Report, out: impl Write) -> io::Result<()> {
@@ -48,6 +50,10 @@ struct ReportForm<'a> {
     duration_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     repeat: Option<RepeatForm>,
+    inconclusive: Vec<ObstacleForm<'a>>,
+    causes: Vec<CauseForm<'a>>,
+    oracles: Vec<RuleForm<'a>>,
+    deviations: ListedForm<'a>,
     scenarios: Vec<ScenarioForm<'a>>,
 }
 
@@ -84,11 +90,60 @@ struct TotalsForm {
     pass: usize,
     fail: usize,
     advisory: usize,
+    blocked: usize,
     #[serde(rename = "not-applicable")]
     not_applicable: usize,
     inconclusive: usize,
+    unsteady: usize,
     unexpected: usize,
     known_deviations: usize,
+}
+
+#[derive(Serialize)]
+struct ObstacleForm<'a> {
+    what: String,
+    advice: Option<&'a str>,
+    scenarios: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct CauseForm<'a> {
+    id: String,
+    requirement: &'a str,
+    step: &'a str,
+    verdict: &'static str,
+    expected: bool,
+    seen: String,
+    witness: WitnessForm<'a>,
+    fails: Vec<&'a str>,
+    advises: Vec<&'a str>,
+    blocks: Vec<&'a str>,
+    found_in: Vec<&'a str>,
+    known: Vec<&'a str>,
+}
+
+/// The finding that shows a cause best, and the scenario in whose trace it is.
+#[derive(Serialize)]
+struct WitnessForm<'a> {
+    scenario: &'a str,
+    expected: &'a str,
+    observed: &'a str,
+    trace_line: Option<usize>,
+}
+
+#[derive(Serialize)]
+struct RuleForm<'a> {
+    id: String,
+    requirement: &'a str,
+    verdict: &'static str,
+    expected: bool,
+    scenarios: Vec<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ListedForm<'a> {
+    stale: &'a [String],
+    unfilled: usize,
 }
 
 #[derive(Serialize)]
@@ -100,20 +155,24 @@ struct ScenarioForm<'a> {
     verdict: &'static str,
     expected: bool,
     reason: Option<&'a str>,
+    blocked_by: Option<String>,
     duration_ms: u64,
-    finding: Option<FindingForm<'a>>,
-    advisories: Vec<FindingForm<'a>>,
+    findings: Vec<FindingForm<'a>>,
+    oracle_findings: Vec<FindingForm<'a>>,
+    trace: Vec<String>,
 }
 
-/// The first finding carries the trace; the others refer to it.
 #[derive(Serialize)]
 struct FindingForm<'a> {
+    cause: Option<String>,
     requirement: Option<&'a str>,
     oracle: Option<&'a str>,
+    step: &'a str,
+    verdict: Option<&'static str>,
     expected: &'a str,
     observed: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    trace: Option<Vec<String>>,
+    seen: String,
+    known: Option<String>,
     trace_line: Option<usize>,
 }
 
@@ -127,6 +186,13 @@ impl<'a> From<&'a Report> for ReportForm<'a> {
             interrupted: report.interrupted,
             duration_ms: milliseconds(report.duration),
             repeat: None,
+            inconclusive: obstacles(report).into_iter().map(ObstacleForm::from).collect(),
+            causes: causes(report).into_iter().map(CauseForm::from).collect(),
+            oracles: rules(report).into_iter().map(RuleForm::from).collect(),
+            deviations: ListedForm {
+                stale: &report.listed.stale,
+                unfilled: report.listed.unfilled,
+            },
             scenarios: report.scenarios.iter().map(ScenarioForm::from).collect(),
         }
     }
@@ -146,21 +212,69 @@ impl From<Totals> for TotalsForm {
             pass: totals.pass,
             fail: totals.fail,
             advisory: totals.advisory,
+            blocked: totals.blocked,
             not_applicable: totals.not_applicable,
             inconclusive: totals.inconclusive,
+            unsteady: totals.unsteady,
             unexpected: totals.unexpected,
             known_deviations: totals.known_deviations,
         }
     }
 }
 
+impl<'a> From<Obstacle<'a>> for ObstacleForm<'a> {
+    fn from(Obstacle { what, advice, scenarios, .. }: Obstacle<'a>) -> Self {
+        ObstacleForm { what, advice, scenarios }
+    }
+}
+
+impl<'a> From<CauseResult<'a>> for CauseForm<'a> {
+    fn from(cause: CauseResult<'a>) -> Self {
+        let (result, finding) = cause.witness;
+        let (fails, advises) = match cause.verdict {
+            Verdict::Fail => (cause.shown_by, Vec::new()),
+            _ => (Vec::new(), cause.shown_by),
+        };
+        CauseForm {
+            id: cause.cause.id(),
+            requirement: cause.cause.requirement,
+            step: cause.cause.step,
+            verdict: cause.verdict.name(),
+            expected: cause.expected,
+            seen: finding.looks(),
+            witness: WitnessForm {
+                scenario: result.id,
+                expected: &finding.expected,
+                observed: &finding.observed,
+                trace_line: place(finding, result),
+            },
+            fails,
+            advises,
+            blocks: cause.blocks,
+            found_in: cause.found_in,
+            known: cause.known,
+        }
+    }
+}
+
+impl<'a> From<RuleResult<'a>> for RuleForm<'a> {
+    fn from(rule: RuleResult<'a>) -> Self {
+        RuleForm {
+            id: rule.id,
+            requirement: rule.requirement,
+            verdict: rule.verdict.name(),
+            expected: rule.expected,
+            scenarios: rule.broken_in.iter().map(|(result, _)| result.id).collect(),
+        }
+    }
+}
+
 impl<'a> From<&'a ScenarioResult> for ScenarioForm<'a> {
     fn from(result: &'a ScenarioResult) -> Self {
-        let length = result.trace.len();
-        let mut findings = result.findings.iter().map(|found| FindingForm::new(found, length));
-        let finding = findings
-            .next()
-            .map(|finding| FindingForm { trace: Some(trace_lines(&result.trace)), ..finding });
+        let forms = |findings: &'a [Finding]| -> Vec<_> {
+            findings.iter().map(|finding| FindingForm::new(finding, result)).collect()
+        };
+        let has_findings = !(result.findings.is_empty() && result.oracles.is_empty());
         ScenarioForm {
             id: result.id,
             section: result.section,
@@ -169,24 +283,40 @@ impl<'a> From<&'a ScenarioResult> for ScenarioForm<'a> {
             verdict: result.verdict.name(),
             expected: result.expected,
             reason: result.reason.as_deref(),
+            blocked_by: result.blocked_by().and_then(Finding::cause).map(|cause| cause.id()),
             duration_ms: milliseconds(result.duration),
-            finding,
-            advisories: findings.collect(),
+            findings: forms(&result.findings),
+            oracle_findings: forms(&result.oracles),
+            // Of those that show nothing it would only fill the report.
+            trace: if has_findings { trace_lines(&result.trace) } else { Vec::new() },
         }
     }
 }
 
 impl<'a> FindingForm<'a> {
-    fn new(finding: &'a Finding, trace_length: usize) -> Self {
+    fn new(finding: &'a Finding, result: &ScenarioResult) -> Self {
+        let verdict = match result.fails_by(finding) {
+            true => Verdict::Fail,
+            false => Verdict::Advisory,
+        };
         FindingForm {
+            cause: finding.cause().map(|cause| cause.id()),
             requirement: finding.requirement,
             oracle: finding.oracle,
+            step: finding.step,
+            verdict: finding.requirement.map(|_| verdict.name()),
             expected: &finding.expected,
             observed: &finding.observed,
-            trace: None,
-            trace_line: finding.event.filter(|&event| event < trace_length),
+            seen: finding.looks(),
+            known: finding.known.as_ref().map(ToString::to_string),
+            trace_line: place(finding, result),
         }
     }
+}
+
+/// The line of a result's trace that shows a finding.
+fn place(finding: &Finding, result: &ScenarioResult) -> Option<usize> {
+    finding.event.filter(|&event| event < result.trace.len())
 }
 
 fn as_map<S: Serializer>(pairs: &[(String, String)], to: S) -> Result<S::Ok, S::Error> {
@@ -199,6 +329,8 @@ fn milliseconds(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::Value;
 
     use super::*;
@@ -212,23 +344,30 @@ mod tests {
 
     #[test]
     fn snapshot() {
-        insta::assert_snapshot!(written(&fixture::report()));
+        let text = written(&fixture::report());
+        // Rules come and go; those that hold have nothing to show here.
+        let (before, rest) = text.split_once("\"oracles\": [").unwrap();
+        let (rules, after) = rest.split_once("\n  ],").unwrap();
+        let rules = rules.split_inclusive("\n    }").filter(|rule| !rule.contains("\"pass\""));
+        let rules: String = rules.collect();
+        insta::assert_snapshot!(format!("{before}\"oracles\": [{rules}\n  ],{after}"));
     }
 
     #[test]
     fn what_was_written_reads_back() {
         let report = fixture::report();
         let json: Value = serde_json::from_str(&written(&report)).unwrap();
-        assert_eq!(json["schema"], 1);
+        assert_eq!(json["schema"], SCHEMA);
         assert_eq!(json["target"]["capabilities"]["assigned_client_identifier"], HOSTILE);
         let scenarios = json["scenarios"].as_array().unwrap();
         assert_eq!(scenarios.len(), report.scenarios.len());
         for (scenario, result) in scenarios.iter().zip(&report.scenarios) {
             assert_eq!(scenario["id"], result.id);
             assert_eq!(scenario["verdict"], result.verdict.name());
-            assert_eq!(scenario["finding"].is_null(), result.findings.is_empty());
+            let findings = scenario["findings"].as_array().unwrap();
+            assert_eq!(findings.len(), result.findings.len());
         }
-        let named: u64 = crate::verdict::Verdict::ALL
+        let named: u64 = Verdict::ALL
             .map(|verdict| json["totals"][verdict.name()].as_u64().unwrap())
             .iter()
             .sum();
@@ -240,6 +379,72 @@ mod tests {
         let mut report = fixture::report();
         report.scenarios[1].findings[0].event = Some(99);
         let json: Value = serde_json::from_str(&written(&report)).unwrap();
-        assert!(json["scenarios"][1]["finding"]["trace_line"].is_null());
+        assert!(json["scenarios"][1]["findings"][0]["trace_line"].is_null());
+    }
+
+    #[test]
+    fn what_is_referred_to_is_there() {
+        let json: Value = serde_json::from_str(&written(&fixture::report())).unwrap();
+        let ids = |list: &str| -> Vec<String> {
+            let rows = json[list].as_array().unwrap().iter();
+            rows.map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+        };
+        let (causes, scenarios) = (ids("causes"), ids("scenarios"));
+        let mut distinct = causes.clone();
+        distinct.sort();
+        distinct.dedup();
+        assert_eq!(distinct.len(), causes.len(), "{causes:?}");
+        for scenario in json["scenarios"].as_array().unwrap() {
+            let findings = [&scenario["findings"], &scenario["oracle_findings"]];
+            let findings = findings.iter().flat_map(|list| list.as_array().unwrap());
+            let named = findings.map(|finding| &finding["cause"]).chain([&scenario["blocked_by"]]);
+            let is_steady = scenario["verdict"] != "unsteady";
+            for cause in named.filter_map(Value::as_str).filter(|_| is_steady) {
+                assert!(causes.iter().any(|id| id == cause), "{cause}");
+            }
+        }
+        for cause in json["causes"].as_array().unwrap() {
+            for list in ["fails", "advises", "blocks", "found_in", "known"] {
+                for id in cause[list].as_array().unwrap() {
+                    assert!(scenarios.iter().any(|it| id == it), "{id}");
+                }
+            }
+        }
+    }
+
+    /// The paths of all keys of a value, such as `causes[].id`; keys that are data as `*`.
+    fn paths(value: &Value, path: &str, into: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(map) => {
+                let is_data = ["target.capabilities", "repeat.changed[].verdicts"].contains(&path);
+                for (key, value) in map {
+                    let key = if is_data { "*" } else { key };
+                    let path = [path, key].join(if path.is_empty() { "" } else { "." });
+                    into.insert(path.clone());
+                    paths(value, &path, into);
+                }
+            }
+            Value::Array(values) => {
+                values.iter().for_each(|value| paths(value, &format!("{path}[]"), into));
+            }
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_page_about_the_form_says_what_there_is() {
+        let page = include_str!("../../report-schema.md");
+        let mut out = Vec::new();
+        let changed = Changed { id: "3.1/a", verdicts: vec![(Verdict::Pass, 1)], unsteady: false };
+        write_repeat(&fixture::report(), 2, &[changed], &mut out).unwrap();
+        let json: Value = serde_json::from_slice(&out).unwrap();
+        let mut written = BTreeSet::new();
+        paths(&json, "", &mut written);
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+        let told: BTreeSet<_> = rows.map(|(path, _)| path.to_owned()).collect();
+        let missing: Vec<_> = written.difference(&told).collect();
+        let gone: Vec<_> = told.difference(&written).collect();
+        assert!(missing.is_empty() && gone.is_empty(), "missing {missing:?}, gone {gone:?}");
+        assert!(page.contains(&format!("schema {SCHEMA}")));
     }
 }

@@ -4,6 +4,7 @@
 //! clock or asks the environment. What a target sent may hold anything: JSON keeps it in its own
 //! escapes, the others show control characters as `\u{1b}`.
 
+mod by_cause;
 mod cause;
 pub mod coverage;
 #[cfg(test)]
@@ -11,6 +12,7 @@ pub(crate) mod fixture;
 pub mod json;
 pub mod junit;
 pub mod matrix;
+mod obstacle;
 pub mod progress;
 mod section;
 mod table;
@@ -18,12 +20,13 @@ pub mod terminal;
 mod text;
 
 pub use cause::{CauseResult, RuleResult, causes, rules};
+pub use obstacle::{Obstacle, obstacles};
 pub use section::title;
 
 use std::time::Duration;
 
 use crate::trace::{Event, event_line, name_width};
-use crate::verdict::{Finding, Verdict};
+use crate::verdict::{Finding, Verdict, step};
 
 /// The result of one scenario.
 #[derive(Clone, Debug)]
@@ -53,8 +56,17 @@ pub struct ScenarioResult {
     pub trace: Vec<Event>,
 }
 
+/// What is to be said of the list of known deviations itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// What it lists that is not there, in words. None of it is a scenario's.
+    pub stale: Vec<String>,
+    /// How many of its reasons have still to be given.
+    pub unfilled: usize,
+}
+
 /// The result of a run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Report {
     /// The target as it was given.
     pub target: String,
@@ -68,6 +80,8 @@ pub struct Report {
     pub duration: Duration,
     /// Whether it was ended before all selected scenarios had run.
     pub interrupted: bool,
+    /// What is to be said of the list of known deviations.
+    pub listed: Listed,
 }
 
 /// How many scenarios came to each verdict.
@@ -89,16 +103,47 @@ pub struct Totals {
     pub inconclusive: usize,
     /// Unsteady.
     pub unsteady: usize,
-    /// With a verdict that was not expected.
+    /// Scenarios, rules of oracles and entries of the list that are not as expected.
     pub unexpected: usize,
-    /// Known deviations among the failed and the advisory ones.
+    /// Known deviations among the scenarios and the rules of oracles.
     pub known_deviations: usize,
+}
+
+impl Totals {
+    /// How many came to this verdict.
+    pub fn of(&self, verdict: Verdict) -> usize {
+        match verdict {
+            Verdict::Pass => self.pass,
+            Verdict::Fail => self.fail,
+            Verdict::Advisory => self.advisory,
+            Verdict::Blocked => self.blocked,
+            Verdict::NotApplicable => self.not_applicable,
+            Verdict::Inconclusive => self.inconclusive,
+            Verdict::Unsteady => self.unsteady,
+        }
+    }
 }
 
 impl ScenarioResult {
     /// Whether a person should see it whole: it was not expected, or says nothing.
     pub fn needs_a_look(&self) -> bool {
         !self.expected || self.verdict == Verdict::Inconclusive
+    }
+
+    /// Whether it fails by this finding of its own or of an oracle's; else that is an advisory.
+    pub fn fails_by(&self, finding: &Finding) -> bool {
+        let is_first = || self.findings.first().is_some_and(|first| is_same(first, finding));
+        finding.is_failure() || (self.verdict == Verdict::Fail && is_first())
+    }
+
+    /// Whether what an oracle found is among its own findings, because it is about that.
+    pub fn has(&self, found: &Finding) -> bool {
+        self.findings.iter().any(|own| is_same(own, found))
+    }
+
+    /// What blocks it.
+    pub fn blocked_by(&self) -> Option<&Finding> {
+        self.findings.first().filter(|_| self.verdict == Verdict::Blocked)
     }
 
     /// Whether its verdict is that of a known deviation.
@@ -134,6 +179,13 @@ impl Report {
             totals.unexpected += usize::from(!scenario.expected);
             totals.known_deviations += usize::from(scenario.is_known_deviation());
         }
+        for rule in rules(self).iter().filter(|rule| rule.verdict == Verdict::Fail) {
+            match rule.expected {
+                true => totals.known_deviations += 1,
+                false => totals.unexpected += 1,
+            }
+        }
+        totals.unexpected += self.listed.stale.len();
         totals
     }
 
@@ -156,9 +208,20 @@ impl Report {
     }
 }
 
-/// Who found it, where no step of the scenario did: ` (oracle packet-ids)`.
-fn by_oracle(finding: &Finding) -> String {
-    finding.oracle.map(|name| format!(" (oracle {name})")).unwrap_or_default()
+/// Whether two findings are one, whatever is known of it.
+fn is_same(one: &Finding, other: &Finding) -> bool {
+    let parts =
+        |finding: &Finding| (finding.oracle, finding.requirement, finding.step, finding.event);
+    parts(one) == parts(other) && one.expected == other.expected && one.observed == other.observed
+}
+
+/// Who found it, or in what step, where no check of the scenario did: ` (oracle packet-ids)`.
+fn by_whom(finding: &Finding) -> String {
+    match (finding.oracle, finding.step) {
+        (Some(name), _) => format!(" (oracle {name})"),
+        (None, step::CHECK | step::ADVICE | step::ORACLE) => String::new(),
+        (None, step) => format!(" (step: {step})"),
+    }
 }
 
 /// The lines of a trace, one an event, so that a finding's event is its line.

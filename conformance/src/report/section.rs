@@ -2,7 +2,7 @@
 
 /// Sections and their titles, in the order of the standard.
 const TITLES: &[(&str, &str)] = &[
-    ("1.2", "Malformed packets, Protocol Errors"),
+    ("1.2", "Malformed packets, other errors"),
     ("1.5", "Strings, integers, binary data"),
     ("1.6", "Security in general"),
     ("2.1", "Fixed header, flags, length"),

@@ -10,22 +10,32 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 
 use super::text::{clip, counted, visible, wrap};
-use super::{Report, ScenarioResult, by_oracle, trace_lines};
+use super::{Report, ScenarioResult, by_whom, trace_lines};
 use crate::verdict::{Finding, Verdict};
 
 pub(super) const WIDTH: usize = 100;
 /// Where values begin, behind their labels.
-const VALUE: usize = 15;
+pub(super) const VALUE: usize = 15;
 /// Longer values are cut; the JSON report has them whole.
 const LONGEST_VALUE: usize = 1200;
-/// Traces up to this many lines are shown whole.
-const SHORT_TRACE: usize = 24;
-/// What is kept of a longer one, before and after its place.
-const BEFORE: usize = 12;
-const AFTER: usize = 5;
 
-const LABEL: Style = Style::new().dimmed();
-const NAME: Style = Style::new().bold();
+/// How much of a trace is shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    /// Up to so many lines it is shown whole.
+    whole: usize,
+    /// What is kept of a longer one, before and after its place.
+    before: usize,
+    after: usize,
+}
+
+/// So much that a reader can follow.
+pub(super) const LONG: Part = Part { whole: 24, before: 12, after: 5 };
+/// No more than the place itself and what led to it.
+pub(super) const SHORT: Part = Part { whole: 4, before: 2, after: 0 };
+
+pub(super) const LABEL: Style = Style::new().dimmed();
+pub(super) const NAME: Style = Style::new().bold();
 
 /// Whether colours belong on this stream: it is a terminal, and the environment (such as
 /// `NO_COLOR`) does not say otherwise.
@@ -38,7 +48,7 @@ pub fn wants_colour(stream: &impl RawStream) -> bool {
 pub struct Terminal<'a> {
     /// Whether to colour; see [`wants_colour`].
     pub colour: bool,
-    /// Whether to list advisories and known deviations, and to show traces whole.
+    /// Whether to show every cause with its whole trace, and to list advisories and known deviations.
     pub verbose: bool,
     /// The text of a requirement, by its id.
     pub requirement_text: &'a dyn Fn(&str) -> Option<&'a str>,
@@ -55,22 +65,6 @@ impl<'a> Terminal<'a> {
         self.findings(report, out)?;
         self.sections(report, out)?;
         self.summary(report, out)
-    }
-
-    /// Writes a block for each verdict that was not expected or is inconclusive, then a line for
-    /// each known deviation and advisory if `verbose`.
-    pub fn findings(&self, report: &Report, out: &mut impl Write) -> io::Result<()> {
-        for result in &report.scenarios {
-            if result.needs_a_look() {
-                self.block(result, &report.rerun_command(result.id), out)?;
-                writeln!(out)?;
-            }
-        }
-        if self.verbose {
-            self.known_deviations(report, out)?;
-            self.advisories(report, out)?;
-        }
-        Ok(())
     }
 
     /// Writes all there is to say about one result; `rerun` is the command that repeats it.
@@ -95,7 +89,7 @@ impl<'a> Terminal<'a> {
                 for also in findings {
                     self.value("also", &in_a_line(also), out)?;
                 }
-                self.trace(result, finding.event, out)?;
+                self.trace(result, finding.event, LONG, out)?;
             }
             None => self.value("requirement", &result.requirements.join(", "), out)?,
         }
@@ -112,12 +106,12 @@ impl<'a> Terminal<'a> {
         writeln!(out, "{}", self.paint(NAME, text))
     }
 
-    fn label(&self, name: &str, out: &mut impl Write) -> io::Result<()> {
+    pub(super) fn label(&self, name: &str, out: &mut impl Write) -> io::Result<()> {
         let width = VALUE - 2;
         write!(out, "  {}", self.paint(LABEL, format_args!("{name:width$}")))
     }
 
-    fn value(&self, name: &str, value: &str, out: &mut impl Write) -> io::Result<()> {
+    pub(super) fn value(&self, name: &str, value: &str, out: &mut impl Write) -> io::Result<()> {
         if value.is_empty() {
             return Ok(());
         }
@@ -126,10 +120,10 @@ impl<'a> Terminal<'a> {
         writeln!(out, "{}", lines.join(&format!("\n{:VALUE$}", "")))
     }
 
-    fn requirement(&self, finding: &Finding, out: &mut impl Write) -> io::Result<()> {
+    pub(super) fn requirement(&self, finding: &Finding, out: &mut impl Write) -> io::Result<()> {
         let Some(id) = finding.requirement else { return Ok(()) };
         self.label("requirement", out)?;
-        writeln!(out, "{}{}", visible(id), visible(&by_oracle(finding)))?;
+        writeln!(out, "{}{}", visible(id), visible(&by_whom(finding)))?;
         if let Some(text) = (self.requirement_text)(id) {
             for line in wrap(&shortened(text), WIDTH - VALUE) {
                 writeln!(out, "{:VALUE$}{}", "", self.paint(LABEL, line))?;
@@ -138,19 +132,22 @@ impl<'a> Terminal<'a> {
         Ok(())
     }
 
-    fn trace(
+    /// Writes a trace: whole if `verbose`, else what is around the place.
+    pub(super) fn trace(
         &self,
         result: &ScenarioResult,
         place: Option<usize>,
+        part: Part,
         out: &mut impl Write,
     ) -> io::Result<()> {
         let lines = trace_lines(&result.trace);
         if lines.is_empty() {
             return Ok(());
         }
-        writeln!(out, "  {}", self.paint(LABEL, "trace"))?;
+        self.label("trace", out)?;
+        writeln!(out, "of {}", visible(result.id))?;
         let (start, end) =
-            if self.verbose { (0, lines.len()) } else { shown_part(lines.len(), place) };
+            if self.verbose { (0, lines.len()) } else { part.of(lines.len(), place) };
         self.left_out(start, out)?;
         for (i, line) in lines.iter().enumerate().take(end).skip(start) {
             let line = visible(line);
@@ -170,49 +167,6 @@ impl<'a> Terminal<'a> {
         }
         let note = format!("... {}", counted(count, "line", "lines"));
         writeln!(out, "    {}", self.paint(LABEL, note))
-    }
-
-    fn known_deviations(&self, report: &Report, out: &mut impl Write) -> io::Result<()> {
-        let known = report.scenarios.iter().filter(|result| result.is_known_deviation());
-        let rows = known.map(|result| {
-            let reason = result.reason.as_deref().unwrap_or_default();
-            (result.verdict, [visible(result.id), visible(reason)])
-        });
-        self.rows("Known deviations", rows.collect(), out)
-    }
-
-    fn advisories(&self, report: &Report, out: &mut impl Write) -> io::Result<()> {
-        let mut rows = Vec::new();
-        for result in &report.scenarios {
-            if result.verdict != Verdict::Advisory || !result.expected || result.reason.is_some() {
-                continue;
-            }
-            for finding in &result.findings {
-                rows.push((result.verdict, [visible(result.id), in_a_line(finding)]));
-            }
-        }
-        self.rows("Advisories", rows, out)
-    }
-
-    fn rows(
-        &self,
-        heading: &str,
-        rows: Vec<(Verdict, [String; 2])>,
-        out: &mut impl Write,
-    ) -> io::Result<()> {
-        const WIDEST: usize = 44;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        self.heading(heading, out)?;
-        let widths = rows.iter().map(|(_, [id, _])| id.chars().count());
-        let width = widths.max().unwrap_or(0).min(WIDEST);
-        for (verdict, [id, text]) in rows {
-            let name = self.paint(style(verdict, true), format_args!("{verdict:8}"));
-            let text = clip(&text, (WIDTH - 14).saturating_sub(width.max(id.chars().count())));
-            writeln!(out, "  {name}  {id:width$}  {}", self.paint(LABEL, text))?;
-        }
-        writeln!(out)
     }
 }
 
@@ -239,7 +193,7 @@ fn headline(result: &ScenarioResult) -> String {
     }
 }
 
-fn shortened(value: &str) -> String {
+pub(super) fn shortened(value: &str) -> String {
     let mut chars = value.chars();
     let mut shown: String = chars.by_ref().take(LONGEST_VALUE).collect();
     shown = visible(&shown);
@@ -249,22 +203,24 @@ fn shortened(value: &str) -> String {
     }
 }
 
-fn in_a_line(finding: &Finding) -> String {
+pub(super) fn in_a_line(finding: &Finding) -> String {
     let id = finding.requirement.map(|id| format!("{id}: ")).unwrap_or_default();
     let Finding { expected, observed, .. } = finding;
-    visible(&format!("{id}expected {expected}, observed {observed}{}", by_oracle(finding)))
+    visible(&format!("{id}expected {expected}, observed {observed}{}", by_whom(finding)))
 }
 
-/// The part of a trace of `length` lines to show: around the place, or its end.
-fn shown_part(length: usize, place: Option<usize>) -> (usize, usize) {
-    if length <= SHORT_TRACE {
-        return (0, length);
+impl Part {
+    /// Which lines to show of a trace of `length`: around the place, or its end.
+    fn of(self, length: usize, place: Option<usize>) -> (usize, usize) {
+        if length <= self.whole {
+            return (0, length);
+        }
+        let place = place.unwrap_or(length).min(length - 1);
+        let start = place.saturating_sub(self.before);
+        let end = (place + self.after + 1).min(length);
+        // Saying "... 1 line" takes as much room as the line.
+        (if start == 1 { 0 } else { start }, if end + 1 == length { length } else { end })
     }
-    let place = place.unwrap_or(length).min(length - 1);
-    let start = place.saturating_sub(BEFORE);
-    let end = (place + AFTER + 1).min(length);
-    // Saying "... 1 line" takes as much room as the line.
-    (if start == 1 { 0 } else { start }, if end + 1 == length { length } else { end })
 }
 
 #[cfg(test)]
@@ -336,12 +292,12 @@ mod tests {
 
     #[test]
     fn a_long_trace_is_cut_around_its_place() {
-        assert_eq!(shown_part(24, Some(3)), (0, 24));
-        assert_eq!(shown_part(100, Some(50)), (38, 56));
-        assert_eq!(shown_part(100, Some(13)), (0, 19), "no `... 1 line`");
-        assert_eq!(shown_part(100, Some(93)), (81, 100), "no `... 1 line`");
-        assert_eq!(shown_part(100, None), (87, 100));
-        assert_eq!(shown_part(100, Some(1000)), (87, 100));
+        assert_eq!(LONG.of(24, Some(3)), (0, 24));
+        assert_eq!(LONG.of(100, Some(50)), (38, 56));
+        assert_eq!(LONG.of(100, Some(13)), (0, 19), "no `... 1 line`");
+        assert_eq!(LONG.of(100, Some(93)), (81, 100), "no `... 1 line`");
+        assert_eq!(LONG.of(100, None), (87, 100));
+        assert_eq!(LONG.of(100, Some(1000)), (87, 100));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use crate::report::{Report, ScenarioResult};
+use crate::report::{Listed, Report, ScenarioResult};
 use crate::scenario::{Scenario, Timing};
 use crate::target::{Capabilities, Connector, Target, Unusable, preflight};
 use crate::verdict::{Finding, Verdict, general, step};
@@ -24,6 +24,7 @@ pub(crate) use crew::{Ground, Work, perform as perform_all};
 pub use perform::paused_runtime;
 pub(crate) use perform::{Performance, Surroundings};
 pub use repeat::{Changed, Repeat};
+pub(crate) use select::glob;
 pub use select::{Selection, SelectionError, matches};
 
 /// How a run is made.
@@ -114,6 +115,7 @@ pub async fn run(
         scenarios: results.into_iter().map(|(_, result)| result).collect(),
         duration: started.elapsed(),
         interrupted,
+        listed: Listed::default(),
     })
 }
 
@@ -126,6 +128,7 @@ fn interrupted_at_once(target: &Target, started: Instant) -> Report {
         scenarios: Vec::new(),
         duration: started.elapsed(),
         interrupted: true,
+        listed: Listed::default(),
     }
 }
 
@@ -171,6 +174,7 @@ fn trouble(scenario: &Scenario, expected: &str, observed: String) -> ScenarioRes
         seen: general(&observed),
         observed,
         event: None,
+        known: None,
     };
     ScenarioResult {
         id: scenario.id,

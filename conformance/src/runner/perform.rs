@@ -14,7 +14,7 @@ use crate::probe::{Context, Patience, Probe};
 use crate::report::ScenarioResult;
 use crate::scenario::{Names, Scenario, Stage};
 use crate::target::{Capabilities, Connector, Target, preflight};
-use crate::trace::Event;
+use crate::trace::{Event, Said};
 use crate::verdict::{Finding, Outcome, Stop, Verdict};
 
 use super::{RunError, trouble};
@@ -174,7 +174,7 @@ async fn finish(
         Ok(Some(Ok(outcome))) => outcome,
         Ok(Some(Err(error))) => Err(context.trouble(expected, panic_text(error))),
         Ok(None) => Err(context.trouble(expected, "it was never begun".to_owned())),
-        Err(_) => Err(context.trouble(expected, format!("none in {deadline:?}"))),
+        Err(_) => Err(context.trouble(expected, format!("none in {}", deadline.said()))),
     }
 }
 
@@ -195,7 +195,7 @@ fn fault_text(panic: &(dyn Any + Send)) -> String {
 pub(super) fn never_ended(scenario: &'static Scenario, limit: Duration) -> ScenarioResult {
     ScenarioResult {
         duration: limit,
-        ..trouble(scenario, "an end of the scenario", format!("none in {limit:?}"))
+        ..trouble(scenario, "an end of the scenario", format!("none in {}", limit.said()))
     }
 }
 

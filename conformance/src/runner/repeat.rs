@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::deviation::KnownDeviations;
 use crate::exit::Exit;
 use crate::report::{Report, ScenarioResult};
-use crate::verdict::Verdict;
+use crate::verdict::{Finding, Verdict};
 
 /// What several runs of one selection against one target come to.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +23,8 @@ pub struct Repeat {
 struct Seen {
     id: &'static str,
     verdicts: BTreeMap<Verdict, Times>,
+    /// Whether it always passed, or did not for a known deviation that is unsteady.
+    unsteady: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -53,9 +54,11 @@ impl Repeat {
         for result in &report.scenarios {
             let place = *self.places.entry(result.id).or_insert(self.scenarios.len());
             if place == self.scenarios.len() {
-                self.scenarios.push(Seen { id: result.id, verdicts: BTreeMap::new() });
+                self.scenarios.push(Seen::new(result.id));
             }
-            let times = self.scenarios[place].verdicts.entry(result.verdict).or_default();
+            let seen = &mut self.scenarios[place];
+            seen.unsteady &= may_change(result);
+            let times = seen.verdicts.entry(result.verdict).or_default();
             times.count += 1;
             if times.first.is_none() && result.needs_a_look() {
                 times.first = Some((self.runs, Box::new(result.clone())));
@@ -69,7 +72,7 @@ impl Repeat {
     }
 
     /// The scenarios whose verdict changed, in the order of the registry.
-    pub fn changed(&self, deviations: &KnownDeviations) -> Vec<Changed> {
+    pub fn changed(&self) -> Vec<Changed> {
         let several = self.scenarios.iter().filter(|seen| seen.verdicts.len() > 1);
         let changed = several.map(|seen| Changed {
             id: seen.id,
@@ -78,7 +81,7 @@ impl Repeat {
                 .iter()
                 .map(|(verdict, times)| (*verdict, times.count))
                 .collect(),
-            unsteady: deviations.may_change(seen.id, seen.verdicts.keys().copied()),
+            unsteady: seen.unsteady,
         });
         changed.collect()
     }
@@ -95,11 +98,29 @@ impl Repeat {
     }
 
     /// What it comes to: a change that is not to be expected is an unexpected verdict.
-    pub fn exit(&self, deviations: &KnownDeviations) -> Exit {
-        let surprise = self.changed(deviations).iter().any(|changed| !changed.unsteady);
+    pub fn exit(&self) -> Exit {
+        let surprise = self.changed().iter().any(|changed| !changed.unsteady);
         match surprise {
             true => Exit::Unexpected,
             false => self.worst.unwrap_or(Exit::NothingSelected),
+        }
+    }
+}
+
+impl Seen {
+    fn new(id: &'static str) -> Seen {
+        Seen { id, verdicts: BTreeMap::new(), unsteady: true }
+    }
+}
+
+/// Whether a result is one of those that a scenario may come to that does not always pass, as is known.
+fn may_change(result: &ScenarioResult) -> bool {
+    let is_unsteady = |finding: &Finding| finding.known.as_ref().is_some_and(|it| it.unsteady);
+    match result.verdict {
+        Verdict::Pass => true,
+        Verdict::NotApplicable | Verdict::Inconclusive => false,
+        Verdict::Fail | Verdict::Blocked | Verdict::Advisory | Verdict::Unsteady => {
+            result.expected && result.findings.first().is_some_and(is_unsteady)
         }
     }
 }
@@ -120,6 +141,7 @@ mod tests {
     use Verdict::{Advisory, Fail, Inconclusive, NotApplicable, Pass};
 
     use super::*;
+    use crate::deviation::KnownDeviations;
     use crate::report::fixture;
 
     /// A report with one scenario a verdict, judged by the deviations.
@@ -131,6 +153,10 @@ mod tests {
             verdict,
             expected: true,
             reason: None,
+            findings: match verdict {
+                Fail | Advisory => vec![fixture::broken(verdict)],
+                _ => Vec::new(),
+            },
             ..pattern.clone()
         });
         report.scenarios = results.collect();
@@ -155,8 +181,8 @@ mod tests {
         let none = KnownDeviations::default();
         let run: &[_] = &[("3.2/a", Pass), ("3.10/b", Advisory), ("3.1/c", NotApplicable)];
         let repeat = repeat(&[run, run, run], &none);
-        assert_eq!((repeat.runs(), repeat.changed(&none)), (3, vec![]));
-        assert_eq!(repeat.exit(&none), Exit::AsExpected);
+        assert_eq!((repeat.runs(), repeat.changed()), (3, vec![]));
+        assert_eq!(repeat.exit(), Exit::AsExpected);
     }
 
     #[test]
@@ -171,13 +197,13 @@ mod tests {
         let changed =
             |id, verdicts: &[_]| Changed { id, verdicts: verdicts.to_vec(), unsteady: false };
         assert_eq!(
-            repeat.changed(&none),
+            repeat.changed(),
             [
                 changed("3.2/a", &[(Pass, 2), (Advisory, 1)]),
                 changed("3.1/c", &[(Pass, 1), (NotApplicable, 1), (Inconclusive, 1)]),
             ]
         );
-        assert_eq!(repeat.exit(&none), Exit::Unexpected, "although no run alone is unexpected");
+        assert_eq!(repeat.exit(), Exit::Unexpected, "although no run alone is unexpected");
     }
 
     #[test]
@@ -190,8 +216,8 @@ mod tests {
         ] {
             let repeat =
                 repeat(&verdicts.map(|v| [("3.1/b", v)]).each_ref().map(|r| &r[..]), &list);
-            assert_eq!(repeat.changed(&list)[0].unsteady, is_unsteady, "{verdicts:?}");
-            assert_eq!(repeat.exit(&list), exit, "{verdicts:?}");
+            assert_eq!(repeat.changed()[0].unsteady, is_unsteady, "{verdicts:?}");
+            assert_eq!(repeat.exit(), exit, "{verdicts:?}");
         }
     }
 
@@ -201,21 +227,21 @@ mod tests {
         let runs: [&[_]; 2] =
             [&[("3.1/a", Pass), ("3.1/b", Pass)], &[("3.1/a", NotApplicable), ("3.1/b", Fail)]];
         let repeat = repeat(&runs, &list);
-        assert_eq!(repeat.changed(&list).iter().filter(|changed| !changed.unsteady).count(), 1);
-        assert_eq!(repeat.exit(&list), Exit::Unexpected);
+        assert_eq!(repeat.changed().iter().filter(|changed| !changed.unsteady).count(), 1);
+        assert_eq!(repeat.exit(), Exit::Unexpected);
     }
 
     #[test]
     fn the_worst_run_counts_when_nothing_changed() {
         let none = KnownDeviations::default();
         let [fails, unsure] = [Fail, Inconclusive].map(|verdict| [("3.1/a", verdict)]);
-        assert_eq!(repeat(&[&fails, &fails], &none).exit(&none), Exit::Unexpected);
-        assert_eq!(repeat(&[&unsure, &unsure], &none).exit(&none), Exit::Trouble);
+        assert_eq!(repeat(&[&fails, &fails], &none).exit(), Exit::Unexpected);
+        assert_eq!(repeat(&[&unsure, &unsure], &none).exit(), Exit::Trouble);
         // An interrupted run may have come to nothing at all.
         for (verdict, exit) in [(Pass, Exit::Trouble), (Fail, Exit::Unexpected)] {
             let mut repeat = repeat(&[&[("3.1/a", verdict)]], &none);
             repeat.add(&Report { interrupted: true, ..report(&[], &none) });
-            assert_eq!((repeat.changed(&none), repeat.exit(&none)), (vec![], exit));
+            assert_eq!((repeat.changed(), repeat.exit()), (vec![], exit));
         }
     }
 

@@ -4,7 +4,10 @@ use crate::scenario::{Scenario, all};
 
 /// Which scenarios are to run.
 #[derive(Clone, Debug, Default)]
-pub struct Selection(Vec<String>);
+pub struct Selection {
+    chosen: Vec<String>,
+    excluded: Vec<String>,
+}
 
 /// Why a selection selects nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +33,12 @@ impl std::error::Error for SelectionError {}
 impl Selection {
     /// Sections, ids, globs of ids, or requirements; none for all scenarios.
     pub fn new(arguments: Vec<String>) -> Selection {
-        Selection(arguments)
+        Selection { chosen: arguments, excluded: Vec::new() }
+    }
+
+    /// Without what these arguments select.
+    pub fn without(self, arguments: Vec<String>) -> Selection {
+        Selection { excluded: arguments, ..self }
     }
 
     /// The scenarios selected, with their places in the registry.
@@ -39,7 +47,7 @@ impl Selection {
     ///
     /// The first argument that matches nothing.
     pub fn scenarios(&self) -> Result<Vec<(usize, &'static Scenario)>, SelectionError> {
-        for argument in &self.0 {
+        for argument in self.chosen.iter().chain(&self.excluded) {
             if !all().iter().any(|scenario| matches(argument, scenario.id, scenario.requirements)) {
                 return Err(SelectionError {
                     argument: argument.clone(),
@@ -47,12 +55,12 @@ impl Selection {
                 });
             }
         }
+        let is_among = |arguments: &[String], scenario: &Scenario| {
+            arguments.iter().any(|argument| matches(argument, scenario.id, scenario.requirements))
+        };
         let is_selected = |scenario: &Scenario| {
-            self.0.is_empty()
-                || self
-                    .0
-                    .iter()
-                    .any(|argument| matches(argument, scenario.id, scenario.requirements))
+            (self.chosen.is_empty() || is_among(&self.chosen, scenario))
+                && !is_among(&self.excluded, scenario)
         };
         Ok(all().iter().enumerate().filter(|(_, scenario)| is_selected(scenario)).collect())
     }
@@ -70,7 +78,7 @@ pub fn matches(argument: &str, id: &str, requirements: &[&str]) -> bool {
 
 /// Whether `pattern`, with `*` for any run of bytes, is all of `text`. Linear: only the last `*`
 /// is ever tried again.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star = None;
     while t < text.len() {
@@ -105,6 +113,23 @@ fn nearest(argument: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_excluded_is_left_out_of_what_is_chosen() {
+        let ids = |selection: Selection| -> Vec<_> {
+            selection.scenarios().unwrap().iter().map(|(_, scenario)| scenario.id).collect()
+        };
+        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        let whole = ids(Selection::new(words(&["3.12"])));
+        let some = ids(Selection::new(words(&["3.12"])).without(words(&["*/malformed/*"])));
+        assert!(!some.is_empty() && some.len() < whole.len(), "{some:?}");
+        assert!(some.iter().all(|id| id.starts_with("3.12/") && !id.contains("malformed")));
+        let all_but = ids(Selection::default().without(words(&["3.12", "4"])));
+        assert!(all_but.iter().any(|id| id.starts_with("3.1/")));
+        assert!(!all_but.iter().any(|id| id.starts_with("3.12/") || id.starts_with("4.")));
+        let unknown = Selection::default().without(words(&["9.9"])).scenarios();
+        assert_eq!(unknown.unwrap_err().argument, "9.9");
+    }
 
     #[test]
     fn globs_match_whole_texts() {

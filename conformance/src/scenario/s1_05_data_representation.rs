@@ -8,7 +8,7 @@ use reference_broker::codec::{
 use super::s3_03_properties::{adds_no_users, keeps_users, keeps_users_in_order};
 use super::{Scenario, Stage, scenario};
 use crate::target::Need;
-use crate::trace::packet_text;
+use crate::trace::{Said, packet_text};
 use crate::verdict::{Outcome, Stop};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -309,7 +309,7 @@ async fn binary_kept(stage: &mut Stage) -> Outcome {
     stage.claims();
     bob.publish_with(publish.clone()).await?;
     let received = alice.message("the message of all byte values").await?;
-    let observed = format!("payload {:?}", received.payload);
+    let observed = format!("payload {}", received.payload.said());
     stage.check(received.payload == publish.payload, "the payload as it was sent", observed)?;
     same_properties(stage, &publish, &received, Stage::check_of)
 }
@@ -328,7 +328,7 @@ async fn four_byte_integer_order(stage: &mut Stage) -> Outcome {
     let expiry = received.properties.number(PropertyId::MessageExpiryInterval);
     // What time the message has spent in the broker is taken off; far less than a minute.
     let close = expiry.is_some_and(|expiry| (EXPIRY - 60..=EXPIRY).contains(&expiry));
-    stage.check(close, "message_expiry_interval 16909060, or a little less", format!("{expiry:?}"))
+    stage.check(close, "message_expiry_interval 16909060, or a little less", expiry.said())
 }
 
 /// How a comparison is judged: [`Stage::check_of`] where it is the claim, [`Stage::stands_on`] where it

@@ -6,7 +6,7 @@ use reference_broker::codec::{Packet, Publish, PublishAck, QoS, Subscribe, Unsub
 
 use super::{Scenario, Stage, scenario};
 use crate::target::Need;
-use crate::trace::packet_text;
+use crate::trace::{Said, packet_text};
 use crate::verdict::{Outcome, Stop};
 
 const QOS_2: &[Need] = &[Need::QoS(QoS::ExactlyOnce)];
@@ -96,7 +96,7 @@ async fn publish_acks_echo_ids(stage: &mut Stage) -> Outcome {
     }
     bob.ping().await?;
     let strays: Vec<_> = bob.unread().filter(answers).map(packet_text).collect();
-    stage.check(strays.is_empty(), "one acknowledgement for each step", format!("{strays:?}"))
+    stage.check(strays.is_empty(), "one acknowledgement for each step", strays.join("; "))
 }
 
 async fn subscribe_acks_echo_ids(stage: &mut Stage) -> Outcome {
@@ -119,7 +119,7 @@ async fn subscribe_acks_echo_ids(stage: &mut Stage) -> Outcome {
     stage.means();
     alice.ping().await?;
     let strays: Vec<_> = alice.unread().filter(answers).map(packet_text).collect();
-    stage.check(strays.is_empty(), "one acknowledgement a request", format!("{strays:?}"))
+    stage.check(strays.is_empty(), "one acknowledgement a request", strays.join("; "))
 }
 
 async fn releases_in_any_order(stage: &mut Stage) -> Outcome {
@@ -145,7 +145,7 @@ async fn releases_in_any_order(stage: &mut Stage) -> Outcome {
         alice.acknowledge(&publish).await?;
         arrived.insert(publish.payload);
     }
-    let observed = format!("{arrived:?}");
+    let observed = arrived.said();
     stage.check(arrived.len() == ids.len(), "every message once", observed)?;
     stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut bob, &mut alice).await
 }
@@ -166,7 +166,7 @@ async fn ids_of_deliveries_differ(stage: &mut Stage) -> Outcome {
         let mut held = vec![alice.message("the next of 12 messages").await?];
         held.extend(alice.messages_now().await?);
         let ids: BTreeSet<u16> = held.iter().map(|publish| publish.packet_id).collect();
-        let observed = format!("{:?}", held.iter().map(|p| p.packet_id).collect::<Vec<_>>());
+        let observed = held.iter().map(|p| p.packet_id).collect::<Vec<_>>().said();
         let differ = ids.len() == held.len() && !ids.contains(&0);
         stage.check(differ, "different packet identifiers other than 0", observed)?;
         for publish in &held {

@@ -10,7 +10,7 @@ use super::s1_05_data_representation::same_properties;
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
-use crate::trace::packet_text;
+use crate::trace::{Said, packet_text};
 use crate::verdict::Outcome;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -188,8 +188,8 @@ async fn property_order_means_nothing(stage: &mut Stage) -> Outcome {
         let received = alice.receives(&topic, &format!("{order:?}")).await?;
         let all = sorted_by_name(&received.properties, &publish.properties);
         let first = first.get_or_insert_with(|| all.clone());
-        let expected = format!("the properties as in the first order: {first:?}");
-        stage.check(all == *first, &expected, format!("{all:?}"))?;
+        let expected = format!("the properties as in the first order: {}", first.said());
+        stage.check(all == *first, &expected, all.said())?;
     }
     Ok(())
 }
@@ -240,11 +240,7 @@ async fn connect_property_order_means_nothing(stage: &mut Stage) -> Outcome {
         bob.publish(&topic, "two", QoS::AtLeastOnce).await?;
         let one = probe.message("a message").await?;
         let more = probe.messages_now().await?;
-        stage.check(
-            more.is_empty(),
-            "no second message above receive_maximum 1",
-            format!("{more:?}"),
-        )?;
+        stage.check(more.is_empty(), "no second message above receive_maximum 1", more.said())?;
         probe.acknowledge(&one).await?;
         let two = probe.message("a message").await?;
         probe.acknowledge(&two).await?;

@@ -5,6 +5,7 @@ use reference_broker::codec::{ConnAck, Connect, PropertyId, QoS, Text};
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
+use crate::trace::Said;
 use crate::verdict::Outcome;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -198,7 +199,8 @@ async fn assigned_ids_differ(stage: &mut Stage) -> Outcome {
     let mut probes = Vec::new();
     for _ in 0..10 {
         let (probe, connack, id) = assigned(stage, "bob", Connect::resume).await?;
-        let observed = format!("{id:?} again, session_present {}", connack.session_present);
+        let observed =
+            format!("{} again, session_present {}", id.said(), u8::from(connack.session_present));
         stage.check(!ids.contains(&id), "an identifier not yet in use", observed)?;
         ids.push(id);
         probes.push(probe);

@@ -7,6 +7,7 @@ use reference_broker::codec::{
 
 use super::{Scenario, Stage, scenario};
 use crate::target::Need;
+use crate::trace::Said;
 use crate::verdict::Outcome;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -115,7 +116,7 @@ async fn second_connect_leaves_no_session(stage: &mut Stage) -> Outcome {
     bob.acknowledge(&published).await?;
 
     stage.proving("MQTT-3.1.0-2");
-    let observed = format!("{:?}", published.payload);
+    let observed = published.payload.said();
     stage.check(*published.payload == *b"first", "the Will of the first CONNECT", observed)?;
     stage.no_will_on(&topic, &mut bob).await?;
     stage.means();
@@ -373,7 +374,7 @@ async fn response_information_on_request_only(stage: &mut Stage) -> Outcome {
         }
         let connack = alice.connect(connect).await?;
         let information = connack.properties.text(PropertyId::ResponseInformation);
-        let observed = format!("{information:?}");
+        let observed = information.said();
         stage.check(information.is_none(), "no response_information", observed)?;
         stage.serves(&mut alice).await?;
     }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
+use crate::trace::Said;
 use crate::verdict::Outcome;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -133,7 +134,10 @@ async fn keep_alive_ignores_deliveries(stage: &mut Stage) -> Outcome {
             return Ok(());
         }
     }
-    stage.fail("the connection closed in spite of deliveries", format!("open after {limit:?}"))
+    stage.fail(
+        "the connection closed in spite of deliveries",
+        format!("open after {}", limit.said()),
+    )
 }
 
 async fn keep_alive_any_packet_counts(stage: &mut Stage) -> Outcome {
@@ -269,8 +273,8 @@ async fn times_out(stage: &mut Stage, idle: &mut Idle, start: Instant) -> Outcom
     let (timeout, limit) = (idle.timeout(), idle.limit());
     let patience = limit.saturating_sub(start.elapsed());
     let Some(disconnect) = idle.probe.ended_within(patience).await? else {
-        let expected = format!("the connection closed after {timeout:?} of silence");
-        return stage.fail(&expected, format!("still open after {limit:?}"));
+        let expected = format!("the connection closed after {} of silence", timeout.said());
+        return stage.fail(&expected, format!("still open after {}", limit.said()));
     };
     let reason = disconnect.map(|packet| packet.reason);
     // A second is allowed for clocks that count no less.

@@ -10,7 +10,7 @@ use super::s1_05_data_representation::same_properties;
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
-use crate::trace::packet_text;
+use crate::trace::{Said, packet_text};
 use crate::verdict::Outcome;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -295,7 +295,7 @@ async fn no_topic_alias_unasked(stage: &mut Stage) -> Outcome {
             let received = alice.message("the message, with its topic").await?;
             alice.acknowledge(&received).await?;
             let alias = received.properties.number(PropertyId::TopicAlias);
-            stage.check(alias.is_none(), "no topic_alias", format!("{alias:?}"))?;
+            stage.check(alias.is_none(), "no topic_alias", alias.said())?;
         }
         alice.leave().await?;
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
+use crate::trace::Said;
 use crate::verdict::Outcome;
 
 const SESSION: &[Need] = &[Need::Sessions];
@@ -132,7 +133,7 @@ async fn clean_start_discards_session(stage: &mut Stage) -> Outcome {
         received = bob.message("the new message").await?;
         bob.acknowledge(&received).await?;
     }
-    let observed = format!("{:?}", received.payload);
+    let observed = received.payload.said();
     stage.check(*received.payload == *b"new", "the new message", observed)
 }
 

@@ -12,6 +12,7 @@ use super::s1_05_data_representation::same_will_properties;
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
+use crate::trace::Said;
 use crate::verdict::Outcome;
 
 const QOS_1: &[Need] = &[Need::QoS(QoS::AtLeastOnce)];
@@ -307,8 +308,8 @@ async fn will_expiry_from_publication(stage: &mut Stage) -> Outcome {
             None => given.is_none(),
             Some(expiry) => given.is_some_and(|given| (expiry - 1..=expiry).contains(&given)),
         };
-        let expected = format!("message_expiry_interval {expiry:?}, or a second less");
-        stage.check(fits, &expected, format!("{given:?}"))?;
+        let expected = format!("message_expiry_interval {}, or a second less", expiry.said());
+        stage.check(fits, &expected, given.said())?;
     }
     Ok(())
 }

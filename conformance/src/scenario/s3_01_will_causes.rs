@@ -14,6 +14,7 @@ use super::s3_01_takeover::just_kept_for;
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
+use crate::trace::Said;
 use crate::verdict::{Outcome, Stop};
 
 const QOS_1: &[Need] = &[Need::QoS(QoS::AtLeastOnce)];
@@ -320,7 +321,7 @@ pub(super) async fn will_or_advice(stage: &mut Stage, topic: &str, bob: &mut Pro
     match bob.will(expected).await {
         Ok(publish) => {
             bob.acknowledge(&publish).await?;
-            let observed = format!("{:?}", publish.payload);
+            let observed = publish.payload.said();
             stage.check(*publish.payload == *b"will", expected, observed)?;
         }
         Err(Stop::Fail(finding) | Stop::Blocked(finding)) if finding.seen == "nothing" => {

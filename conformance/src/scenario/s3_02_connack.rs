@@ -8,7 +8,7 @@ use super::s3_01_connect::{with_reserved_flag, with_unknown_method};
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
-use crate::trace::packet_text;
+use crate::trace::{Said, packet_text};
 use crate::verdict::{Outcome, Stop};
 
 const SESSION: &[Need] = &[Need::Sessions];
@@ -291,10 +291,10 @@ async fn properties_for_a_reason(stage: &mut Stage) -> Outcome {
         let connect = Connect { clean_start, ..alice.connect_packet() };
         let connack = alice.connect(connect).await?;
         let method = connack.properties.text(PropertyId::AuthenticationMethod);
-        stage.check(method.is_none(), "no authentication_method", format!("{method:?}"))?;
+        stage.check(method.is_none(), "no authentication_method", method.said())?;
         if let Some(id) = connack.properties.text(PropertyId::AssignedClientIdentifier) {
             let expected = "no assigned_client_identifier for a client that has one";
-            stage.advise("U-3.2.2.3.7-2", expected, format!("{id:?}"));
+            stage.advise("U-3.2.2.3.7-2", expected, id.said());
         }
         stage.serves(&mut alice).await?;
     }

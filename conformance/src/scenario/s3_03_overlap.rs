@@ -5,7 +5,7 @@ use reference_broker::codec::{PropertyId, Publish, QoS, ReasonCode, Subscription
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
-use crate::trace::packet_text;
+use crate::trace::{Said, packet_text};
 use crate::verdict::Outcome;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -119,11 +119,7 @@ async fn publish_two(from: &mut Probe, topic: &str, qos: QoS) -> Outcome {
 /// one at the highest, and at most one more for each of the others, at its own.
 fn at_highest_qos(stage: &Stage, copies: &[Publish], qos: QoS, granted: &[QoS]) -> Outcome {
     let highest = granted.iter().max().copied().unwrap_or_default().min(qos);
-    let case = format!(
-        "QoS {} by subscriptions at {:?}",
-        qos.value(),
-        granted.iter().map(|granted| granted.value()).collect::<Vec<_>>()
-    );
+    let case = format!("QoS {} by subscriptions at {}", qos.value(), granted.said());
     stage.proving("MQTT-3.3.4-2");
     let expected = format!("a copy at QoS {}: {case}", highest.value());
     let found = copies.iter().any(|copy| copy.qos == highest);
@@ -321,7 +317,7 @@ async fn identifier_of_what_matches(stage: &mut Stage) -> Outcome {
         let own: Vec<u32> = own.into_iter().collect();
         let lacks = own.iter().any(|own| !found.contains(own));
         stage.proving(if lacks { "MQTT-3.3.4-3" } else { "U-3.3.4-4" });
-        let expected = format!("just the identifiers {own:?}");
+        let expected = format!("just the identifiers {}", own.said());
         stage.check(found == own, &expected, packet_text(&publish.into()))?;
     }
     Ok(())

@@ -6,7 +6,7 @@ use reference_broker::codec::{Packet, PropertyId, Publish, QoS, ReasonCode};
 use super::{Scenario, Stage, scenario};
 use crate::probe::{Answer, Probe};
 use crate::target::Need;
-use crate::trace::packet_text;
+use crate::trace::{Said, packet_text};
 use crate::verdict::Outcome;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -319,7 +319,7 @@ async fn topic_not_filter(stage: &mut Stage) -> Outcome {
     }
     seen.sort_unstable();
     let expected = [inside.clone(), inside, outside];
-    stage.check(seen == expected, "all under their own topics", format!("{seen:?}"))
+    stage.check(seen == expected, "all under their own topics", seen.said())
 }
 
 async fn wildcard_topic_goes_nowhere(stage: &mut Stage) -> Outcome {

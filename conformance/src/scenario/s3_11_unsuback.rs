@@ -6,7 +6,7 @@ use reference_broker::codec::{
 
 use super::{Scenario, Stage, scenario};
 use crate::target::Need;
-use crate::trace::packet_text;
+use crate::trace::{Said, packet_text};
 use crate::verdict::Outcome;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -130,7 +130,7 @@ fn has_codes(stage: &Stage, unsuback: &SubscribeAck, known: &[bool]) -> Outcome 
     };
     let right: Vec<_> = known.iter().map(|known| code(*known)).collect();
     let observed = packet_text(&Packet::UnsubAck(unsuback.clone()));
-    let expected = format!("UNSUBACK with {right:?}");
+    let expected = format!("UNSUBACK with {}", right.said());
     let codes = &unsuback.reasons;
     let fits = codes.len() == known.len()
         && codes.iter().zip(known).all(|(code, known)| match known {

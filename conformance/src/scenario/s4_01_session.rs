@@ -7,6 +7,7 @@ use reference_broker::codec::{PropertyId, Publish, QoS, SubscriptionOptions};
 use super::copies::{numbered, text};
 use super::{Scenario, Stage, scenario};
 use crate::target::Need;
+use crate::trace::Said;
 use crate::verdict::Outcome;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -136,7 +137,7 @@ async fn maximum_qos_and_no_local_kept(stage: &mut Stage) -> Outcome {
     stage.nothing_on(&foreign, &mut bob, &mut alice).await?;
     bob.publish(&lossy, "at most once", QoS::AtLeastOnce).await?;
     let publish = alice.receives(&lossy, "at most once").await?;
-    stage.check(publish.qos == QoS::AtMostOnce, "QoS 0, as granted", format!("{:?}", publish.qos))
+    stage.check(publish.qos == QoS::AtMostOnce, "QoS 0, as granted", publish.qos.said())
 }
 
 async fn retain_as_published_kept(stage: &mut Stage) -> Outcome {
@@ -169,7 +170,7 @@ async fn subscription_identifier_kept(stage: &mut Stage) -> Outcome {
     bob.publish(&topic, "hello", QoS::AtLeastOnce).await?;
     let publish = alice.receives(&topic, "hello").await?;
     let found = publish.properties.number(PropertyId::SubscriptionIdentifier);
-    stage.check(found == Some(300), "subscription_identifier=300", format!("{found:?}"))
+    stage.check(found == Some(300), "subscription_identifier=300", found.said())
 }
 
 async fn queue_kept(stage: &mut Stage) -> Outcome {
@@ -186,7 +187,7 @@ async fn queue_kept(stage: &mut Stage) -> Outcome {
         let mut alice = stage.resumed("alice", 60).await?;
         for payload in numbered(5) {
             let publish = alice.receives(&topic, &payload).await?;
-            stage.check(publish.qos == qos, &format!("{qos:?}"), format!("{:?}", publish.qos))?;
+            stage.check(publish.qos == qos, &qos.said(), publish.qos.said())?;
             let about = "MQTT-3.3.1-1";
             stage.check_of(about, !publish.dup, "DUP 0 on a first copy", "DUP 1")?;
         }

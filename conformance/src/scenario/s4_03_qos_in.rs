@@ -8,7 +8,7 @@ use super::copies::{numbered, text};
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
-use crate::trace::packet_text;
+use crate::trace::{Said, packet_text};
 use crate::verdict::Outcome;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -263,7 +263,7 @@ async fn qos2_exchanges_interleaved(stage: &mut Stage) -> Outcome {
         arrived.push(text(&publish));
     }
     let all = ids.iter().all(|id| arrived.contains(&id.to_string()));
-    stage.check(all, "each message once", format!("{arrived:?}"))?;
+    stage.check(all, "each message once", arrived.said())?;
     stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut alice, &mut bob).await
 }
 

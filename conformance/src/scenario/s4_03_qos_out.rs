@@ -11,6 +11,7 @@ use reference_broker::codec::{
 use super::copies::{is_repeated, numbered};
 use super::{Scenario, Stage, scenario};
 use crate::target::Need;
+use crate::trace::Said;
 use crate::verdict::Outcome;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -98,8 +99,9 @@ async fn first_copies_without_dup(stage: &mut Stage) -> Outcome {
             bob.publish_with(publish).await?;
             let publish = alice.receives(&topic, "fresh").await?;
             let qos = granted.min(*published);
-            let expected = format!("{qos:?} and DUP 0, published at {published:?} with DUP 1");
-            let observed = format!("{:?} and DUP {}", publish.qos, u8::from(publish.dup));
+            let expected =
+                format!("{} and DUP 0, published at {} with DUP 1", qos.said(), published.said());
+            let observed = format!("QoS {} and DUP {}", publish.qos.value(), u8::from(publish.dup));
             stage.check(publish.qos == qos && !publish.dup, &expected, observed)?;
         }
     }
@@ -123,7 +125,7 @@ async fn unused_identifiers(stage: &mut Stage) -> Outcome {
         let open = alice.messages_now().await?;
         let ids = || open.iter().map(|publish| publish.packet_id).chain([held.packet_id]);
         let different: BTreeSet<u16> = ids().collect();
-        let observed = format!("{:?}", ids().collect::<Vec<_>>());
+        let observed = ids().collect::<Vec<_>>().said();
         stage.check(different.len() == open.len() + 1, "identifiers all different", observed)?;
         for publish in &open {
             alice.acknowledge(publish).await?;
@@ -147,7 +149,7 @@ async fn pubrel_follows_pubrec(stage: &mut Stage) -> Outcome {
         let bytes: Bytes = [&[0x50, length, high, low], tail].concat().into();
         alice.send_bytes(bytes).await?;
         let pubrel = alice.pubrel(publish.packet_id).await?;
-        stage.check(!pubrel.reason.is_error(), "PUBREL 0x00", format!("{:?}", pubrel.reason))?;
+        stage.check(!pubrel.reason.is_error(), "PUBREL 0x00", pubrel.reason.said())?;
         alice.complete(publish.packet_id).await?;
     }
     stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut bob, &mut alice).await

@@ -8,6 +8,7 @@ use super::copies::{is_repeated, last_copies, numbered, text};
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
+use crate::trace::Said;
 use crate::verdict::Outcome;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -319,7 +320,7 @@ async fn several_in_order(stage: &mut Stage) -> Outcome {
         }
         stage.proving("MQTT-4.6.0-5");
         let order = last_copies(&came);
-        stage.check(order == payloads, "the messages in order", format!("{order:?}"))?;
+        stage.check(order == payloads, "the messages in order", order.said())?;
         stage.proving("MQTT-4.4.0-1");
         stage.nothing_on_at(&topic, qos, &mut bob, &mut alice).await?;
         alice.leave().await?;

@@ -6,6 +6,7 @@ use super::copies::{last_copies, numbered, text, texts};
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
+use crate::trace::Said;
 use crate::verdict::Outcome;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -87,7 +88,7 @@ async fn same_topic_and_qos(stage: &mut Stage) -> Outcome {
             bob.publish_together(&topic, some, qos).await?;
         }
         let order = texts(&taken(&mut alice, payloads.len()).await?);
-        stage.check(order == payloads, "the messages in order", format!("{order:?}"))?;
+        stage.check(order == payloads, "the messages in order", order.said())?;
     }
     // At QoS 0 messages may be lost; what comes is in order.
     let topic = stage.topic("order0");
@@ -103,7 +104,7 @@ async fn same_topic_and_qos(stage: &mut Stage) -> Outcome {
     let order = texts(&came);
     let expected: Vec<_> = payloads.iter().filter(|payload| order.contains(payload)).collect();
     let holds = order.iter().eq(expected);
-    stage.check(holds, "the messages in order, at QoS 0", format!("{order:?}"))
+    stage.check(holds, "the messages in order, at QoS 0", order.said())
 }
 
 async fn small_window(stage: &mut Stage) -> Outcome {
@@ -128,7 +129,7 @@ async fn small_window(stage: &mut Stage) -> Outcome {
             let rest = payloads.len().saturating_sub(came.len());
             came.append(&mut taken(&mut alice, rest).await?);
             let order = texts(&came);
-            stage.check(order == payloads, "the messages in order", format!("{order:?}"))?;
+            stage.check(order == payloads, "the messages in order", order.said())?;
             alice.leave().await?;
         }
     }
@@ -154,7 +155,7 @@ async fn many_topics(stage: &mut Stage) -> Outcome {
             let own = came.iter().filter(|publish| *publish.topic == *topic);
             let order: Vec<String> = own.map(text).collect();
             let expected = format!("the messages on {name} in order");
-            stage.check(order == payloads, &expected, format!("{order:?}"))?;
+            stage.check(order == payloads, &expected, order.said())?;
         }
     }
     Ok(())
@@ -175,7 +176,7 @@ async fn two_publishers(stage: &mut Stage) -> Outcome {
         for name in ["bob's", "carol's"] {
             let order = came.iter().filter_map(|text| text.strip_prefix(name)).map(str::trim);
             let holds = order.eq(numbered(8));
-            stage.check(holds, &format!("{name} messages in order"), format!("{came:?}"))?;
+            stage.check(holds, &format!("{name} messages in order"), came.said())?;
         }
     }
     Ok(())
@@ -206,7 +207,7 @@ async fn unlike_messages(stage: &mut Stage) -> Outcome {
     let holds = came.iter().map(|publish| &publish.payload).eq(messages.iter().map(|m| &m.payload));
     let order: Vec<String> =
         texts(&came).iter().map(|text| text.chars().take(8).collect()).collect();
-    stage.check(holds, "the messages in order", format!("{order:?}"))
+    stage.check(holds, "the messages in order", order.said())
 }
 
 async fn queued_before_live(stage: &mut Stage) -> Outcome {
@@ -230,7 +231,7 @@ async fn queued_before_live(stage: &mut Stage) -> Outcome {
             bob.publish(&topic, payload, qos).await?;
         }
         let order = texts(&taken(&mut alice, payloads.len()).await?);
-        stage.check(order == payloads, "the messages in order", format!("{order:?}"))?;
+        stage.check(order == payloads, "the messages in order", order.said())?;
         stage.nothing_on_at(&topic, qos, &mut bob, &mut alice).await?;
         alice.leave().await?;
     }
@@ -265,6 +266,6 @@ async fn window_of_one_over_resumes(stage: &mut Stage) -> Outcome {
         came.push(alice.receives(&topic, payload).await?);
     }
     let order = last_copies(&came);
-    stage.check(order == payloads, "the messages in order", format!("{order:?}"))?;
+    stage.check(order == payloads, "the messages in order", order.said())?;
     stage.nothing_on_at(&topic, qos, &mut bob, &mut alice).await
 }

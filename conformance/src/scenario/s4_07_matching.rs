@@ -4,6 +4,7 @@ use reference_broker::codec::{Packet, QoS};
 
 use super::{Scenario, Stage, scenario};
 use crate::target::Need;
+use crate::trace::Said;
 use crate::verdict::Outcome;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -234,7 +235,11 @@ async fn matches_are(
     }
     for (subscriber, (filter, matching)) in subscribers.iter_mut().zip(rows) {
         let mut expected: Vec<_> = matching.iter().chain(matching).map(String::as_str).collect();
-        let text = format!("two messages on each of {matching:?} and no other for {filter:?}");
+        let text = format!(
+            "two messages on each of {} and no other for {}",
+            matching.said(),
+            filter.said()
+        );
         let mut found = Vec::with_capacity(expected.len());
         for _ in 0..expected.len() {
             let message = subscriber.message(&text).await?;
@@ -244,7 +249,7 @@ async fn matches_are(
         expected.sort_unstable();
         found.sort_unstable();
         let fits = found.iter().map(|topic| &**topic).eq(expected);
-        stage.check(fits, &text, format!("messages on {found:?}"))?;
+        stage.check(fits, &text, format!("messages on {}", found.said()))?;
         subscriber.ping().await?;
         let more = subscriber.unread().any(|packet| matches!(packet, Packet::Publish(_)));
         stage.check(!more, &text, "one more message")?;

@@ -7,7 +7,7 @@ use reference_broker::codec::{Publish, QoS, Subscribe};
 use super::copies::{numbered, sorted, texts};
 use super::{Scenario, Stage, scenario};
 use crate::target::Need;
-use crate::trace::packet_text;
+use crate::trace::{Said, packet_text};
 use crate::verdict::Outcome;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -112,8 +112,8 @@ async fn one_copy_in_the_group(stage: &mut Stage) -> Outcome {
         // At QoS 0 messages may be lost, but not doubled.
         let once: BTreeSet<&String> = all.iter().collect();
         let holds = all.len() == once.len() && (qos == QoS::AtMostOnce || all == payloads);
-        let expected = format!("each message at one member, {qos:?}");
-        stage.check(holds, &expected, format!("{all:?}"))?;
+        let expected = format!("each message at one member, {}", qos.said());
+        stage.check(holds, &expected, all.said())?;
     }
     Ok(())
 }
@@ -177,11 +177,11 @@ async fn shared_and_plain_in_one_client(stage: &mut Stage) -> Outcome {
     let [own, _] = &shares;
     let own = texts(own);
     let has_own = payloads.iter().all(|payload| own.contains(payload));
-    stage.check(has_own, "each message at the client with both", format!("{own:?}"))?;
+    stage.check(has_own, "each message at the client with both", own.said())?;
     let all = sorted(&shares);
     let twice: Vec<String> =
         payloads.iter().flat_map(|text| [text.clone(), text.clone()]).collect();
-    stage.check(all == twice, "two copies of each message", format!("{all:?}"))
+    stage.check(all == twice, "two copies of each message", all.said())
 }
 
 async fn matched_by_filter_part(stage: &mut Stage) -> Outcome {

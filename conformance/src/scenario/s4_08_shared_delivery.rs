@@ -7,6 +7,7 @@ use reference_broker::codec::{
 use super::copies::{is_repeated, numbered, sorted};
 use super::{Scenario, Stage, scenario};
 use crate::target::Need;
+use crate::trace::Said;
 use crate::verdict::Outcome;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -143,7 +144,7 @@ async fn subscription_identifier(stage: &mut Stage) -> Outcome {
         for publish in share {
             let found = publish.properties.number(PropertyId::SubscriptionIdentifier);
             let expected = format!("subscription_identifier={identifier}");
-            stage.check(found == Some(identifier), &expected, format!("{found:?}"))?;
+            stage.check(found == Some(identifier), &expected, found.said())?;
         }
     }
     Ok(())
@@ -165,7 +166,7 @@ async fn granted_qos(stage: &mut Stage) -> Outcome {
     for (share, granted) in shares.iter().zip(QoS::ALL) {
         let levels: Vec<QoS> = share.iter().map(|publish| publish.qos).collect();
         let holds = levels.iter().all(|qos| *qos == granted);
-        stage.check(holds, &format!("{granted:?}, as granted"), format!("{levels:?}"))?;
+        stage.check(holds, &format!("{}, as granted", granted.said()), levels.said())?;
     }
     // Each of them alone, so that none is left out by the broker's choice.
     for (payload, qos) in ["last two", "last one"].iter().zip([QoS::AtLeastOnce, QoS::ExactlyOnce])
@@ -180,8 +181,8 @@ async fn granted_qos(stage: &mut Stage) -> Outcome {
         stays.subscribe(&stage.shared(&topic), qos).await?;
         bob.publish(&topic, payload, QoS::ExactlyOnce).await?;
         let publish = stays.receives(&topic, payload).await?;
-        let observed = format!("{:?}", publish.qos);
-        stage.check(publish.qos == qos, &format!("{qos:?}, as granted"), observed)?;
+        let observed = publish.qos.said();
+        stage.check(publish.qos == qos, &format!("{}, as granted", qos.said()), observed)?;
     }
     Ok(())
 }
@@ -212,8 +213,9 @@ async fn offline_members(stage: &mut Stage) -> Outcome {
             let mut carol = stage.resumed("carol", 60).await?;
             let shares = stage.gather([&mut alice, &mut carol], payloads.len()).await?;
             let all = sorted(&shares);
-            let expected = format!("each message at one member, {name} of them connected, {qos:?}");
-            stage.check(all == payloads, &expected, format!("{all:?}"))?;
+            let expected =
+                format!("each message at one member, {name} of them connected, {}", qos.said());
+            stage.check(all == payloads, &expected, all.said())?;
             alice.leave().await?;
             carol.leave().await?;
         }

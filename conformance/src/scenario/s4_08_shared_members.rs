@@ -5,6 +5,7 @@ use reference_broker::codec::QoS;
 use super::copies::{numbered, sorted};
 use super::{Scenario, Stage, scenario};
 use crate::target::Need;
+use crate::trace::Said;
 use crate::verdict::Outcome;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -68,7 +69,7 @@ async fn leaving(stage: &mut Stage) -> Outcome {
             bob.publish(&topic, payload, QoS::AtLeastOnce).await?;
         }
         let all = sorted(&stage.gather([&mut alice, &mut carol], payloads.len()).await?);
-        stage.check(all == payloads, "each message at one member", format!("{all:?}"))?;
+        stage.check(all == payloads, "each message at one member", all.said())?;
         match way {
             Way::Unsubscribe => {
                 alice.unsubscribe(&filter).await?;

@@ -6,6 +6,7 @@ use super::copies::{numbered, text, texts};
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
+use crate::trace::Said;
 use crate::verdict::Outcome;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -123,7 +124,7 @@ async fn drain(
         came.extend(more.iter().cloned());
         open.append(&mut more);
         let expected = format!("no more than {window} unacknowledged");
-        stage.check(open.len() <= window, &expected, format!("{:?}", texts(&open)))?;
+        stage.check(open.len() <= window, &expected, texts(&open).said())?;
         if came.iter().any(|publish| text(publish) == last) {
             break;
         }
@@ -147,7 +148,7 @@ async fn window_kept(stage: &mut Stage) -> Outcome {
                 bob.publish(&topic, payload, qos).await?;
             }
             let came = drain(stage, &mut alice, Vec::new(), window as usize, "message 8").await?;
-            let observed = format!("{:?}", texts(&came));
+            let observed = texts(&came).said();
             stage.check(texts(&came) == payloads, "each message once", observed)?;
             stage.nothing_on_at(&topic, qos, &mut bob, &mut alice).await?;
             alice.leave().await?;
@@ -286,7 +287,7 @@ async fn anew_on_each_connection(stage: &mut Stage) -> Outcome {
         alice.vanish().await?;
         let mut alice = resumed(stage, 2).await?;
         let came = drain(stage, &mut alice, Vec::new(), 2, "message 8").await?;
-        let observed = format!("{:?}", texts(&came));
+        let observed = texts(&came).said();
         stage.check(texts(&came) == payloads, "each message once", observed)?;
         stage.nothing_on_at(&topic, qos, &mut bob, &mut alice).await?;
         alice.leave().await?;
@@ -310,7 +311,7 @@ async fn full_window_left_behind(stage: &mut Stage) -> Outcome {
             alice = resumed(stage, 2).await?;
         }
         let came = drain(stage, &mut alice, Vec::new(), 2, "message 6").await?;
-        let observed = format!("{:?}", texts(&came));
+        let observed = texts(&came).said();
         stage.check(texts(&came) == payloads, "each message once", observed)?;
         stage.nothing_on_at(&topic, qos, &mut bob, &mut alice).await?;
         alice.leave().await?;
@@ -346,6 +347,6 @@ async fn pubcomp_of_earlier_connection(stage: &mut Stage) -> Outcome {
     }
     let came = drain(stage, &mut alice, open, 1, "message 5").await?;
     let holds = texts(&came).ends_with(&payloads);
-    stage.check(holds, "each message once", format!("{:?}", texts(&came)))?;
+    stage.check(holds, "each message once", texts(&came).said())?;
     stage.nothing_on_at(&topic, qos, &mut bob, &mut alice).await
 }

@@ -9,6 +9,7 @@ use super::copies::{is_repeated, text};
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
+use crate::trace::Said;
 use crate::verdict::Outcome;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -240,7 +241,7 @@ async fn error_acknowledgements_stand_alone(stage: &mut Stage) -> Outcome {
     }
     came.sort();
     let holds = came == ["another", "another", "open"];
-    stage.check(holds, "each message once", format!("{came:?}"))
+    stage.check(holds, "each message once", came.said())
 }
 
 async fn malformed_publish_not_delivered(stage: &mut Stage) -> Outcome {

@@ -34,6 +34,7 @@ mod fault;
 mod literal;
 mod normalise;
 mod parse;
+mod said;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -42,6 +43,7 @@ mod write;
 
 pub use normalise::normalise;
 pub use parse::{ParseError, parse};
+pub(crate) use said::Said;
 pub use write::{event_line, name_width, packet_text, to_text};
 
 use std::time::Duration;

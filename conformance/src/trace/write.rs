@@ -245,13 +245,25 @@ fn reason_unless_success(
 
 fn properties(f: &mut Formatter<'_>, prefix: &str, properties: &Properties) -> fmt::Result {
     for Property { id, value } in properties.iter() {
-        write!(f, " {prefix}{}=", id.row().key)?;
-        match value {
-            Value::Number(number) => write!(f, "{number}")?,
-            Value::String(text) => TextLiteral(text).fmt(f)?,
-            Value::Binary(bytes) => BytesLiteral(bytes).fmt(f)?,
-            Value::Pair(name, value) => write!(f, "{}:{}", TextLiteral(name), TextLiteral(value))?,
-        }
+        write!(f, " {prefix}{}={}", id.row().key, ValueText(value))?;
     }
     Ok(())
+}
+
+struct ValueText<'a>(&'a Value);
+
+impl Display for ValueText<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Value::Number(number) => write!(f, "{number}"),
+            Value::String(text) => TextLiteral(text).fmt(f),
+            Value::Binary(bytes) => BytesLiteral(bytes).fmt(f),
+            Value::Pair(name, value) => write!(f, "{}:{}", TextLiteral(name), TextLiteral(value)),
+        }
+    }
+}
+
+/// The text of a property, as in that of its packet.
+pub(super) fn property_text(property: &Property) -> String {
+    format!("{}={}", property.id.row().key, ValueText(&property.value))
 }
