@@ -24,6 +24,8 @@ fn valid_vectors_decode_and_encode_back() {
         let packet = decode(&vector).unwrap_or_else(|error| panic!("{name}: {error}"));
         let bytes = packet.to_bytes().unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(packet.encoded_len(), Ok(bytes.len()), "{name}");
+        let (head, payload) = packet.to_parts().unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!([head, payload].concat(), bytes, "{name} in parts");
         if vector.fields.contains_key("form") {
             assert_ne!(bytes, vector.bytes, "{name} is the shortest form");
             assert!(bytes.len() < vector.bytes.len(), "{name} was encoded to something longer");

@@ -116,6 +116,11 @@ impl Mutant {
         Mutant { reads: Some(reads), ..Mutant::new(id, breaks, requirements, Rules::new) }
     }
 
+    /// Whether it breaks one of these requirements.
+    pub(crate) fn breaks_one_of(&self, requirements: &[&str]) -> bool {
+        requirements.iter().any(|requirement| self.requirements.contains(requirement))
+    }
+
     /// Whether it is made in the stream between a client within the process and the broker. Over a socket
     /// there is nothing of it.
     pub fn is_in_stream(&self) -> bool {

@@ -89,8 +89,7 @@ impl Trial {
     /// Takes in what a scenario came to.
     pub(super) fn note(&mut self, result: &ScenarioResult) {
         self.tried += 1;
-        let scenario_cites =
-            result.requirements.iter().any(|id| self.mutant.requirements.contains(id));
+        let scenario_cites = self.mutant.breaks_one_of(&result.requirements);
         let cites = scenario_cites || result.findings.iter().any(|it| self.breaks(it));
         if let Some(verdict) = own_verdict(result) {
             let is_own = |it: &&Finding| it.oracle.is_none() && self.breaks(it);
@@ -103,9 +102,7 @@ impl Trial {
         for finding in &result.oracles {
             let Some(name) = finding.oracle else { continue };
             self.tripped.entry(name).or_insert_with(|| {
-                oracle::find(name).is_some_and(|oracle| {
-                    oracle.requirements.iter().any(|id| self.mutant.requirements.contains(id))
-                })
+                oracle::find(name).is_some_and(|it| self.mutant.breaks_one_of(it.requirements))
             });
             if let Some(requirement) = finding.requirement
                 && finding.is_failure()
@@ -196,14 +193,17 @@ impl Matrix {
 
     /// What of these scenarios, and of all oracles, is not shown to be able to fail.
     pub fn holes(&self, scenarios: &[&'static Scenario]) -> Holes {
-        let kills = self.trials.iter().flat_map(|trial| &trial.kills).filter(|kill| kill.cites);
-        let noticed: BTreeSet<_> = kills.map(|kill| kill.scenario).collect();
+        let is_noticed = |scenario: &Scenario| {
+            let mut broken =
+                self.trials.iter().filter(|it| it.mutant.breaks_one_of(scenario.requirements));
+            broken.any(|trial| trial.kills.iter().any(|kill| kill.scenario == scenario.id))
+        };
         let tripped: BTreeSet<_> =
             self.trials.iter().flat_map(|trial| trial.tripped.keys().copied()).collect();
-        let scenarios = scenarios.iter().map(|scenario| scenario.id);
+        let unnoticing = scenarios.iter().filter(|scenario| !is_noticed(scenario));
         let oracles = oracle::all().iter().map(|oracle| oracle.name);
         Holes {
-            scenarios: scenarios.filter(|id| !noticed.contains(id)).collect(),
+            scenarios: unnoticing.map(|scenario| scenario.id).collect(),
             oracles: oracles.filter(|name| !tripped.contains(name)).collect(),
         }
     }

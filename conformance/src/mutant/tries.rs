@@ -116,8 +116,7 @@ struct UnderWay {
 
 impl List {
     fn begin(&self, number: usize, mutant: &'static Mutant) -> UnderWay {
-        let cites =
-            |it: &&Scenario| it.requirements.iter().any(|id| mutant.requirements.contains(id));
+        let cites = |it: &&Scenario| mutant.breaks_one_of(it.requirements);
         let (citing, others): (Vec<_>, Vec<_>) = self.scenarios.iter().copied().partition(cites);
         UnderWay {
             number,

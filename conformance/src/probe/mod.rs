@@ -19,7 +19,7 @@ mod stranger;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use reference_broker::codec::{
     Connect, DecodeError, Framer, Packet, PacketType, PropertyId, Publish, QoS, Side, Text,
 };
@@ -41,6 +41,9 @@ pub use publish::Answer;
 
 /// The largest packet a probe takes, in bytes.
 const PACKET_LIMIT: u32 = 64 * 1024 * 1024;
+
+/// A payload of more bytes is not copied to be sent with the rest of its packet, but follows it.
+const LARGE: usize = 64 * 1024;
 
 /// No fixed header has more bytes.
 const FIXED_HEADER_LIMIT: usize = 5;
@@ -151,7 +154,11 @@ impl Probe {
     /// connection that is closed is no error here: the next step sees it.
     pub async fn send(&mut self, packet: impl Into<Packet>) -> Outcome {
         let packet = packet.into();
-        let bytes = packet.to_bytes().map_err(|error| {
+        let parts = match &packet {
+            Packet::Publish(publish) if publish.payload.len() > LARGE => packet.to_parts(),
+            _ => packet.to_bytes().map(|bytes| (bytes, Bytes::new())),
+        };
+        let (bytes, payload) = parts.map_err(|error| {
             self.context.trouble("a packet that can be sent", error.to_string())
         })?;
         self.context.remember(&packet);
@@ -161,7 +168,7 @@ impl Probe {
             self.session_expiry = asked.unwrap_or(0);
         }
         let index = self.context.record(&self.name, What::Sent(packet));
-        self.write(index, &bytes).await
+        self.write(index, bytes.chain(payload)).await
     }
 
     /// Sends several packets in one write.
@@ -179,7 +186,7 @@ impl Probe {
             self.context.remember(packet);
             index = self.context.record(&self.name, What::Sent(packet.clone()));
         }
-        self.write(index, &bytes).await
+        self.write(index, &*bytes).await
     }
 
     /// Whether the broker is to take a packet as large as this.
@@ -199,7 +206,7 @@ impl Probe {
     pub async fn send_bytes(&mut self, bytes: impl Into<Bytes>) -> Outcome {
         let bytes = bytes.into();
         let index = self.context.record(&self.name, What::SentBytes(bytes.clone()));
-        self.write(index, &bytes).await
+        self.write(index, &*bytes).await
     }
 
     /// Sends a packet in pieces of so many bytes, each in a write of its own.
@@ -222,7 +229,7 @@ impl Probe {
         Ok(())
     }
 
-    async fn write(&mut self, index: usize, bytes: &[u8]) -> Outcome {
+    async fn write(&mut self, index: usize, mut bytes: impl Buf) -> Outcome {
         let Some(Stream(stream)) = self.stream.as_mut() else {
             return Err(self
                 .context
@@ -231,9 +238,9 @@ impl Probe {
         if self.ended.is_some() {
             return Ok(());
         }
-        self.last_sent = bytes.len();
+        self.last_sent = bytes.remaining();
         let patience = self.context.patience().reply;
-        match timeout(patience, stream.write_all(bytes)).await {
+        match timeout(patience, stream.write_all_buf(&mut bytes)).await {
             Ok(Ok(())) => Ok(()),
             // What is already on its way to us can still be read, the reason for the close say.
             Ok(Err(_)) => Ok(()),

@@ -26,6 +26,12 @@ struct Published {
     times: usize,
 }
 
+impl Published {
+    fn is_repeated(&self) -> bool {
+        self.exchange.is_some() && self.times > 1
+    }
+}
+
 /// Counts the copies of each message that is repeated within its only exchange. Only what is certainly a
 /// new copy counts, on one connection: no DUP, no RETAIN, at QoS 2.
 pub(super) fn judge(reading: &Reading<'_>, findings: &mut Findings) {
@@ -34,9 +40,11 @@ pub(super) fn judge(reading: &Reading<'_>, findings: &mut Findings) {
         return;
     }
     let published = messages(reading);
-    let is_repeated = |message: &Message| {
-        published.get(message).is_some_and(|it: &Published| it.exchange.is_some() && it.times > 1)
-    };
+    let is_repeated =
+        |message: &Message| published.get(message).is_some_and(Published::is_repeated);
+    if !published.values().any(Published::is_repeated) {
+        return;
+    }
     let clients = subscriptions::clients(&reading.connections);
     let mut topics = Topics::default();
     let mut copies: BTreeMap<(usize, Message), usize> = BTreeMap::new();

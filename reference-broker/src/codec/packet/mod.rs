@@ -213,15 +213,20 @@ impl Packet {
     ///
     /// [`EncodeError`] when bytes cannot; `out` is then as it was.
     pub fn encode(&self, out: &mut BytesMut) -> Result<(), EncodeError> {
+        self.encode_before(0, out)
+    }
+
+    /// As [`Packet::encode`], with so many bytes of the packet to follow.
+    fn encode_before(&self, rest: usize, out: &mut BytesMut) -> Result<(), EncodeError> {
         let mut counter = Writer::counter();
         self.encode_body(&mut counter)?;
         let body = counter.len();
         let mut prefix = Writer::counter();
-        prefix.variable_integer(body)?;
+        prefix.variable_integer(body + rest)?;
         out.reserve(1 + prefix.len() + body);
         let mut writer = Writer::new(out);
         writer.byte(self.packet_type().value() << 4 | self.flags());
-        writer.variable_integer(body)?; // U-2.1.4-1
+        writer.variable_integer(body + rest)?; // U-2.1.4-1
         self.encode_body(&mut writer)
     }
 
@@ -234,6 +239,20 @@ impl Packet {
         let mut out = BytesMut::new();
         self.encode(&mut out)?;
         Ok(out.freeze())
+    }
+
+    /// The packet in two parts: the payload of a PUBLISH as it is in memory, and all that comes before
+    /// it. Other packets are all in the first.
+    ///
+    /// # Errors
+    ///
+    /// As [`Packet::encode`].
+    pub fn to_parts(&self) -> Result<(Bytes, Bytes), EncodeError> {
+        let Packet::Publish(publish) = self else { return Ok((self.to_bytes()?, Bytes::new())) };
+        let head = Publish { payload: Bytes::new(), ..publish.clone() };
+        let mut out = BytesMut::new();
+        Packet::Publish(head).encode_before(publish.payload.len(), &mut out)?;
+        Ok((out.freeze(), publish.payload.clone()))
     }
 
     /// The size of the whole packet in bytes, as size limits count it (section 2.1.4).
