@@ -87,13 +87,14 @@ async fn demands_0x10(stage: &mut Stage) -> Outcome {
 }
 
 /// As it may be about a SHOULD: a broker need not say why it closes.
-static ADVISES: Scenario = Scenario::new("3.1/advises", "", &["MQTT-3.1.0-2"], |stage| {
-    Box::pin(async {
-        let mut alice = stage.connected("alice").await?;
-        alice.send(alice.connect_packet()).await?;
-        alice.closes_for(ReasonCode::ProtocolError).await
-    })
-});
+static ADVISES: Scenario =
+    Scenario::new("3.1/advises", "", &["MQTT-3.1.0-2", "U-4.13.1-5"], |stage| {
+        Box::pin(async {
+            let mut alice = stage.connected("alice").await?;
+            alice.send(alice.connect_packet()).await?;
+            alice.closes_for(ReasonCode::ProtocolError).await
+        })
+    });
 
 /// Gives up where it sees something unusual.
 static HIDES: Scenario = Scenario::new("3.4/hides", "", &["U-3.4.2.1-3"], |stage| {
