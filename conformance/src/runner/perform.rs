@@ -10,7 +10,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 
 use crate::oracle;
-use crate::probe::{Context, Patience, Probe};
+use crate::probe::{Context, Patience, Probe, keep_alive};
 use crate::report::ScenarioResult;
 use crate::scenario::{Names, Scenario, Stage};
 use crate::target::{Capabilities, Connector, Target, preflight};
@@ -167,7 +167,14 @@ async fn finish(
     context: &Context,
 ) -> Outcome {
     let mut task = JoinSet::new();
-    task.spawn(async move { scenario.perform(&mut stage).await });
+    let pings = keep_alive(context.clone());
+    task.spawn(async move {
+        tokio::select! {
+            biased;
+            outcome = scenario.perform(&mut stage) => outcome,
+            never = pings => match never {},
+        }
+    });
     let deadline = scenario.deadline(scale);
     let expected = "an end of the scenario";
     match timeout(deadline, task.join_next()).await {
