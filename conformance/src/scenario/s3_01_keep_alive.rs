@@ -19,6 +19,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A client silent for one and a half times its Keep Alive is disconnected, and not before",
         ["MQTT-3.1.2-22", "MQTT-3.2.2-22", "U-3.14.2.1-9", "U-3.1.4-6"]
     )
+    .breaks(&["MQTT-3.1.2-20"])
     .timed(4),
     scenario!(
         "3.1/keep-alive-of-resumption-counts",
@@ -26,6 +27,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A session that goes on has the Keep Alive of its new connection",
         ["MQTT-3.1.2-22"]
     )
+    .breaks(&["MQTT-3.1.2-20"])
     .needs(&[Need::Sessions])
     .timed(4),
     scenario!(
@@ -34,6 +36,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "What the broker sends to a silent client does not keep it alive",
         ["MQTT-3.1.2-22"]
     )
+    .breaks(&["MQTT-3.1.2-20"])
     .timed(4),
     scenario!(
         "3.1/keep-alive-any-packet-counts",
@@ -49,6 +52,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "The Will of a client that exceeded its Keep Alive is published",
         ["MQTT-3.1.2-22", "U-3.1.2.5-1", "MQTT-3.1.2-8"]
     )
+    .breaks(&["MQTT-3.1.2-20"])
     .needs(UP_TO_1)
     .timed(4),
     scenario!(
@@ -57,6 +61,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "The session of a client that exceeded its Keep Alive waits for it as after a lost network",
         ["MQTT-3.1.2-22", "MQTT-3.1.2-23"]
     )
+    .breaks(&["MQTT-3.1.2-20"])
     .needs(&[Need::QoS(QoS::AtLeastOnce), Need::Sessions])
     .timed(4),
     scenario!(

@@ -32,6 +32,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "As many open QoS 2 messages as the server's Receive Maximum are taken, again and again",
         ["MQTT-4.3.3-8", "U-3.3.4-9"]
     )
+    .breaks(&["MQTT-4.6.0-4"])
     .needs(FEW),
     scenario!(
         "4.9/server-maximum-exceeded",
@@ -39,6 +40,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "One open message more than the server's Receive Maximum closes the connection, 0x93",
         ["MQTT-4.13.1-1", "U-3.3.4-9"]
     )
+    .breaks(&["MQTT-3.3.4-7"])
     .needs(FEW),
 ];
 
