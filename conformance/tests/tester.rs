@@ -57,6 +57,13 @@ const BINDING: &[&str] = &[
     "keeps-sessions-for-an-hour-at-least",
     "keep-alive-of-a-minute",
     "keep-alive-off",
+    "keep-alive-of-5-seconds",
+    "keep-alive-of-3-seconds",
+    "keep-alive-of-a-second",
+    "packets-of-100-bytes",
+    "packets-of-64-bytes",
+    "messages-to-the-impatient-lag",
+    "acknowledges-subscriptions-late",
     "every-second-connection-is-slow",
     "acknowledges-out-of-order",
 ];

@@ -155,6 +155,12 @@ impl Probe {
         self.next_id
     }
 
+    /// Takes the target for one that reads no larger packets than this, until its CONNACK says what it
+    /// does: it has told another client.
+    pub(crate) fn expect_size(&mut self, limit: u32) {
+        self.limits.expect_size(limit);
+    }
+
     /// Leaves the connection to the scenario: no PINGREQ is sent in the background, whatever Keep Alive
     /// the broker sets.
     pub fn leave_silent(&mut self) {
@@ -178,7 +184,7 @@ impl Probe {
         let bytes = packet.to_bytes().map_err(|error| {
             self.context.trouble("a packet that can be sent", error.to_string())
         })?;
-        if self.is_served {
+        if self.is_served || matches!(packet, Packet::Connect(_)) {
             self.limits.admit_size(bytes.len())?;
         }
         self.context.remember(&packet);
