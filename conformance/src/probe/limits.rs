@@ -41,21 +41,6 @@ impl Limits {
         self.size < u32::MAX
     }
 
-    /// Whether the broker takes a packet of this size.
-    ///
-    /// # Errors
-    ///
-    /// Not applicable if it said that it does not.
-    pub(super) fn admit_size(&self, size: usize) -> Outcome {
-        match size > self.size as usize {
-            true => Err(Stop::NotApplicable(format!(
-                "the target takes packets of {} bytes at most, {size} are needed",
-                self.size
-            ))),
-            false => Ok(()),
-        }
-    }
-
     /// Whether the broker is to take so many messages at once, of which this is one.
     ///
     /// # Errors

@@ -173,11 +173,14 @@ impl Scenario {
     /// Whether it breaks a rule on purpose that was found broken in its trace.
     pub fn means(&self, breach: &Finding, trace: &[Event]) -> bool {
         let event = breach.event.and_then(|event| trace.get(event)).map(|event| &event.what);
-        let is_vector = match (event, self.malformed_bytes()) {
-            (Some(What::SentBytes(sent)), Some(bytes)) => *sent == *bytes,
-            _ => false,
-        };
+        // A vector is sent with names of its scenario's own, and nothing else as bytes.
+        let is_vector = matches!(event, Some(What::SentBytes(_))) && self.is_vector();
         is_vector || breach.requirement.is_some_and(|id| self.breaks.contains(&id))
+    }
+
+    /// Whether it is made of a malformed vector.
+    fn is_vector(&self) -> bool {
+        matches!(self.run, Run::Vector(_))
     }
 
     /// Letters and digits that stand for its id in the names it uses on a broker, where there is little
