@@ -1,13 +1,14 @@
 //! What acknowledgements say, in which order they come, and what becomes of wrong ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use reference_broker::codec::{Disconnect, Packet, QoS, ReasonCode, Text};
-use reference_broker::core::{Input, Output};
+use reference_broker::core::{ConnectionId, Input, Output};
 
 use super::Switch;
-use crate::boundary::{Boundary, Rule, rules};
+use crate::boundary::rules::{self, Act, At};
+use crate::boundary::{Boundary, Rule};
 
 /// How long some acknowledgements stay behind.
 const BEHIND: Duration = Duration::from_millis(30);
@@ -78,7 +79,96 @@ pub(super) const SWITCHES: &[Switch] = &[
     )
     .one_of(&["unexpected acknowledgements"])
     .ruled(|| vec![tracked(Unexpected::UnknownClosed)]),
+    Switch::new(
+        "closes-for-repeated-messages",
+        "closes for a QoS 2 PUBLISH that is sent again over the same connection before its PUBREL",
+        &["MQTT-4.4.0-1", "4.13.1", "U-4.13.1-1"],
+    )
+    .ruled(|| vec![repeated_closed()]),
+    Switch::new(
+        "closes-for-releases-out-of-order",
+        "closes for PUBREL that do not come in the order of PUBREC",
+        &["MQTT-4.6.0-4", "4.13.1", "U-4.13.1-1"],
+    )
+    .ruled(|| vec![out_of_order_closed()]),
+    Switch::new(
+        "acknowledges-subscriptions-late",
+        "sends SUBACK and UNSUBACK a second later than all other packets",
+        &["3.8.4", "3.10.4"],
+    )
+    .ruled(|| {
+        vec![rules::delays(SLOWLY, |packet, _| {
+            matches!(packet, Packet::SubAck(_) | Packet::UnsubAck(_))
+        })]
+    }),
 ];
+
+/// How long a broker may take over a subscription.
+const SLOWLY: Duration = Duration::from_secs(1);
+
+/// Messages by connection and Packet Identifier.
+type Named = BTreeSet<(ConnectionId, u16)>;
+
+/// Closes for a QoS 2 PUBLISH that is repeated without need.
+fn repeated_closed() -> Box<dyn Rule> {
+    let inward = |open: &mut Named, packet: Packet, at: At<'_>, act: &mut Act<'_, '_>| {
+        let is_repeated = match &packet {
+            Packet::Publish(publish) if publish.qos == QoS::ExactlyOnce => {
+                !open.insert((at.connection, publish.packet_id))
+            }
+            Packet::PubRel(ack) => {
+                open.remove(&(at.connection, ack.packet_id));
+                false
+            }
+            _ => false,
+        };
+        close_or_receive(is_repeated, packet, act);
+    };
+    let outward = |open: &mut Named, packet: Packet, at: At<'_>, act: &mut Act<'_, '_>| {
+        if let Packet::PubRec(ack) = &packet
+            && ack.reason.is_error()
+        {
+            open.remove(&(at.connection, ack.packet_id));
+        }
+        act.send(packet);
+    };
+    rules::through(Named::new(), inward, outward)
+}
+
+/// Closes for a PUBREL that is not for the first PUBREC which waits for one.
+fn out_of_order_closed() -> Box<dyn Rule> {
+    type Recorded = Vec<(ConnectionId, u16)>;
+    let inward = |recorded: &mut Recorded, packet: Packet, at: At<'_>, act: &mut Act<'_, '_>| {
+        let mut is_early = false;
+        if let Packet::PubRel(ack) = &packet {
+            let mut waiting =
+                recorded.iter().filter(|(connection, _)| *connection == at.connection);
+            let first = waiting.next().map(|(_, id)| *id);
+            let is_known = recorded.contains(&(at.connection, ack.packet_id));
+            is_early = is_known && first != Some(ack.packet_id);
+            recorded.retain(|it| *it != (at.connection, ack.packet_id));
+        }
+        close_or_receive(is_early, packet, act);
+    };
+    let outward = |recorded: &mut Recorded, packet: Packet, at: At<'_>, act: &mut Act<'_, '_>| {
+        if let Packet::PubRec(ack) = &packet
+            && !ack.reason.is_error()
+            && !recorded.contains(&(at.connection, ack.packet_id))
+        {
+            recorded.push((at.connection, ack.packet_id));
+        }
+        act.send(packet);
+    };
+    rules::through(Recorded::new(), inward, outward)
+}
+
+fn close_or_receive(closes: bool, packet: Packet, act: &mut Act<'_, '_>) {
+    if !closes {
+        return act.receive(packet);
+    }
+    act.send(Disconnect::because(ReasonCode::ProtocolError));
+    act.close();
+}
 
 /// What is done about an acknowledgement that nothing waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]

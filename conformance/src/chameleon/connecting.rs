@@ -168,6 +168,30 @@ pub(super) const SWITCHES: &[Switch] = &[
     .limits()
     .configured(|config| config.server_keep_alive = Some(60)),
     Switch::new(
+        "keep-alive-of-5-seconds",
+        "has clients keep a Keep Alive of 5 s, whatever they ask for",
+        &["3.2.2.3.14", "MQTT-3.2.2-22"],
+    )
+    .one_of(&["keep alive"])
+    .limits()
+    .configured(|config| config.server_keep_alive = Some(5)),
+    Switch::new(
+        "keep-alive-of-3-seconds",
+        "has clients keep a Keep Alive of 3 s, whatever they ask for",
+        &["3.2.2.3.14", "MQTT-3.2.2-22"],
+    )
+    .one_of(&["keep alive"])
+    .limits()
+    .configured(|config| config.server_keep_alive = Some(3)),
+    Switch::new(
+        "keep-alive-of-a-second",
+        "has clients keep a Keep Alive of a second, whatever they ask for",
+        &["3.2.2.3.14", "MQTT-3.2.2-22"],
+    )
+    .one_of(&["keep alive"])
+    .limits()
+    .configured(|config| config.server_keep_alive = Some(1)),
+    Switch::new(
         "keep-alive-off",
         "has no Keep Alive, whatever clients ask for",
         &["3.2.2.3.14", "U-3.1.2.10-5"],

@@ -16,6 +16,9 @@ use crate::boundary::{Boundary, Rule, rules};
 /// How long messages stay behind other packets.
 const LAG: Duration = Duration::from_millis(100);
 
+/// How long they stay behind where a broker is slow: within the time that testers give a message.
+const LONG_LAG: Duration = Duration::from_millis(1500);
+
 /// How far apart the topics of one connection get, and how many times of that there are.
 const APART: Duration = Duration::from_millis(20);
 const TIMES: u32 = 8;
@@ -157,7 +160,23 @@ pub(super) const SWITCHES: &[Switch] = &[
         "sends messages 100 ms later than all other packets",
         &["4.6", "3.12"],
     )
+    .one_of(&["lag"])
     .ruled(|| vec![rules::delays(LAG, |packet, _| matches!(packet, Packet::Publish(_)))]),
+    Switch::new(
+        "messages-to-the-impatient-lag",
+        "sends messages 1.5 s later than all other packets to clients with a Keep Alive of some seconds",
+        &["4.6", "3.12"],
+    )
+    .one_of(&["lag"])
+    .ruled(|| {
+        let is_impatient = |at: At<'_>| {
+            let keep_alive = at.client().map_or(0, |client| client.connect.keep_alive);
+            (1..=10).contains(&keep_alive)
+        };
+        vec![rules::delays(LONG_LAG, move |packet, at| {
+            matches!(packet, Packet::Publish(_)) && is_impatient(at)
+        })]
+    }),
     Switch::new(
         "mixes-topics",
         "keeps the order of messages at the same QoS on the same topic only",

@@ -93,6 +93,18 @@ pub(super) const SWITCHES: &[Switch] = &[
     .limits()
     .configured(|config| config.maximum_packet_size = 300),
     Switch::new(
+        "packets-of-100-bytes",
+        "takes packets of 100 bytes at most",
+        &["3.2.2.3.6"],
+    )
+    .one_of(&["packet size"])
+    .limits()
+    .configured(|config| config.maximum_packet_size = 100),
+    Switch::new("packets-of-64-bytes", "takes packets of 64 bytes at most", &["3.2.2.3.6"])
+        .one_of(&["packet size"])
+        .limits()
+        .configured(|config| config.maximum_packet_size = 64),
+    Switch::new(
         "packet-size-unsaid",
         "takes packets of any size, and does not say so",
         &["U-3.2.2.3.6-3"],

@@ -193,6 +193,8 @@ async fn messages(play: &mut Play) {
     let twice = [1, 2].map(|id| publish("t", Q1, id).into());
     play.send("alice", twice).await;
     play.acknowledge("bob").await;
+    play.connect("brisk", Connect::new("brisk").keep_alive(5)).await;
+    play.send("brisk", [subscribe("t", Q0)]).await;
     play.send("alice", [publish("z", Q1, 3).into(), publish("t", Q1, 4).into()]).await;
     play.acknowledge("bob").await;
     play.send("alice", [publish("t", Q2, 5).into()]).await;
@@ -318,6 +320,12 @@ async fn errors(play: &mut Play) {
         play.connect(name, Connect::new(name)).await;
         play.send(name, [packet]).await;
     }
+    // Again over the same connection, and released in the wrong order.
+    play.connect("repeats", Connect::new("repeats")).await;
+    play.send("repeats", [1, 1].map(|id| publish("nobody", Q2, id).into())).await;
+    play.connect("releases", Connect::new("releases")).await;
+    play.send("releases", [1, 2].map(|id| publish("nobody", Q2, id).into())).await;
+    play.send("releases", [2, 1].map(|id| Packet::PubRel(PublishAck::new(id)))).await;
     // The wrong kind of acknowledgement, under whatever identifier the message has.
     play.connect("wrong", Connect::new("wrong")).await;
     play.send("wrong", [subscribe("k", Q2)]).await;

@@ -63,8 +63,8 @@ pub(super) enum Sent<'a> {
     Packet(Cow<'a, Packet>),
     /// One that does not: a broker may refuse it, or take it and read in it what it likes.
     Broken(PacketType, Option<Fault>),
-    /// Bytes without a packet's boundary.
-    Noise,
+    /// Bytes without a packet's boundary, and why.
+    Noise(Fault),
 }
 
 impl Sent<'_> {
@@ -72,7 +72,7 @@ impl Sent<'_> {
     pub(super) fn packet(&self) -> Option<&Packet> {
         match self {
             Sent::Packet(packet) => Some(packet),
-            Sent::Broken(..) | Sent::Noise => None,
+            Sent::Broken(..) | Sent::Noise(_) => None,
         }
     }
 
@@ -207,9 +207,9 @@ impl<'a> Connection<'a> {
             match self.rest.next_frame() {
                 Ok(Some(frame)) => self.note_sent(index, read(&frame)),
                 Ok(None) => return,
-                Err(_) => {
+                Err(error) => {
                     // A broker that does not mind may read on: with the next event, we try too.
-                    self.note_sent(index, Sent::Noise);
+                    self.note_sent(index, Sent::Noise(error.fault));
                     self.rest = Framer::new(u32::MAX);
                     return;
                 }
@@ -286,7 +286,7 @@ impl<'a> Connection<'a> {
             self.sent.first(),
             Some((
                 _,
-                Sent::Noise
+                Sent::Noise(_)
                     | Sent::Broken(
                         PacketType::Connect,
                         Some(Fault::UnsupportedProtocolName | Fault::UnsupportedProtocolVersion(_))
@@ -300,7 +300,7 @@ impl<'a> Connection<'a> {
         let is_connect = |sent: &Sent<'_>| match sent {
             Sent::Packet(packet) => packet.packet_type() == PacketType::Connect,
             Sent::Broken(packet_type, _) => *packet_type == PacketType::Connect,
-            Sent::Noise => true,
+            Sent::Noise(_) => true,
         };
         // Nor is it known who a client is whose assigned name was not read.
         let is_known = self.client_id().is_some() || self.connacks().next().is_some();

@@ -33,6 +33,7 @@ mod receive_maximum;
 mod session_present;
 mod sessions;
 mod subscriptions;
+pub mod tester;
 #[cfg(test)]
 mod tests;
 mod well_formed;

@@ -77,7 +77,7 @@ pub(super) fn clients<'t>(connections: &'t [Connection<'_>]) -> BTreeMap<&'t str
                     let request = Request { sent: *at, place, connection, packet };
                     requests.entry(client).or_default().push(request);
                 }
-                Sent::Broken(PacketType::Subscribe, _) | Sent::Noise => known.is_unclear(*at),
+                Sent::Broken(PacketType::Subscribe, _) | Sent::Noise(_) => known.is_unclear(*at),
                 Sent::Broken(..) => {}
             }
         }

@@ -106,7 +106,7 @@ fn judge(reading: &Reading<'_>, findings: &mut Findings) {
     for Step { at, place, connection, passed } in reading.steps() {
         let (fault, observed) = match passed {
             Passed::Sent(Sent::Broken(PacketType::Connect | PacketType::Publish, _))
-            | Passed::Sent(Sent::Noise) => {
+            | Passed::Sent(Sent::Noise(_)) => {
                 clients_err = true;
                 continue;
             }

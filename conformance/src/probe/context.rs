@@ -3,12 +3,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reference_broker::codec::Packet;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::trace::{Event, What, packet_text};
 use crate::verdict::step::{self, Step};
 use crate::verdict::{Finding, Outcome, Stop, general};
 
+use super::pace::{Line, Lines};
 use super::{Leftover, leftovers};
 
 /// How long a scenario waits for what the standard gives no time for.
@@ -58,6 +60,9 @@ struct Shared {
     patience: Patience,
     /// What is recorded outlives a scenario that is cut off, hence not in the scenario.
     record: Mutex<Record>,
+    /// Connections that are not to be silent for long.
+    lines: Mutex<Lines>,
+    attended: Notify,
 }
 
 #[derive(Debug)]
@@ -99,7 +104,8 @@ impl Context {
             excuse: None,
         };
         let start = Instant::now();
-        Context(Arc::new(Shared { start, patience, record: Mutex::new(record) }))
+        let (record, lines) = (Mutex::new(record), Mutex::default());
+        Context(Arc::new(Shared { start, patience, record, lines, attended: Notify::new() }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Record> {
@@ -109,6 +115,22 @@ impl Context {
 
     pub(crate) fn patience(&self) -> Patience {
         self.0.patience
+    }
+
+    /// From here on a connection is not to be silent for long.
+    pub(super) fn attend(&self, line: &Arc<Line>) {
+        self.0.lines.lock().unwrap_or_else(PoisonError::into_inner).add(line);
+        self.0.attended.notify_one();
+    }
+
+    /// Waits until another connection is not to be silent for long.
+    pub(super) async fn attended(&self) {
+        self.0.attended.notified().await;
+    }
+
+    /// The connections that are not to be silent for long.
+    pub(super) fn lines(&self) -> Vec<Arc<Line>> {
+        self.0.lines.lock().unwrap_or_else(PoisonError::into_inner).open()
     }
 
     pub(crate) fn now(&self) -> Duration {

@@ -10,7 +10,7 @@ use crate::trace::{Ending, Said, What, packet_text};
 use crate::verdict::{Outcome, Stop};
 
 use super::instead::as_observed;
-use super::{Observed, Phase, Probe, Seen, Stream, step};
+use super::{Observed, Phase, Probe, Seen, step};
 
 /// Codes that name an error without naming which; section 4.13.1 allows them for any.
 const GENERAL: [ReasonCode; 3] =
@@ -244,9 +244,10 @@ impl Probe {
     /// Inconclusive when the broker does not close its side: then nobody knows whether it noticed.
     pub async fn vanish(mut self) -> Outcome {
         self.is_served = false;
-        if let Some(Stream(stream)) = self.stream.as_mut() {
+        self.line.rest();
+        if self.stream.is_some() {
             // A connection that is gone already cannot be shut down; gone is all that is wanted.
-            let _ = stream.shutdown().await;
+            let _ = self.line.half.lock().await.shutdown().await;
         }
         let index = self.context.record(&self.name, What::HalfClosed);
         let noticed = self.wait_for_end(self.context.patience().close).await;
@@ -263,6 +264,17 @@ impl Probe {
                 ))
             }
         }
+    }
+
+    /// As [`Probe::vanish`], where what the broker has sent, or still sends, is lost with the
+    /// connection: the client never learns of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::vanish`].
+    pub async fn vanish_unread(mut self) -> Outcome {
+        self.is_deaf = true;
+        self.vanish().await
     }
 
     /// Reads for no longer than `limit`, passing packets over, until the broker closes: gives the

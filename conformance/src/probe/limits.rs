@@ -31,6 +31,11 @@ impl Limits {
         }
     }
 
+    /// Sets the size of packets.
+    pub(super) fn expect_size(&mut self, limit: u32) {
+        self.size = limit;
+    }
+
     /// Whether it bounds the size of packets.
     pub(super) fn names_size(&self) -> bool {
         self.size < u32::MAX

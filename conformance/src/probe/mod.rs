@@ -11,12 +11,14 @@ mod instead;
 mod last_words;
 mod limits;
 mod message;
+mod pace;
 mod policy;
 mod publish;
 mod request;
 mod stranger;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -24,7 +26,7 @@ use reference_broker::codec::{
     Connect, DecodeError, Framer, Packet, PacketType, PropertyId, Publish, QoS, Side, Text,
 };
 use reference_broker::transport::BoxStream;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf};
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -36,6 +38,8 @@ use context::Observed;
 pub use context::Patience;
 pub(crate) use context::{Context, Phase};
 use limits::Limits;
+use pace::Line;
+pub(crate) use pace::keep_alive;
 pub(crate) use policy::{TOO_LARGE, policies_of};
 pub use publish::Answer;
 
@@ -57,6 +61,8 @@ pub struct Probe {
     name: String,
     client_id: String,
     stream: Option<Stream>,
+    /// Its sending side.
+    line: Arc<Line>,
     framer: Framer,
     /// Packets that came and that no step has taken, with their places in the trace.
     unread: VecDeque<(usize, Packet)>,
@@ -70,6 +76,8 @@ pub struct Probe {
     last_sent: usize,
     /// The last QoS 0 message on each topic.
     last: BTreeMap<Text, Publish>,
+    /// Whether what comes is lost.
+    is_deaf: bool,
     /// Whether the broker has accepted the client, and neither has taken its leave since.
     is_served: bool,
     /// Packet Identifiers of QoS 2 messages that were passed over.
@@ -83,7 +91,8 @@ pub struct Probe {
     context: Context,
 }
 
-struct Stream(BoxStream);
+/// The receiving side of a connection.
+struct Stream(ReadHalf<BoxStream>);
 
 impl std::fmt::Debug for Stream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -103,10 +112,12 @@ enum Seen {
 impl Probe {
     pub(crate) fn new(name: &str, client_id: String, stream: BoxStream, context: Context) -> Probe {
         context.record(name, What::Opened);
+        let (reads, writes) = tokio::io::split(stream);
         Probe {
             name: name.to_owned(),
             client_id,
-            stream: Some(Stream(stream)),
+            stream: Some(Stream(reads)),
+            line: Arc::new(Line::new(name, writes)),
             framer: Framer::new(PACKET_LIMIT),
             unread: VecDeque::new(),
             ended: None,
@@ -115,6 +126,7 @@ impl Probe {
             session_expiry: 0,
             last_sent: 0,
             last: BTreeMap::new(),
+            is_deaf: false,
             is_served: false,
             passed_over: BTreeSet::new(),
             strange_aliases: BTreeSet::new(),
@@ -146,12 +158,30 @@ impl Probe {
         self.next_id
     }
 
+    /// Takes the target for one that reads no larger packets than this, until its CONNACK says what it
+    /// does: it has told another client.
+    pub(crate) fn expect_size(&mut self, limit: u32) {
+        self.limits.expect_size(limit);
+    }
+
+    /// Leaves the connection to the scenario: no PINGREQ is sent in the background, whatever Keep Alive
+    /// the broker sets.
+    pub fn leave_silent(&mut self) {
+        self.line.leave_silent();
+    }
+
+    /// When the last packet began to be sent: from there on a Keep Alive counts.
+    pub fn last_sent(&self) -> Instant {
+        self.line.last_sent()
+    }
+
     /// Sends a packet.
     ///
     /// # Errors
     ///
-    /// Inconclusive when it cannot be written down, or the target takes no bytes for too long. A
-    /// connection that is closed is no error here: the next step sees it.
+    /// Inconclusive when it cannot be written down, or the target takes no bytes for too long; not
+    /// applicable when it said that it takes none as large. A connection that is closed is no error here:
+    /// the next step sees it.
     pub async fn send(&mut self, packet: impl Into<Packet>) -> Outcome {
         let packet = packet.into();
         let parts = match &packet {
@@ -161,14 +191,32 @@ impl Probe {
         let (bytes, payload) = parts.map_err(|error| {
             self.context.trouble("a packet that can be sent", error.to_string())
         })?;
+        if self.is_served || matches!(packet, Packet::Connect(_)) {
+            self.limits.admit_size(bytes.len())?;
+        }
         self.context.remember(&packet);
-        self.is_served &= !matches!(packet, Packet::Disconnect(_));
+        if matches!(packet, Packet::Disconnect(_)) {
+            self.is_served = false;
+            self.line.rest();
+        }
         if let Packet::Connect(connect) = &packet {
             let asked = connect.properties.number(PropertyId::SessionExpiryInterval);
             self.session_expiry = asked.unwrap_or(0);
         }
         let index = self.context.record(&self.name, What::Sent(packet));
-        self.write(index, bytes.chain(payload)).await
+        self.write(index, &bytes, payload).await
+    }
+
+    /// Sends a packet that is larger than the broker said that it takes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::send`].
+    pub async fn send_too_large(&mut self, packet: impl Into<Packet>) -> Outcome {
+        let limits = std::mem::take(&mut self.limits);
+        let sent = self.send(packet).await;
+        self.limits = limits;
+        sent
     }
 
     /// Sends several packets in one write.
@@ -180,13 +228,17 @@ impl Probe {
         let mut bytes = bytes::BytesMut::new();
         let mut index = 0;
         for packet in packets {
+            let before = bytes.len();
             packet.encode(&mut bytes).map_err(|error| {
                 self.context.trouble("a packet that can be sent", error.to_string())
             })?;
+            if self.is_served {
+                self.limits.admit_size(bytes.len() - before)?;
+            }
             self.context.remember(packet);
             index = self.context.record(&self.name, What::Sent(packet.clone()));
         }
-        self.write(index, &*bytes).await
+        self.write(index, &bytes, Bytes::new()).await
     }
 
     /// Whether the broker is to take a packet as large as this.
@@ -206,7 +258,7 @@ impl Probe {
     pub async fn send_bytes(&mut self, bytes: impl Into<Bytes>) -> Outcome {
         let bytes = bytes.into();
         let index = self.context.record(&self.name, What::SentBytes(bytes.clone()));
-        self.write(index, &*bytes).await
+        self.write(index, &bytes, Bytes::new()).await
     }
 
     /// Sends a packet in pieces of so many bytes, each in a write of its own.
@@ -222,25 +274,31 @@ impl Probe {
         self.context.remember(&packet);
         let index = self.context.record(&self.name, What::Sent(packet));
         for piece in bytes.chunks(size.max(1)) {
-            self.write(index, piece).await?;
+            self.write(index, piece, Bytes::new()).await?;
             yield_now().await; // So that the other side may read it by itself.
         }
         self.last_sent = bytes.len();
         Ok(())
     }
 
-    async fn write(&mut self, index: usize, mut bytes: impl Buf) -> Outcome {
-        let Some(Stream(stream)) = self.stream.as_mut() else {
+    async fn write(&mut self, index: usize, bytes: &[u8], payload: Bytes) -> Outcome {
+        if self.stream.is_none() {
             return Err(self
                 .context
                 .trouble("a connection to send over", "it was given up".into()));
-        };
+        }
         if self.ended.is_some() {
             return Ok(());
         }
-        self.last_sent = bytes.remaining();
+        self.last_sent = bytes.len() + payload.len();
+        self.line.note_sent(bytes);
+        if !payload.is_empty() {
+            self.line.note_sent(&payload);
+        }
         let patience = self.context.patience().reply;
-        match timeout(patience, stream.write_all_buf(&mut bytes)).await {
+        let mut all = Buf::chain(bytes, payload);
+        let writing = async { self.line.half.lock().await.write_all_buf(&mut all).await };
+        match timeout(patience, writing).await {
             Ok(Ok(())) => Ok(()),
             // What is already on its way to us can still be read, the reason for the close say.
             Ok(Err(_)) => Ok(()),
@@ -255,14 +313,23 @@ impl Probe {
     async fn look(&mut self, patience: Duration) -> Seen {
         let deadline = Instant::now() + patience;
         loop {
+            if self.is_deaf {
+                self.framer = Framer::new(PACKET_LIMIT);
+            }
             match next_packet(&mut self.framer) {
                 Ok(Some(packet)) => {
                     let index = self.context.record(&self.name, What::Received(packet.clone()));
+                    if self.line.note_received(&packet) {
+                        continue;
+                    }
                     match &packet {
                         Packet::ConnAck(connack) => {
                             self.limits = Limits::of(connack);
                             let told = connack.properties.number(PropertyId::SessionExpiryInterval);
                             self.session_expiry = told.unwrap_or(self.session_expiry);
+                            if self.line.due().is_some() {
+                                self.context.attend(&self.line);
+                            }
                             self.is_served = !connack.reason.is_error();
                         }
                         Packet::Disconnect(_) => self.is_served = false,
@@ -303,6 +370,7 @@ impl Probe {
                 }
             };
             let index = self.context.record(&self.name, What::ClosedByBroker(ending));
+            self.line.rest();
             self.ended = Some((index, ending));
         }
     }

@@ -9,8 +9,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 
-use crate::oracle;
-use crate::probe::{Context, Patience, Probe};
+use crate::oracle::{self, tester};
+use crate::probe::{Context, Patience, Probe, keep_alive};
 use crate::report::ScenarioResult;
 use crate::scenario::{Names, Scenario, Stage};
 use crate::target::{Capabilities, Connector, Target, preflight};
@@ -119,6 +119,7 @@ impl Performance {
         let (trace, advisories) = context.taken();
         let mut result = result(scenario, outcome, advisories);
         judge(&mut result, &trace);
+        own_up(scenario, &mut result, &trace);
         result.trace = trace;
         // A broker that ends with the scenario needs no tidying up.
         if surroundings.connector.is_some() {
@@ -167,7 +168,14 @@ async fn finish(
     context: &Context,
 ) -> Outcome {
     let mut task = JoinSet::new();
-    task.spawn(async move { scenario.perform(&mut stage).await });
+    let pings = keep_alive(context.clone());
+    task.spawn(async move {
+        tokio::select! {
+            biased;
+            outcome = scenario.perform(&mut stage) => outcome,
+            never = pings => match never {},
+        }
+    });
     let deadline = scenario.deadline(scale);
     let expected = "an end of the scenario";
     match timeout(deadline, task.join_next()).await {
@@ -249,6 +257,28 @@ fn judge(result: &mut ScenarioResult, trace: &[Event]) {
         result.verdict = Verdict::Advisory;
         result.findings.splice(0..0, advisories);
     }
+}
+
+/// What a target does once the suite has broken a rule that the scenario did not mean to break says
+/// nothing of the target.
+fn own_up(scenario: &Scenario, result: &mut ScenarioResult, trace: &[Event]) {
+    let mut breaches = tester::judge(trace).into_iter();
+    let Some(breach) = breaches.find(|breach| !scenario.means(breach, trace)) else { return };
+    let is_before = |finding: &Finding| finding.event.is_some_and(|it| Some(it) < breach.event);
+    result.oracles.retain(is_before);
+    let is_told = matches!(result.verdict, Verdict::Fail | Verdict::Blocked)
+        && result.findings.first().is_some_and(is_before);
+    if is_told || matches!(result.verdict, Verdict::NotApplicable | Verdict::Inconclusive) {
+        return;
+    }
+    let requirement = breach.requirement.unwrap_or_default();
+    let Finding { expected, observed, .. } = &breach;
+    let observed =
+        format!("the suite itself broke {requirement}: its fault ({expected}; {observed})");
+    let expected = "a client that keeps the rules".to_owned();
+    result.verdict = Verdict::Inconclusive;
+    let finding = Finding { requirement: None, expected, observed, ..breach };
+    result.findings.insert(0, finding);
 }
 
 /// Connects a fresh client: a broker that crashed closes its connections too, and must not pass

@@ -54,6 +54,30 @@ fn listed(scenarios: &[&'static Scenario]) -> Vec<(usize, &'static Scenario)> {
     scenarios.iter().copied().enumerate().collect()
 }
 
+/// Sends what a client must not, and then looks for what a broker may owe to others only.
+async fn misbehave(stage: &mut Stage) -> Outcome {
+    let mut alice = stage.connected("alice").await?;
+    alice.send(alice.connect_packet()).await?;
+    stage.fail("an answer", "none")
+}
+
+static MISBEHAVES: Scenario =
+    Scenario::new("6/misbehaves", "", &["MQTT-3.1.0-2"], |stage| Box::pin(misbehave(stage)));
+static MEANS_TO: Scenario =
+    Scenario::new("7/means-to", "", &["MQTT-3.1.0-2"], |stage| Box::pin(misbehave(stage)))
+        .breaks(&["U-3.1-1"]);
+
+#[tokio::test]
+async fn what_the_suite_breaks_without_meaning_to_is_not_charged_to_the_target() {
+    let scenarios = listed(&[&MISBEHAVES, &MEANS_TO]);
+    let never = std::future::pending();
+    let report = run(&Target::default(), scenarios, &options(2), never, |_| ()).await.unwrap();
+    let expected = [("6/misbehaves", Verdict::Inconclusive), ("7/means-to", Verdict::Fail)];
+    assert_eq!(verdicts(&report), expected);
+    let observed = &report.scenarios[0].findings[0].observed;
+    assert!(observed.starts_with("the suite itself broke U-3.1-1: its fault"), "{observed}");
+}
+
 #[tokio::test]
 async fn each_scenario_ends_as_its_own_verdict_and_the_rest_go_on() {
     let scenarios = listed(&[&HANGS, &PANICS, &FAILS, &PASSES]);

@@ -66,7 +66,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::target::Need;
-use crate::verdict::Outcome;
+use crate::trace::{Event, What};
+use crate::verdict::{Finding, Outcome};
 
 pub(crate) use names::Names;
 pub use stage::Stage;
@@ -108,6 +109,9 @@ pub struct Scenario {
     pub needs: &'static [Need],
     /// How it relates to time.
     pub timing: Timing,
+    /// The requirements on clients that it breaks itself, to see what a broker makes of that. Malformed
+    /// vectors need not say so: their bytes do.
+    pub breaks: &'static [&'static str],
     run: Run,
 }
 
@@ -144,7 +148,8 @@ impl Scenario {
         steps: fn(&mut Stage) -> Steps<'_>,
     ) -> Scenario {
         let run = Run::Steps(steps);
-        Scenario { id, shows, requirements, needs: &[], timing: Timing::Prompt, run }
+        let timing = Timing::Prompt;
+        Scenario { id, shows, requirements, needs: &[], timing, breaks: &[], run }
     }
 
     /// Says what the target must have.
@@ -157,6 +162,25 @@ impl Scenario {
     pub(crate) const fn timed(mut self, seconds: u16) -> Scenario {
         self.timing = Timing::Timed(seconds);
         self
+    }
+
+    /// Says that it breaks these requirements on clients.
+    pub(crate) const fn breaks(mut self, requirements: &'static [&'static str]) -> Scenario {
+        self.breaks = requirements;
+        self
+    }
+
+    /// Whether it breaks a rule on purpose that was found broken in its trace.
+    pub fn means(&self, breach: &Finding, trace: &[Event]) -> bool {
+        let event = breach.event.and_then(|event| trace.get(event)).map(|event| &event.what);
+        // A vector is sent with names of its scenario's own, and nothing else as bytes.
+        let is_vector = matches!(event, Some(What::SentBytes(_))) && self.is_vector();
+        is_vector || breach.requirement.is_some_and(|id| self.breaks.contains(&id))
+    }
+
+    /// Whether it is made of a malformed vector.
+    fn is_vector(&self) -> bool {
+        matches!(self.run, Run::Vector(_))
     }
 
     /// Letters and digits that stand for its id in the names it uses on a broker, where there is little
@@ -284,6 +308,11 @@ mod tests {
             assert!(!scenario.shows.is_empty() && !scenario.requirements.is_empty(), "{id}");
             for requirement in scenario.requirements {
                 assert!(requirement::find(requirement).is_some(), "{id} cites {requirement}");
+            }
+            for requirement in scenario.breaks {
+                let row = requirement::find(requirement);
+                let binds_clients = row.is_some_and(|row| row.binds != "server");
+                assert!(binds_clients, "{id} breaks {requirement}");
             }
         }
     }

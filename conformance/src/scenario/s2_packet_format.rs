@@ -33,6 +33,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "SUBSCRIBE with wrong fixed-header flags ends the connection and subscribes to nothing",
         ["U-2.1.3-1", "MQTT-3.8.1-1"]
     )
+    .breaks(&["MQTT-3.8.1-1"])
     .needs(&[Need::Sessions]),
     scenario!(
         "2.2/property-order-means-nothing",

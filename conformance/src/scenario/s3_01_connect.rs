@@ -16,13 +16,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         second_connect_closes,
         "A second CONNECT on a connection is a protocol error: the broker closes it",
         ["MQTT-3.1.0-2"]
-    ),
+    )
+    .breaks(&["U-3.1-1"]),
     scenario!(
         "3.1/second-connect-leaves-no-session",
         second_connect_leaves_no_session,
         "A second CONNECT makes no session, publishes no Will of its own, and the first one's is due",
         ["MQTT-3.1.0-2", "MQTT-3.1.2-8"]
     )
+    .breaks(&["U-3.1-1"])
     .needs(&[Need::QoS(QoS::AtLeastOnce), Need::Sessions]),
     scenario!(
         "3.1/publish-before-connect-unheard",
@@ -30,6 +32,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A message sent before CONNECT reaches nobody and is not retained",
         ["MQTT-3.1.0-1"]
     )
+    .breaks(&["MQTT-3.1.0-1"])
     .needs(&[Need::Retain]),
     scenario!(
         "3.1/packets-behind-connect",
@@ -51,6 +54,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "Nothing that comes behind a refused CONNECT has an effect",
         ["MQTT-3.1.4-6", "MQTT-3.1.2-3"]
     )
+    .breaks(&["U-3.1.2.3-1"])
     .needs(&[Need::Retain]),
     scenario!(
         "3.1/refused-connect-has-no-will",
@@ -58,13 +62,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "The Will of a CONNECT that is refused is never published",
         ["MQTT-3.1.4-1", "MQTT-3.1.4-2", "U-3.1.2.11.3-2"]
     )
+    .breaks(&["U-3.1.2.3-1", "U-3.1.2.11.3-2"])
     .needs(&[Need::QoS(QoS::AtLeastOnce)]),
     scenario!(
         "3.1/refused-connect-takes-nothing-over",
         refused_connect_takes_nothing_over,
         "A CONNECT that is refused does no harm to a client connected under the same identifier",
         ["U-4.13.1-7", "U-4.13.2-2", "MQTT-3.1.4-1"]
-    ),
+    )
+    .breaks(&["U-3.1.2.3-1"]),
     scenario!(
         "3.1/valid-flags-accepted",
         valid_flags_accepted,

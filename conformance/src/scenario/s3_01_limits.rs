@@ -67,6 +67,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "Acknowledgements have no reason string or user property for a client that wants none",
         ["MQTT-3.1.2-29"]
     )
+    .breaks(&["MQTT-2.2.1-5"])
     .needs(&[Need::QoS(QoS::ExactlyOnce)]),
     scenario!(
         "3.1/problem-information-off-keeps-messages-whole",

@@ -34,6 +34,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A connection that the broker closes for an error publishes its Will",
         ["MQTT-3.1.2-8", "U-3.1.2.5-1"]
     )
+    .breaks(&["U-3.8.3-2", "MQTT-3.3.1-4", "MQTT-3.8.1-1", "MQTT-3.10.1-1"])
     .needs(QOS_1),
     scenario!(
         "3.1/will-after-disconnect-with-code",
@@ -48,6 +49,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "DISCONNECT that breaks a rule is no normal one: the Will is published",
         ["MQTT-3.1.2-8", "U-3.14.2.2.2-3", "MQTT-3.14.1-1"]
     )
+    .breaks(&["U-3.14.2.2.2-3", "MQTT-3.14.1-1"])
     .needs(&[Need::QoS(QoS::AtLeastOnce)]),
     scenario!(
         "3.1/no-will-after-normal-disconnect",

@@ -43,6 +43,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "An alias above the maximum that the broker announced ends the connection",
         ["MQTT-3.3.2-9", "U-3.3.4-6"]
     )
+    .breaks(&["MQTT-3.2.2-17", "MQTT-3.2.2-18"])
     .needs(&[Need::QoS(QoS::AtLeastOnce), Need::TopicAliasLimit]),
     scenario!(
         "3.3/alias-unknown",
@@ -50,6 +51,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "An alias without a topic that was never given one ends the connection",
         ["U-3.3.4-8"]
     )
+    .breaks(&["U-3.3.4-8"])
     .needs(ONE),
     scenario!(
         "3.3/alias-ends-with-connection",
@@ -57,6 +59,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "An alias means nothing on the next connection, be its session new or resumed",
         ["MQTT-3.3.2-7", "U-3.3.4-8"]
     )
+    .breaks(&["U-3.3.4-8"])
     .needs(ONE),
     scenario!(
         "3.3/alias-ends-with-takeover",
@@ -64,6 +67,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "An alias means nothing on a connection that takes over from the one it was given on",
         ["MQTT-3.3.2-7", "U-3.3.4-8"]
     )
+    .breaks(&["U-3.3.4-8"])
     .needs(ONE),
     scenario!(
         "3.3/alias-of-another-client",
@@ -71,6 +75,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "An alias means nothing to the connections of other clients",
         ["U-3.3.4-8", "MQTT-3.3.2-7"]
     )
+    .breaks(&["U-3.3.4-8"])
     .needs(ONE),
 ];
 

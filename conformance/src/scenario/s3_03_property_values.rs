@@ -25,6 +25,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A payload that is not the text it says it is is refused, or passed on as it is",
         ["MQTT-3.3.2-4", "U-3.3.3-1", "U-3.3.2.3.2-2"]
     )
+    .breaks(&["U-3.3.2.3.2-1"])
     .needs(UP_TO_2),
     scenario!(
         "3.3/content-type",
@@ -46,6 +47,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A Response Topic with a wildcard is not passed on",
         ["MQTT-3.3.2-14", "MQTT-3.3.2-15", "U-4.13.1-1"]
     )
+    .breaks(&["MQTT-3.3.2-14"])
     .needs(UP_TO_1),
     scenario!(
         "3.3/correlation-data",

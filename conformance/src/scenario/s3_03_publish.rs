@@ -30,6 +30,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A message whose first copy has DUP 1 is delivered once, with DUP 0",
         ["MQTT-3.3.1-3", "U-3.3.1.1-1"]
     )
+    .breaks(&["MQTT-4.3.2-2", "MQTT-4.3.3-2"])
     .needs(ALL_QOS),
     scenario!(
         "3.3/resent-has-dup",
@@ -50,7 +51,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         no_dup_at_qos_0,
         "A QoS 0 message that comes with DUP 1 is never passed on with it",
         ["MQTT-3.3.1-2"]
-    ),
+    )
+    .breaks(&["MQTT-3.3.1-2"]),
     scenario!(
         "3.3/payload-unchanged",
         payload_unchanged,
@@ -71,6 +73,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A message to a topic with a wildcard in it reaches nobody",
         ["MQTT-3.3.2-2", "U-4.13.1-1"]
     )
+    .breaks(&["MQTT-3.3.2-2"])
     .needs(&[Need::QoS(QoS::ExactlyOnce), Need::Wildcards]),
     scenario!(
         "3.3/subscription-identifier-from-client",
@@ -78,6 +81,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A client that publishes with a Subscription Identifier is cut off and reaches nobody",
         ["MQTT-3.3.4-6"]
     )
+    .breaks(&["MQTT-3.3.4-6"])
     .needs(ALL_QOS),
 ];
 

@@ -24,6 +24,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "PUBACK and PUBCOMP for nothing that was sent leave deliveries and their number alone",
         ["U-4.9-3", "MQTT-4.3.2-3"]
     )
+    .breaks(&["MQTT-2.2.1-5"])
     .needs(UP_TO_1),
     scenario!(
         "3.4/not-for-qos-2",
@@ -31,6 +32,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "PUBACK does not stand for the PUBREC of a QoS 2 delivery",
         ["MQTT-4.3.3-3"]
     )
+    .breaks(&["MQTT-3.3.4-1"])
     .needs(UP_TO_2),
     scenario!(
         "3.5/error-ends-delivery",
@@ -45,6 +47,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "PUBREC for nothing that was sent is answered by a PUBREL that says so",
         ["MQTT-4.5.0-1", "U-3.6.2.1-3"]
     )
+    .breaks(&["MQTT-2.2.1-5"])
     .needs(UP_TO_2),
     scenario!(
         "3.5/twice-sends-no-message-twice",
@@ -52,6 +55,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "After a second PUBREC no message comes again, and the delivery can be completed",
         ["MQTT-4.3.3-6", "MQTT-4.3.3-4", "U-4.9-2"]
     )
+    .breaks(&["MQTT-2.2.1-5"])
     .needs(UP_TO_2),
     scenario!(
         "3.5/not-for-qos-1",
@@ -59,6 +63,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "PUBREC does not stand for the PUBACK of a QoS 1 delivery",
         ["MQTT-4.3.2-3"]
     )
+    .breaks(&["MQTT-3.3.4-1"])
     .needs(UP_TO_1),
     scenario!(
         "3.6/unknown-is-answered",
@@ -66,6 +71,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "PUBREL for an identifier that is not open is answered by PUBCOMP, which says so",
         ["MQTT-4.3.3-11", "U-3.7.2.1-3"]
     )
+    .breaks(&["MQTT-2.2.1-5"])
     .needs(UP_TO_2),
     scenario!(
         "3.6/repeated-is-answered",
@@ -73,6 +79,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "PUBREL that comes again after PUBCOMP is answered again, and delivers nothing again",
         ["MQTT-4.3.3-11", "MQTT-4.3.3-10"]
     )
+    .breaks(&["MQTT-2.2.1-5"])
     .needs(UP_TO_2),
     scenario!(
         "3.7/not-before-pubrel",
@@ -80,6 +87,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "PUBCOMP does not stand for the PUBREC of a QoS 2 delivery",
         ["MQTT-4.3.3-3"]
     )
+    .breaks(&["MQTT-2.2.1-5"])
     .needs(UP_TO_2),
 ];
 

@@ -15,6 +15,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A filter that is refused takes nothing from the others of its SUBSCRIBE",
         ["MQTT-3.8.4-5", "MQTT-3.8.4-6", "MQTT-3.8.4-7", "MQTT-4.7.1-1", "U-4.13.1-1"]
     )
+    .breaks(&["MQTT-4.7.1-1"])
     .needs(UP_TO_1_KEPT),
     scenario!(
         "3.8/bad-options-subscribe-nothing",
@@ -22,6 +23,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A SUBSCRIBE with wrong options for one filter closes, and leaves no subscription",
         ["MQTT-3.8.3-5", "U-3.8.3.1-1", "U-3.8.3.1-5", "U-4.13.1-1"]
     )
+    .breaks(&["U-7.1.2-1", "U-3.8.3.1-1", "U-3.8.3.1-5"])
     .needs(UP_TO_1_KEPT),
     scenario!(
         "3.8/ill-formed-filter-subscribes-nothing",
@@ -29,6 +31,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A SUBSCRIBE with one filter that is no UTF-8 closes, and leaves no subscription",
         ["MQTT-3.8.3-1", "U-4.13.1-1"]
     )
+    .breaks(&["MQTT-1.5.4-1"])
     .needs(UP_TO_1_KEPT),
     scenario!(
         "3.8/wrong-flags-subscribe-nothing",
@@ -36,6 +39,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A SUBSCRIBE with wrong flags in its fixed header closes, and leaves no subscription",
         ["MQTT-3.8.1-1", "U-4.13.1-1"]
     )
+    .breaks(&["MQTT-3.8.1-1"])
     .needs(UP_TO_1_KEPT),
 ];
 

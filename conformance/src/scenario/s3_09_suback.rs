@@ -28,6 +28,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A SUBACK has no property that would make it larger than the client takes",
         ["MQTT-3.9.2-1", "MQTT-3.9.2-2", "MQTT-3.1.2-24"]
     )
+    .breaks(&["MQTT-4.7.1-1"])
     .needs(UP_TO_1),
 ];
 

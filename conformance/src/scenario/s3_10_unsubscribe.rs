@@ -57,6 +57,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "An UNSUBSCRIBE with one filter that is no UTF-8 closes, and ends no subscription",
         ["MQTT-3.10.3-1", "U-4.13.1-1"]
     )
+    .breaks(&["MQTT-1.5.4-1"])
     .needs(UP_TO_1_KEPT),
     scenario!(
         "3.10/wrong-flags-end-nothing",
@@ -64,6 +65,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "An UNSUBSCRIBE with wrong flags in its fixed header closes, and ends no subscription",
         ["MQTT-3.10.1-1", "U-4.13.1-1"]
     )
+    .breaks(&["MQTT-3.10.1-1"])
     .needs(UP_TO_1_KEPT),
     scenario!(
         "3.10/shared-and-plain-apart",

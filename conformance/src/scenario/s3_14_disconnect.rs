@@ -42,6 +42,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "DISCONNECT with a code that is not the client's to send has the Will published",
         ["MQTT-3.1.2-8", "MQTT-3.14.2-1", "U-3.14.2.1-2"]
     )
+    .breaks(&["MQTT-3.14.2-1", "U-3.14.2.1-2"])
     .needs(UP_TO_1),
     scenario!(
         "3.14/wrong-flags-publish-will",
@@ -49,6 +50,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "DISCONNECT with wrong flags in its fixed header closes, and the Will is published",
         ["MQTT-3.14.1-1", "MQTT-3.1.2-8"]
     )
+    .breaks(&["MQTT-3.14.1-1"])
     .needs(UP_TO_1),
     scenario!(
         "3.14/malformed-publishes-will",
@@ -56,6 +58,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "DISCONNECT 0x00 with wrong properties or a payload closes, and the Will is published",
         ["MQTT-3.1.2-8", "U-3.14.3-1", "U-3.14.2.2.2-1", "U-3.14.2.2.3-1", "U-2.2.2.2-14",]
     )
+    .breaks(&["U-2.1.4-2", "U-3.14.2.2.2-1", "U-3.14.2.2.3-1", "U-2.2.2.2-14"])
     .needs(UP_TO_1),
     scenario!(
         "3.14/server-closes",
@@ -69,13 +72,15 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         nothing_counts_after,
         "What follows a DISCONNECT in the same bytes has no effect",
         ["MQTT-3.3.4-2", "U-3.14.4-1"]
-    ),
+    )
+    .breaks(&["MQTT-3.14.4-1"]),
     scenario!(
         "3.14/fits-packet-limit",
         fits_packet_limit,
         "A DISCONNECT has no property that would make it larger than the client takes",
         ["MQTT-3.14.2-3", "MQTT-3.14.2-4", "MQTT-3.1.2-24"]
-    ),
+    )
+    .breaks(&["U-3.1-1"]),
 ];
 
 const UP_TO_1: &[Need] = &[Need::QoS(QoS::AtLeastOnce)];

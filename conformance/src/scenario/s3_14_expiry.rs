@@ -46,6 +46,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A DISCONNECT that raises the Session Expiry Interval from 0 is none: the Will is published",
         ["U-3.14.2.2.2-3", "MQTT-3.1.2-8"]
     )
+    .breaks(&["U-3.14.2.2.2-3"])
     .needs(&[Need::QoS(QoS::AtLeastOnce)]),
     scenario!(
         "3.14/with-will-at-session-end",

@@ -85,6 +85,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "After a clean start the Packet Identifier of a half-received message is a new one",
         ["MQTT-3.1.2-4"]
     )
+    .breaks(&["MQTT-4.3.3-2"])
     .needs(&[Need::QoS(QoS::ExactlyOnce)]),
     scenario!(
         "4.1/takeover-goes-on",

@@ -21,6 +21,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A first copy has DUP 0 at every QoS, whatever DUP its publisher set",
         ["MQTT-4.3.1-1", "MQTT-4.3.2-2", "MQTT-4.3.3-2", "MQTT-3.3.1-3"]
     )
+    .breaks(&["MQTT-4.3.2-2", "MQTT-4.3.3-2"])
     .needs(QOS1),
     scenario!(
         "4.3/unused-identifiers",
@@ -56,6 +57,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "An acknowledgement of the other QoS does not acknowledge a message",
         ["MQTT-4.3.2-3", "MQTT-4.3.3-3"]
     )
+    .breaks(&["MQTT-3.3.4-1"])
     .needs(QOS1),
     scenario!(
         "4.3/qos2-sent-does-not-expire",

@@ -66,6 +66,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "Shared filters without a name, with wildcards in it, or without a filter are not granted",
         ["MQTT-4.8.2-2", "MQTT-4.8.2-1"]
     )
+    .breaks(&["MQTT-4.8.2-1", "MQTT-4.8.2-2"])
     .needs(SHARED),
     scenario!(
         "4.8/not-a-topic-of-the-group",

@@ -39,6 +39,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "One open message more than the server's Receive Maximum closes the connection, 0x93",
         ["MQTT-4.13.1-1", "U-3.3.4-9"]
     )
+    .breaks(&["MQTT-3.3.4-7"])
     .needs(FEW),
 ];
 
@@ -108,10 +109,11 @@ async fn server_maximum_reached(stage: &mut Stage) -> Outcome {
     bob.subscribe(&topic, QoS::ExactlyOnce).await?;
     let mut alice = stage.connected("alice").await?;
     let ids = filled(stage, &mut alice, &open).await?;
-    // Each that completes makes room for another, at QoS 2 and at QoS 1.
+    // Each that completes makes room for another, at QoS 1 and at QoS 2. PUBREL come in the order of
+    // PUBREC: what is opened anew stays open.
     for id in ids.into_iter().take(4) {
         alice.release(id).await?;
-        alice.publish(&topic, "one more", QoS::ExactlyOnce).await?;
+        alice.publish(&topic, "one more", QoS::AtLeastOnce).await?;
         bob.receives(&topic, "one more").await?;
         alice.publish(&topic, "and more", QoS::AtLeastOnce).await?;
         bob.receives(&topic, "and more").await?;

@@ -19,19 +19,22 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "An error closes its own connection, and others and their exchanges go on",
         ["U-4.13.1-7", "MQTT-4.13.1-1"]
     )
+    .breaks(&["U-3.1-1", "U-7.1.2-1", "MQTT-3.8.1-1", "MQTT-3.3.1-4"])
     .needs(&[Need::QoS(QoS::ExactlyOnce)]),
     scenario!(
         "4.13/stored-bystanders",
         stored_bystanders,
         "An error on one connection leaves the stored sessions of others as they are",
         ["U-4.13.1-7", "U-4.13.2-2", "MQTT-4.13.1-1"]
-    ),
+    )
+    .breaks(&["U-3.1-1", "U-7.1.2-1", "MQTT-3.8.1-1", "MQTT-3.3.1-4"]),
     scenario!(
         "4.13/own-session-survives",
         own_session_survives,
         "A session outlives the close for its client's error, with its open exchanges",
         ["MQTT-3.1.2-23", "MQTT-4.13.1-1", "U-4.1-4", "MQTT-4.4.0-1", "U-4.1-8"]
     )
+    .breaks(&["U-7.1.2-1", "MQTT-3.8.1-1", "MQTT-3.3.1-4"])
     .needs(&[Need::QoS(QoS::ExactlyOnce)]),
     scenario!(
         "4.13/own-session-survives-second-connect",
@@ -39,6 +42,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A session outlives the close for a second CONNECT, with its open exchanges",
         ["MQTT-3.1.2-23", "MQTT-4.13.1-1", "U-4.1-4", "MQTT-4.4.0-1", "U-4.1-8"]
     )
+    .breaks(&["U-3.1-1"])
     .needs(&[Need::QoS(QoS::ExactlyOnce)]),
     scenario!(
         "4.13/error-acknowledgements-stand-alone",
@@ -46,19 +50,22 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "An acknowledgement with an error concerns its own packet: all else on the session goes on",
         ["U-4.13.2-1", "MQTT-4.3.3-11"]
     )
+    .breaks(&["MQTT-2.2.1-5"])
     .needs(&[Need::QoS(QoS::ExactlyOnce), Need::ReceiveMaximum(2, u16::MAX)]),
     scenario!(
         "4.13/malformed-publish-not-delivered",
         malformed_publish_not_delivered,
         "A malformed PUBLISH closes its connection, and no subscriber gets it",
         ["MQTT-4.13.1-1"]
-    ),
+    )
+    .breaks(&["U-2.2.2.1-1", "MQTT-3.3.1-4"]),
     scenario!(
         "4.13/malformed-requests-without-effect",
         malformed_requests_without_effect,
         "A malformed SUBSCRIBE or UNSUBSCRIBE closes the connection and changes no subscription",
         ["MQTT-4.13.1-1", "U-4.13.1-1"]
-    ),
+    )
+    .breaks(&["U-7.1.2-1", "MQTT-1.5.4-1"]),
 ];
 
 /// Errors that must be noticed: the standard leaves no room to overlook them.

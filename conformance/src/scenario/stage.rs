@@ -261,6 +261,15 @@ impl Stage {
         Err(Stop::NotApplicable(why.into()))
     }
 
+    /// Ends the scenario because the suite was too late to do what it meant to.
+    ///
+    /// # Errors
+    ///
+    /// Always.
+    pub fn late<T>(&self, expected: &str, observed: impl Into<String>) -> Outcome<T> {
+        Err(self.context.trouble(expected, observed.into()))
+    }
+
     /// Opens a network connection and sends nothing.
     ///
     /// # Errors
@@ -272,7 +281,9 @@ impl Stage {
             self.context.trouble("a connection to the target", error.to_string())
         })?;
         let connection = self.context.connection(name);
-        Ok(Probe::new(&connection, self.client_id(name), stream, self.context.clone()))
+        let mut probe = Probe::new(&connection, self.client_id(name), stream, self.context.clone());
+        probe.expect_size(self.capabilities.maximum_packet_size());
+        Ok(probe)
     }
 
     /// Connects a client with a clean start.

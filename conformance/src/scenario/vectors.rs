@@ -72,6 +72,7 @@ pub(super) fn scenarios() -> impl Iterator<Item = Scenario> {
         requirements: &vector.requirements,
         needs: vector.needs,
         timing: Timing::Prompt,
+        breaks: &[],
         run: Run::Vector(vector),
     })
 }

@@ -181,7 +181,7 @@ impl Publications {
                 }
                 _ => {}
             },
-            Sent::Broken(PacketType::Publish | PacketType::Connect, _) | Sent::Noise => {
+            Sent::Broken(PacketType::Publish | PacketType::Connect, _) | Sent::Noise(_) => {
                 self.is_unclear = true;
             }
             Sent::Broken(..) => {}
