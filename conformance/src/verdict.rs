@@ -74,7 +74,7 @@ pub struct Finding {
     /// The event of the trace that shows it.
     pub event: Option<usize>,
     /// The known deviation that it is, if a list says so.
-    pub known: Option<Known>,
+    pub known: Option<Box<Known>>,
 }
 
 /// What a list of known deviations says of a finding.

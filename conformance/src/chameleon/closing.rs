@@ -63,7 +63,7 @@ pub(super) const SWITCHES: &[Switch] = &[
                 PacketType::Publish | PacketType::Subscribe | PacketType::Unsubscribe
             );
             seen += u32::from(counts && is_accepted(at));
-            match counts && is_accepted(at) && seen % 10 == 0 {
+            match counts && is_accepted(at) && seen.is_multiple_of(10) {
                 true => {
                     act.send(Disconnect::because(ReasonCode::QuotaExceeded));
                     act.close();

@@ -29,7 +29,7 @@ impl KnownDeviations {
             for (deviation, used) in self.deviations.iter().zip(used.iter_mut()) {
                 if deviation.covers(result, finding, is_own) {
                     *used = true;
-                    known = known.or_else(|| Some(deviation.known.clone()));
+                    known = known.or_else(|| Some(Box::new(deviation.known.clone())));
                 }
             }
             known
@@ -54,7 +54,7 @@ impl KnownDeviations {
         let known = result.findings.iter().find_map(|finding| finding.known.clone());
         result.expected = true;
         match (result.verdict, unknown) {
-            (Verdict::NotApplicable | Verdict::Inconclusive | Verdict::Unsteady, _) => return,
+            (Verdict::NotApplicable | Verdict::Inconclusive | Verdict::Unsteady, _) => {}
             (verdict, Some(unknown)) => {
                 result.expected = false;
                 result.reason = listed.first().map(|listed| listed.misses(verdict, &unknown));

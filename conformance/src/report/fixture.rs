@@ -47,8 +47,8 @@ pub(crate) fn broken(verdict: Verdict) -> Finding {
     finding(requirement, "the connection closed", "PUBLISH \"a/b\" id=7")
 }
 
-fn known(reason: &str) -> Option<Known> {
-    Some(Known { reason: reason.to_owned(), link: None, unsteady: false })
+fn known(reason: &str) -> Option<Box<Known>> {
+    Some(Box::new(Known { reason: reason.to_owned(), link: None, unsteady: false }))
 }
 
 /// A trace of this many exchanges.
@@ -130,11 +130,11 @@ fn connecting() -> Vec<ScenarioResult> {
         ScenarioResult {
             reason: Some("fixed in 2.1 (https://example.org/1)".to_owned()),
             findings: vec![Finding {
-                known: Some(Known {
+                known: Some(Box::new(Known {
                     reason: "fixed in 2.1".to_owned(),
                     link: Some("https://example.org/1".to_owned()),
                     unsteady: false,
-                }),
+                })),
                 ..finding("MQTT-3.1.2-3", "the connection closed", "CONNACK 0x00")
             }],
             ..result("3.1/reserved-flag", "3.1", Verdict::Fail)
