@@ -261,6 +261,15 @@ impl Stage {
         Err(Stop::NotApplicable(why.into()))
     }
 
+    /// Ends the scenario because what the target did says nothing for or against it.
+    ///
+    /// # Errors
+    ///
+    /// Always.
+    pub fn inconclusive<T>(&self, expected: &str, observed: impl Into<String>) -> Outcome<T> {
+        Err(self.context.trouble(expected, observed.into()))
+    }
+
     /// Opens a network connection and sends nothing.
     ///
     /// # Errors
