@@ -141,7 +141,6 @@ pub(super) const SWITCHES: &[Switch] = &[
         "gives every client that it accepts a Server Reference",
         &["3.2.2.3.16"],
     )
-    .forgoes(&["U-3.2.2.3.16-2"])
     .ruled(|| vec![names_another_server()]),
     Switch::new(
         "keeps-no-sessions",

@@ -114,14 +114,13 @@ pub(super) const SWITCHES: &[Switch] = &[
     .configured(|config| config.maximum_packet_size = u32::MAX),
     Switch::new(
         "packet-limit-unsaid",
-        "takes packets of 4 KiB at most, says so when a larger one comes, and not before",
-        &["U-3.2.2.2-14", "U-3.14.2.1-15"],
+        "takes packets of 4 KiB at most, and says by a quota, or 0x95 to CONNECT, that one is larger",
+        &["U-3.2.2.2-14", "U-3.14.2.1-16"],
     )
     .one_of(&["packet size"])
     .bounds()
-    // As with few levels: by its letter section 4.7.3 knows no shorter topics. Nor does section 3.2.2.3.6
-    // know a limit that is not announced.
-    .forgoes(&["U-4.7.3-4", "U-3.2.2.3.6-3"])
+    // As with few levels: by its letter section 4.7.3 knows no shorter topics.
+    .forgoes(&["U-4.7.3-4"])
     .leaves_out(&["3.2/size-limit-of-broker"])
     .configured(|config| config.maximum_packet_size = u32::MAX)
     .ruled(|| vec![small_packets()]),
@@ -253,17 +252,17 @@ fn one_tree() -> Option<Rule> {
     Some(Rule { users: Users::Any, action: Action::Both, filter, allow: true })
 }
 
-/// Refuses packets that are large.
+/// Refuses packets that are large. Without a Maximum Packet Size in CONNACK there is none that 0x95 could
+/// name.
 fn small_packets() -> Box<dyn boundary::Rule> {
     const MOST: usize = 4 * 1024;
-    const REASON: ReasonCode = ReasonCode::PacketTooLarge;
     rules::inward(|packet, at, act| {
         if packet.encoded_len().is_ok_and(|size| size <= MOST) {
             return act.receive(packet);
         }
         match is_accepted(at) {
-            true => act.send(Disconnect::because(REASON)),
-            false => act.send(ConnAck::new(false, REASON)),
+            true => act.send(Disconnect::because(ReasonCode::QuotaExceeded)),
+            false => act.send(ConnAck::new(false, ReasonCode::PacketTooLarge)),
         }
         act.close();
     })

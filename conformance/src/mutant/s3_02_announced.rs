@@ -1,11 +1,11 @@
 //! What CONNACK announces, and what comes of it.
 
 use reference_broker::codec::{
-    Packet, Properties, PropertyId, PublishAck, QoS, ReasonCode, SubscribeAck,
+    Disconnect, Packet, Properties, PropertyId, PublishAck, QoS, ReasonCode, SubscribeAck,
 };
 
 use super::Mutant;
-use crate::boundary::rules::{accepts, answers, closes, connects};
+use crate::boundary::rules::{accepts, answers, closes, connects, inward};
 use crate::boundary::{Rule, Rules};
 
 pub(super) fn mutants() -> Vec<Mutant> {
@@ -151,6 +151,22 @@ fn limits() -> Vec<Mutant> {
             &["U-3.2.2.3.6-3"],
             || {
                 vec![closes(|packet, _| packet.encoded_len().is_ok_and(|size| size > 4 << 10))]
+            },
+        )
+        .configured(|config| config.maximum_packet_size = u32::MAX),
+        Mutant::new(
+            "3.2/packet-limit-unannounced",
+            "A packet of more than 4 KiB is too large, and CONNACK has no maximum packet size",
+            &["U-3.2.2.3.6-3"],
+            || {
+                vec![inward(|packet, at, act| {
+                    let is_in = at.client().is_some_and(|client| client.accepted);
+                    if is_in && packet.encoded_len().is_ok_and(|size| size > 4 << 10) {
+                        act.send(Disconnect::because(ReasonCode::PacketTooLarge));
+                        return act.close();
+                    }
+                    act.receive(packet);
+                })]
             },
         )
         .configured(|config| config.maximum_packet_size = u32::MAX),

@@ -122,7 +122,7 @@ impl Client {
         let (silence, limit) = (self.silence(), self.keep_alive);
         if silence > limit {
             let expected = format!("a packet within {limit:?} of the one before");
-            return stage.late(&expected, format!("the suite took {silence:?}"));
+            return stage.inconclusive(&expected, format!("the suite took {silence:?}"));
         }
         self.probe.send(packet).await
     }

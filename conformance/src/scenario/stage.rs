@@ -261,12 +261,13 @@ impl Stage {
         Err(Stop::NotApplicable(why.into()))
     }
 
-    /// Ends the scenario because the suite was too late to do what it meant to.
+    /// Ends the scenario because what was seen says nothing for or against the target: it had reasons
+    /// of its own, say, or the suite was too late to do what it meant to.
     ///
     /// # Errors
     ///
     /// Always.
-    pub fn late<T>(&self, expected: &str, observed: impl Into<String>) -> Outcome<T> {
+    pub fn inconclusive<T>(&self, expected: &str, observed: impl Into<String>) -> Outcome<T> {
         Err(self.context.trouble(expected, observed.into()))
     }
 
