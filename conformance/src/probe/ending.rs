@@ -135,7 +135,8 @@ impl Probe {
         loop {
             match self.look(self.context.patience().close).await {
                 Seen::Packet(_, Packet::PingResp) => return Ok(true),
-                Seen::Packet(_, Packet::Disconnect(_)) => {
+                Seen::Packet(index, packet @ Packet::Disconnect(_)) => {
+                    self.unread.push_back((index, packet));
                     return self.closes().await.map(|()| false);
                 }
                 Seen::Packet(index, packet) => self.unread.push_back((index, packet)),
@@ -278,18 +279,22 @@ impl Probe {
     }
 
     /// Reads for no longer than `limit`, passing packets over, until the broker closes: gives the
-    /// DISCONNECT before that, if any. None if it did not close.
+    /// DISCONNECT before that, if any. None if it did not close. After its DISCONNECT it is given the usual
+    /// time.
     ///
     /// # Errors
     ///
-    /// A failure when bytes come that are no packet.
+    /// A failure when bytes come that are no packet; blocked when it does not close after its DISCONNECT.
     pub async fn ended_within(&mut self, limit: Duration) -> Outcome<Option<Option<Disconnect>>> {
         let deadline = Instant::now() + limit;
-        let mut disconnect = None;
         loop {
             match self.look(deadline.saturating_duration_since(Instant::now())).await {
-                Seen::Packet(_, packet) => disconnect = disconnect.or(as_disconnect(packet)),
-                Seen::Closed(..) => return Ok(Some(disconnect)),
+                Seen::Packet(index, packet @ Packet::Disconnect(_)) => {
+                    self.unread.push_back((index, packet));
+                    return self.end("the connection closed").await.map(|end| Some(end.disconnect));
+                }
+                Seen::Packet(..) => {}
+                Seen::Closed(..) => return Ok(Some(None)),
                 Seen::Silence(..) => return Ok(None),
                 broken @ Seen::Broken(..) => {
                     return Err(self.instead(step::READ, "packets", broken));

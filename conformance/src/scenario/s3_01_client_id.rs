@@ -230,7 +230,10 @@ async fn assigned_id_resumes(stage: &mut Stage) -> Outcome {
     stage.is_resumed("MQTT-3.1.3-7", &connack).await?;
     stage.proving("MQTT-3.1.2-5");
     alice.receives(&topic, "while away").await?;
-    stage.nothing_on(&topic, &mut bob, &mut alice).await
+    stage.means();
+    bob.publish(&topic, "back again", QoS::AtLeastOnce).await?;
+    stage.claims();
+    alice.receives(&topic, "back again").await.map(drop)
 }
 
 async fn assigned_id_taken_over(stage: &mut Stage) -> Outcome {

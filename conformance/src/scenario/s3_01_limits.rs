@@ -134,9 +134,12 @@ async fn receive_maximum_of_each_connection(stage: &mut Stage) -> Outcome {
     stage.proving("U-3.1.2.11.3-3");
     stage.means();
     let mut alice = stage.resumed_with("alice", limited(1)).await?;
+    stage.claims();
     hold_at_most(stage, 1, &mut alice).await?;
+    stage.means();
     alice.vanish().await?;
     let mut alice = stage.resumed_with("alice", limited(2)).await?;
+    stage.claims();
     let mut arrived = BTreeSet::new();
     while arrived.len() < MESSAGES {
         for publish in hold_at_most(stage, 2, &mut alice).await? {

@@ -129,6 +129,11 @@ async fn one_connack(stage: &mut Stage) -> Outcome {
         Ok(PacketType::ConnAck) => {
             stage.check_of("MQTT-3.2.0-2", false, "no second CONNACK", PacketType::ConnAck.name())
         }
+        // That it then closes is claimed elsewhere.
+        Ok(PacketType::Disconnect) => {
+            alice.hang_up().await;
+            Ok(())
+        }
         Ok(_) | Err(Stop::Fail(_) | Stop::Blocked(_)) => alice.closes().await,
         Err(stop) => Err(stop),
     }
@@ -136,11 +141,7 @@ async fn one_connack(stage: &mut Stage) -> Outcome {
 
 /// Goes through an exchange of each kind and checks that nothing comes but that.
 async fn nothing_unasked(stage: &Stage, topic: &str, probe: &mut Probe) -> Outcome {
-    probe.subscribe(topic, QoS::AtLeastOnce).await?;
-    probe.publish(topic, "hello", QoS::AtLeastOnce).await?;
-    probe.receives(topic, "hello").await?;
-    probe.unsubscribe(topic).await?;
-    probe.ping().await?;
+    is_served(probe, topic).await?;
     let is_connack = |packet: &&Packet| packet.packet_type() == PacketType::ConnAck;
     let second = probe.unread().find(is_connack).map(packet_text);
     stage.check(second.is_none(), "no second CONNACK", second.unwrap_or_default())
@@ -155,16 +156,26 @@ async fn accepted_means_usable(stage: &mut Stage) -> Outcome {
             let mut alice = stage.connected_with("alice", change).await?;
             stage.proving("U-3.2.2.2-2");
             stage.means();
-            let is_open = alice.is_open().await?;
-            stage.check(is_open, "the connection open after CONNACK 0x00", "it closed")?;
-            alice.subscribe(&topic, QoS::AtLeastOnce).await?;
-            alice.publish(&topic, "to myself", QoS::AtLeastOnce).await?;
-            alice.receives(&topic, "to myself").await?;
-            alice.unsubscribe(&topic).await?;
+            let served = is_served(&mut alice, &topic).await;
+            // What it asked for was right: that it is not served is claimed elsewhere, but a close is not.
+            if matches!(served, Err(Stop::Inconclusive(_))) {
+                let is_open = alice.is_open().await?;
+                stage.check(is_open, "the connection open after CONNACK 0x00", "it closed")?;
+            }
+            served?;
             alice.leave().await?;
         }
     }
     Ok(())
+}
+
+/// Goes through an exchange of each kind.
+async fn is_served(probe: &mut Probe, topic: &str) -> Outcome {
+    probe.ping().await?;
+    probe.subscribe(topic, QoS::AtLeastOnce).await?;
+    probe.publish(topic, "to myself", QoS::AtLeastOnce).await?;
+    probe.receives(topic, "to myself").await?;
+    probe.unsubscribe(topic).await.map(drop)
 }
 
 async fn session_present(stage: &mut Stage) -> Outcome {

@@ -95,6 +95,12 @@ impl Aliases {
 async fn alias_retained(stage: &mut Stage) -> Outcome {
     let (topic, other) = (stage.topic("retained"), stage.topic("other"));
     let mut alice = stage.connected("alice").await?;
+    let mut bob = stage.connected("bob").await?;
+    // The control: a message that was retained by its topic.
+    let plain = stage.topic("plain");
+    retain(&mut alice, &plain, "plain", QoS::AtLeastOnce).await?;
+    bob.subscribe(&plain, QoS::AtLeastOnce).await?;
+    bob.receives(&plain, "plain").await?;
     let publish = aliased(&mut alice, &topic, 1, "given").retain();
     alice.publish_with(publish).await?;
     let publish = aliased(&mut alice, "", 1, "kept").retain();
@@ -102,12 +108,6 @@ async fn alias_retained(stage: &mut Stage) -> Outcome {
     // What the alias stands for later is of no account.
     let publish = aliased(&mut alice, &other, 1, "other");
     alice.publish_with(publish).await?;
-    let mut bob = stage.connected("bob").await?;
-    // The control: a message that was retained by its topic.
-    let plain = stage.topic("plain");
-    retain(&mut alice, &plain, "plain", QoS::AtLeastOnce).await?;
-    bob.subscribe(&plain, QoS::AtLeastOnce).await?;
-    bob.receives(&plain, "plain").await?;
     bob.subscribe(&topic, QoS::AtLeastOnce).await?;
     stage.claims();
     let kept = bob.receives(&topic, "kept").await?;
@@ -191,8 +191,10 @@ async fn alias_to_client_after_resume(stage: &mut Stage) -> Outcome {
     let mut bob = resuming.await?;
     let mut aliases = Aliases::up_to(10);
     for number in 1..=3 {
+        stage.proving("MQTT-4.4.0-1");
         let publish = bob.message(&format!("message {number} of three, again")).await?;
         bob.acknowledge(&publish).await?;
+        stage.proving("MQTT-3.3.2-7");
         aliases.resolve(stage, &publish, &topic)?;
     }
     Ok(())

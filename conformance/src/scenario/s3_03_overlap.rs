@@ -243,13 +243,13 @@ async fn overlap_no_local(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("overlap/a");
     let wild = stage.topic("overlap/+");
     let options = SubscriptionOptions::at(QoS::AtLeastOnce);
+    let mut alice = stage.connected("alice").await?;
+    control(stage, &topic, &mut alice).await?;
     let mut bob = stage.connected("bob").await?;
     let no_local = SubscriptionOptions { no_local: true, ..options };
+    bob.subscribe_identified(&topic, no_local, 1).await?;
     // The QoS tells by which of them a message comes.
     bob.subscribe_identified(&wild, SubscriptionOptions::at(QoS::AtMostOnce), 2).await?;
-    bob.publish(&topic, "to myself", QoS::AtLeastOnce).await?;
-    bob.receives(&topic, "to myself").await?;
-    bob.subscribe_identified(&topic, no_local, 1).await?;
     publish_two(&mut bob, &topic, QoS::AtLeastOnce).await?;
     stage.claims();
     let mut own = bob.receives_until(&topic, "marker").await?;
@@ -268,7 +268,6 @@ async fn overlap_no_local(stage: &mut Stage) -> Outcome {
     stage.proving("MQTT-3.3.4-3");
     stage.means();
     bob.subscribe_identified(&wild, options, 2).await?;
-    let mut alice = stage.connected("alice").await?;
     publish_two(&mut alice, &topic, QoS::AtLeastOnce).await?;
     let others = copies(&mut bob, QoS::AtLeastOnce).await?;
     let mut found: Vec<_> = others.iter().flat_map(identifiers).collect();

@@ -116,7 +116,9 @@ async fn payload_format_mismatch(stage: &mut Stage) -> Outcome {
             .qos(qos, id)
             .with(PropertyId::PayloadFormatIndicator, 1);
         // To look is allowed, and then to refuse; to mend is not.
+        stage.claims();
         let answer = alice.offer(publish).await?;
+        stage.means();
         for received in before_after(stage, answer, alice, (&topic, qos), &mut bob).await? {
             let expected = "the message unaltered, or not at all";
             let indicator = received.properties.number(PropertyId::PayloadFormatIndicator);
@@ -207,6 +209,7 @@ async fn response_topic_with_wildcard(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     bob.subscribe(&topic, QoS::AtLeastOnce).await?;
     for response_topic in ["answers/+", "answers/#", "#"] {
+        stage.means();
         let mut alice = stage.connected("alice").await?;
         let request = |response_topic: &str, id: u16| {
             Publish::new(topic.as_str(), response_topic.to_owned())
@@ -217,10 +220,12 @@ async fn response_topic_with_wildcard(stage: &mut Stage) -> Outcome {
         alice.publish_with(request("answers/x", id)).await?;
         bob.receives(&topic, "answers/x").await?;
         let id = alice.packet_id();
+        stage.claims();
         let mut after = match alice.offer(request(response_topic, id)).await? {
             Answer::Closed => stage.connected("carol").await?,
             Answer::Taken | Answer::Refused => alice,
         };
+        stage.means();
         after.publish(&topic, "after", QoS::AtLeastOnce).await?;
         let received = match bob.receives_until(&topic, "after").await {
             // It is no valid packet, but passing things on unaltered is a server's duty too.

@@ -94,15 +94,17 @@ async fn answers_by_qos(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
     for qos in QoS::ALL {
         let payload = format!("at QoS {}", qos.value());
-        stage.claims();
+        stage.proving("MQTT-3.3.4-1");
         alice.publish(&topic, &payload, qos).await?;
+        stage.proving("U-4.3.1-1");
         stage.means();
-        bob.receives(&topic, &payload).await?;
+        bob.receives_marker(&topic, &payload).await?;
         alice.ping().await?;
         let is_answer = |packet: &&Packet| **packet != Packet::PingResp;
         let surplus = alice.unread().find(is_answer).map(packet_text);
         let expected = format!("no further answer to a message {payload}");
-        stage.check(surplus.is_none(), &expected, surplus.unwrap_or_default())?;
+        let observed = surplus.clone().unwrap_or_default();
+        stage.check_of("MQTT-3.3.4-1", surplus.is_none(), &expected, observed)?;
     }
     Ok(())
 }
@@ -229,7 +231,9 @@ async fn no_dup_at_qos_0(stage: &mut Stage) -> Outcome {
     alice.publish(&topic, "before", QoS::AtMostOnce).await?;
     bob.receives(&topic, "before").await?;
     // The rule binds senders; how a server takes a client that breaks it is nowhere said.
+    stage.claims();
     let answer = alice.offer(Publish::new(topic.as_str(), "with DUP").dup()).await?;
+    stage.means();
     for publish in before_after(stage, answer, alice, (&topic, QoS::AtMostOnce), &mut bob).await? {
         let expected = "the message with DUP 0, or not at all";
         stage.check(!publish.dup, expected, packet_text(&publish.into()))?;
@@ -334,15 +338,18 @@ async fn wildcard_topic_goes_nowhere(stage: &mut Stage) -> Outcome {
     for topic in ["wild/+", "wild/#", "wild/a+"] {
         for qos in QoS::ALL {
             let case = format!("a message to \"{topic}\" at QoS {} refused", qos.value());
+            stage.means();
             let mut alice = stage.connected("alice").await?;
             alice.publish(&plain, &case, qos).await?;
             bob.receives(&plain, &case).await?;
             let id = alice.packet_id();
             let publish = Publish::new(stage.topic(topic), "wild").qos(qos, id);
+            stage.claims();
             let answer = alice.offer(publish).await?;
             if answer == Answer::Taken && qos != QoS::AtMostOnce {
                 stage.advise("U-4.13.1-1", &case, "acknowledged as a success");
             }
+            stage.means();
             stage.nothing_on_at(&plain, qos, &mut carol, &mut bob).await?;
             bob.has_no_message().await?;
         }

@@ -105,7 +105,9 @@ async fn retain_as_published_changed(stage: &mut Stage) -> Outcome {
         stage.means();
         // Nothing is to be there for the next subscription.
         retain(&mut alice, &topic, "", QoS::AtLeastOnce).await?;
-        bob.receives(&topic, "").await?;
+        stage.proving("MQTT-3.8.4-3");
+        stage.means();
+        bob.receives_marker(&topic, "").await?;
     }
     Ok(())
 }

@@ -237,7 +237,7 @@ impl Stage {
     /// Blocked when it is not.
     pub async fn keeps_sessions(&mut self) -> Outcome {
         let context = self.context.clone();
-        let left = async { self.with_session("guest", 60).await?.leave().await };
+        let left = async { self.with_session("guest", 60).await?.vanish().await };
         context.as_means(left).await?;
         let mut guest = self.open("guest").await?;
         let connect = guest.connect_packet().keep_alive(KEEP_ALIVE).resume();
