@@ -218,11 +218,6 @@ impl Context {
         record.phase = Phase::Claim;
     }
 
-    /// What the steps to come are about.
-    pub(crate) fn requirement(&self) -> &'static str {
-        self.lock().requirement
-    }
-
     /// Says what the steps to come are; gives what those before were.
     pub(crate) fn enter(&self, phase: Phase) -> Phase {
         std::mem::replace(&mut self.lock().phase, phase)

@@ -46,5 +46,6 @@ pub(super) fn is_repeated(stage: &Stage, first: &Publish, again: &Publish) -> Ou
     let expected = format!("the same PUBLISH again, DUP 1: id={} {}", first.packet_id, text(first));
     let observed = packet_text(&again.clone().into());
     stage.check(same, &expected, &*observed)?;
-    stage.check_of("MQTT-3.3.1-1", again.dup, &expected, observed)
+    // Whether it says that it is repeated is another matter.
+    stage.stands_on("MQTT-3.3.1-1", again.dup, &expected, observed)
 }

@@ -107,9 +107,9 @@ async fn puback_error(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
     let count = ERRORS.len() + 1;
     let payloads = publish_numbered(&mut alice, &topic, count, QoS::AtLeastOnce).await?;
-    stage.proving("U-4.9-2");
     for (payload, error) in payloads.iter().zip(ERRORS) {
         let publish = bob.holds(&topic, payload).await?;
+        stage.proving("U-4.9-2");
         let refusal = PublishAck::because(publish.packet_id, error);
         bob.send(Packet::PubAck(refusal)).await?;
     }
@@ -140,6 +140,7 @@ async fn puback_unknown(stage: &mut Stage) -> Outcome {
             held = bob.holds(&topic, "message 1").await?;
         }
     }
+    stage.means();
     bob.acknowledge(&held).await?;
     bob.receives(&topic, "message 2").await.map(drop)
 }
@@ -174,10 +175,12 @@ async fn does_not_acknowledge(
     }
     bob.leave().await?;
     let mut bob = stage.resumed("bob", 60).await?;
+    stage.claims();
     let again = bob.receives(&topic, "message 1").await?;
     let expected = format!("PUBLISH id={} again", first.packet_id);
     let same = again.packet_id == first.packet_id;
     stage.check(same, &expected, packet_text(&again.into()))?;
+    stage.means();
     bob.receives(&topic, "message 2").await.map(drop)
 }
 
@@ -192,15 +195,13 @@ async fn pubrec_error(stage: &mut Stage) -> Outcome {
     let count = ERRORS.len() + 1;
     let payloads = publish_numbered(&mut alice, &topic, count, QoS::ExactlyOnce).await?;
     for (payload, error) in payloads.iter().zip(ERRORS) {
-        stage.proving("U-4.9-2");
         let publish = bob.holds(&topic, payload).await?;
+        stage.proving("U-4.9-2");
         let refusal = PublishAck::because(publish.packet_id, error);
         bob.send(Packet::PubRec(refusal)).await?;
         bob.ping().await?;
-        stage.proving("U-4.3.3-1");
-        stage.check(!has_pubrel(&bob), "no PUBREL after an error", "PUBREL")?;
+        stage.check_of("U-4.3.3-1", !has_pubrel(&bob), "no PUBREL after an error", "PUBREL")?;
     }
-    stage.proving("U-4.9-2");
     bob.receives(&topic, &format!("message {count}")).await?;
     bob.ping().await?;
     stage.proving("MQTT-4.4.0-2");
@@ -233,6 +234,7 @@ async fn pubrec_unknown(stage: &mut Stage) -> Outcome {
         stage.advise("U-3.6.2.1-3", expected, "nothing");
     }
     alice.publish(&topic, "after", QoS::ExactlyOnce).await?;
+    stage.claims();
     bob.receives(&topic, "after").await.map(drop)
 }
 
@@ -247,6 +249,7 @@ async fn pubrec_twice(stage: &mut Stage) -> Outcome {
     bob.pubrel(id).await?;
     bob.send(Packet::PubRec(PublishAck::new(id))).await?;
     stage.proving("MQTT-4.3.3-6");
+    stage.means();
     if bob.is_open().await? {
         bob.has_no_message().await?;
     } else {
@@ -273,6 +276,7 @@ async fn pubrel_unknown(stage: &mut Stage) -> Outcome {
     let publish = Publish::new(topic.as_str(), "before").qos(QoS::AtLeastOnce, finished);
     alice.publish_with(publish).await?;
     bob.receives(&topic, "before").await?;
+    stage.claims();
     for id in [finished, u16::MAX] {
         alice.send(Packet::PubRel(PublishAck::new(id))).await?;
         let pubcomp = alice.pubcomp(id).await?;
@@ -282,6 +286,7 @@ async fn pubrel_unknown(stage: &mut Stage) -> Outcome {
             stage.advise("U-3.7.2.1-3", expected, observed);
         }
     }
+    stage.means();
     alice.publish(&topic, "after", QoS::ExactlyOnce).await?;
     bob.receives(&topic, "after").await.map(drop)
 }
@@ -295,6 +300,7 @@ async fn pubrel_repeated(stage: &mut Stage) -> Outcome {
     let publish = Publish::new(topic.as_str(), "once").qos(QoS::ExactlyOnce, id);
     alice.publish_with(publish).await?;
     bob.receives(&topic, "once").await?;
+    stage.claims();
     for _ in 0..2 {
         alice.send(Packet::PubRel(PublishAck::new(id))).await?;
         alice.pubcomp(id).await?;

@@ -100,9 +100,15 @@ async fn every_valid_option(stage: &mut Stage) -> Outcome {
     }
     let suback = alice.request(request).await?;
     let asked: Vec<_> = all.iter().map(|(_, options)| options.maximum_qos).collect();
+    stage.claims();
     alice.granted(&suback, &asked)?;
-    for (topic, _) in &all {
+    for (number, (topic, _)) in all.iter().enumerate() {
+        stage.means();
         bob.publish(topic, "for all", QoS::AtLeastOnce).await?;
+        // The first has no options that are set.
+        if number > 0 {
+            stage.claims();
+        }
         alice.receives(topic, "for all").await?;
     }
     Ok(())
@@ -110,11 +116,15 @@ async fn every_valid_option(stage: &mut Stage) -> Outcome {
 
 async fn own_messages_return(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
+    let mut bob = stage.connected("bob").await?;
     for qos in QoS::ALL {
         let topic = stage.topic(&qos.value().to_string());
         alice.subscribe(&topic, qos).await?;
+        stage.nothing_on_at(&topic, qos, &mut bob, &mut alice).await?;
         alice.publish(&topic, "my own", qos).await?;
+        stage.claims();
         alice.receives(&topic, "my own").await?;
+        stage.means();
     }
     Ok(())
 }
@@ -126,13 +136,16 @@ async fn no_local_withholds_own(stage: &mut Stage) -> Outcome {
         let topic = stage.topic(&qos.value().to_string());
         alice.subscribe_with(&topic, no_local(true, qos)).await?;
         bob.subscribe(&topic, qos).await?;
-        only_of_others(&topic, qos, &mut alice, &mut bob).await?;
+        only_of_others(stage, &topic, qos, &mut alice, &mut bob).await?;
         // A new subscription shows that the first message is not just slower than the second.
+        stage.means();
         alice.unsubscribe(&topic).await?;
         alice.subscribe(&topic, qos).await?;
         alice.publish(&topic, "no longer", qos).await?;
         bob.receives(&topic, "no longer").await?;
+        stage.claims();
         alice.receives(&topic, "no longer").await?;
+        stage.means();
     }
     Ok(())
 }
@@ -143,10 +156,13 @@ async fn no_local_survives_resume(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     bob.subscribe(&topic, QoS::AtLeastOnce).await?;
     alice.subscribe_with(&topic, no_local(true, QoS::AtLeastOnce)).await?;
-    only_of_others(&topic, QoS::AtLeastOnce, &mut alice, &mut bob).await?;
+    only_of_others(stage, &topic, QoS::AtLeastOnce, &mut alice, &mut bob).await?;
+    stage.means();
     alice.leave().await?;
     let mut alice = stage.resumed("alice", 60).await?;
-    only_of_others(&topic, QoS::AtLeastOnce, &mut alice, &mut bob).await
+    // Nothing but No Local is to be seen as well when the subscription is gone.
+    stage.proving("U-4.1-4");
+    only_of_others(stage, &topic, QoS::AtLeastOnce, &mut alice, &mut bob).await
 }
 
 async fn no_local_replaced(stage: &mut Stage) -> Outcome {
@@ -154,15 +170,19 @@ async fn no_local_replaced(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
     let mut bob = stage.connected("bob").await?;
     bob.subscribe(&topic, QoS::AtLeastOnce).await?;
+    stage.proving("MQTT-3.8.3-3");
     for withheld in [false, true, false, true] {
+        stage.means();
         alice.subscribe_with(&topic, no_local(withheld, QoS::AtLeastOnce)).await?;
         if withheld {
-            only_of_others(&topic, QoS::AtLeastOnce, &mut alice, &mut bob).await?;
+            only_of_others(stage, &topic, QoS::AtLeastOnce, &mut alice, &mut bob).await?;
         } else {
             alice.publish(&topic, "my own", QoS::AtLeastOnce).await?;
             bob.receives(&topic, "my own").await?;
+            stage.claims();
             alice.receives(&topic, "my own").await?;
         }
+        stage.proving("MQTT-3.8.4-3");
     }
     Ok(())
 }
@@ -173,10 +193,19 @@ async fn identifier_range(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     for value in VALUES {
         let topic = stage.topic(&value.to_string());
+        // One that every target can have has been seen to work before the others.
+        if value > 1 {
+            stage.claims();
+        }
         subscribe_as(&mut alice, &[&topic], Some(value)).await?;
+        stage.means();
         bob.publish(&topic, "identified", QoS::AtLeastOnce).await?;
+        if value > 1 {
+            stage.claims();
+        }
         let message = alice.receives(&topic, "identified").await?;
         has_identifier(stage, &message, Some(value))?;
+        stage.means();
     }
     Ok(())
 }
@@ -206,6 +235,7 @@ async fn identifier_replaced(stage: &mut Stage) -> Outcome {
         has_identifier(stage, &message, identifier)?;
     }
     stage.proving("U-3.8.4-8");
+    stage.means();
     alice.unsubscribe(&topic).await?;
     subscribe_as(&mut alice, &[&topic], None).await?;
     bob.publish(&topic, "subscribed anew", QoS::AtLeastOnce).await?;
@@ -218,11 +248,19 @@ fn no_local(no_local: bool, maximum_qos: QoS) -> SubscriptionOptions {
 }
 
 /// Both publish on a topic that both subscribe to; `quiet` has No Local.
-async fn only_of_others(topic: &str, qos: QoS, quiet: &mut Probe, other: &mut Probe) -> Outcome {
+async fn only_of_others(
+    stage: &Stage,
+    topic: &str,
+    qos: QoS,
+    quiet: &mut Probe,
+    other: &mut Probe,
+) -> Outcome {
+    stage.means();
     quiet.publish(topic, "withheld", qos).await?;
     other.receives(topic, "withheld").await?;
     other.publish(topic, "of another", qos).await?;
     other.receives(topic, "of another").await?;
+    stage.claims();
     quiet.receives(topic, "of another").await.map(drop)
 }
 

@@ -61,6 +61,7 @@ async fn refused_beside_granted(stage: &mut Stage) -> Outcome {
     let suback = alice.suback(id).await?;
     alice.unlimited(Packet::SubAck(suback))?;
 
+    stage.claims();
     let request = Subscribe::new(alice.packet_id(), &first, QoS::AtLeastOnce)
         .and(stage.topic("#/wrong"), options)
         .and(&last, options);
@@ -75,11 +76,14 @@ async fn refused_beside_granted(stage: &mut Stage) -> Outcome {
         let observed = packet_text(&Packet::SubAck(suback));
         stage.check(fits, "SUBACK that grants all but the second filter", observed)?;
         for topic in [&first, &last] {
+            stage.means();
             bob.publish(topic, "granted", QoS::AtLeastOnce).await?;
+            stage.claims();
             alice.receives(topic, "granted").await?;
         }
         return Ok(());
     }
+    stage.means();
     // To close is as good an answer to a filter that is none.
     let mut alice = stage.resumed("alice", 60).await?;
     for topic in [&first, &last] {
@@ -157,6 +161,7 @@ async fn subscribes_nothing(
     bytes: Bytes,
     reason: ReasonCode,
 ) -> Outcome {
+    stage.means();
     let mut alice = stage.with_session("alice", 60).await?;
     let mut bob = stage.connected("bob").await?;
     let mut carol = stage.connected("carol").await?;

@@ -80,7 +80,9 @@ async fn suback_identifier(stage: &mut Stage) -> Outcome {
     let requests = topics.iter().map(|(id, topic)| Subscribe::new(*id, topic, QoS::AtLeastOnce));
     alice.send_together(&requests.map(Packet::from).collect::<Vec<_>>()).await?;
     for (id, topic) in &topics {
+        stage.claims();
         let suback = alice.suback(*id).await?;
+        stage.means();
         alice.granted(&suback, &[QoS::AtLeastOnce])?;
         bob.publish(topic, "subscribed", QoS::AtLeastOnce).await?;
         alice.receives(topic, "subscribed").await?;
@@ -93,7 +95,10 @@ async fn delivered_qos_is_minimum(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     for asked in QoS::ALL {
         let topic = stage.topic(&format!("granted-{}", asked.value()));
+        stage.proving("MQTT-3.8.4-7");
         let granted = alice.subscribe_up_to(&topic, asked).await?;
+        stage.proving("MQTT-3.8.4-8");
+        stage.means();
         for published in QoS::ALL {
             let payload = format!("published {}", published.value());
             bob.publish(&topic, &payload, published).await?;
@@ -137,8 +142,13 @@ async fn resubscribe_replaces(stage: &mut Stage) -> Outcome {
         alice.subscribe(&topic, granted).await?;
         let payload = format!("round {round}");
         bob.publish(&topic, &payload, QoS::ExactlyOnce).await?;
+        // Once subscribed is what any scenario stands on.
+        if round > 0 {
+            stage.claims();
+        }
         let message = alice.receives(&topic, &payload).await?;
         has_qos(stage, &message, granted)?;
+        stage.means();
     }
     stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut bob, &mut alice).await?;
 
@@ -157,6 +167,7 @@ async fn resubscribe_loses_nothing(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
     let mut bob = stage.connected("bob").await?;
     alice.subscribe_with(&topic, options).await?;
+    stage.nothing_on(&topic, &mut bob, &mut alice).await?;
     let mut asked = Vec::new();
     for round in 0..ROUNDS {
         let mut again = Subscribe::new(alice.packet_id(), &topic, QoS::AtLeastOnce);
@@ -165,9 +176,11 @@ async fn resubscribe_loses_nothing(stage: &mut Stage) -> Outcome {
         alice.send(again).await?;
         bob.publish(&topic, &round.to_string(), QoS::AtLeastOnce).await?;
     }
+    stage.claims();
     for round in 0..ROUNDS {
         alice.receives(&topic, &round.to_string()).await?;
     }
+    stage.means();
     for id in asked {
         let suback = alice.suback(id).await?;
         alice.granted(&suback, &[QoS::AtLeastOnce])?;
@@ -179,15 +192,20 @@ async fn filters_in_sequence(stage: &mut Stage) -> Outcome {
     let topics = QoS::ALL.map(|qos| (stage.topic(&qos.value().to_string()), qos));
     let mut alice = stage.connected("alice").await?;
     let mut bob = stage.connected("bob").await?;
-    let mut request = Subscribe::new(alice.packet_id(), stage.topic("more"), QoS::AtMostOnce);
+    let more = stage.topic("more");
+    let mut request = Subscribe::new(alice.packet_id(), &more, QoS::AtMostOnce);
     for (topic, qos) in &topics {
         request = request.and(topic, SubscriptionOptions::at(*qos));
     }
     let suback = alice.request(request).await?;
     let [low, middle, high] = QoS::ALL;
+    stage.claims();
     alice.granted(&suback, &[low, low, middle, high])?;
+    stage.nothing_on_at(&more, low, &mut bob, &mut alice).await?;
     for (topic, qos) in &topics {
+        stage.means();
         bob.publish(topic, "all at QoS 2", QoS::ExactlyOnce).await?;
+        stage.claims();
         let message = alice.receives(topic, "all at QoS 2").await?;
         has_qos(stage, &message, *qos)?;
     }
@@ -201,7 +219,9 @@ async fn same_filter_twice(stage: &mut Stage) -> Outcome {
     let request = Subscribe::new(alice.packet_id(), &topic, QoS::AtMostOnce)
         .and(&topic, SubscriptionOptions::at(QoS::ExactlyOnce));
     let suback = alice.request(request).await?;
+    stage.claims();
     alice.granted(&suback, &[QoS::AtMostOnce, QoS::ExactlyOnce])?;
+    stage.means();
     bob.publish(&topic, "once", QoS::ExactlyOnce).await?;
     let message = alice.receives(&topic, "once").await?;
     has_qos(stage, &message, QoS::ExactlyOnce)?;
@@ -219,8 +239,10 @@ async fn user_properties(stage: &mut Stage) -> Outcome {
         request = request.with(PropertyId::UserProperty, (pair.0, pair.1.as_str()));
         farewell = farewell.with(PropertyId::UserProperty, (pair.0, pair.1.as_str()));
     }
+    stage.claims();
     let suback = alice.request(request).await?;
     alice.granted(&suback, &[QoS::AtLeastOnce])?;
+    stage.means();
     bob.publish(&topic, "plain", QoS::AtLeastOnce).await?;
     let message = alice.receives(&topic, "plain").await?;
     if message.properties.user_properties().next().is_some() {

@@ -45,7 +45,9 @@ async fn codes_in_order(stage: &mut Stage) -> Outcome {
         request = request.and(topic, SubscriptionOptions::at(*qos));
     }
     let suback = alice.request(request).await?;
+    stage.claims();
     alice.granted(&suback, &levels)?;
+    stage.means();
     for (topic, qos) in topics.iter().zip(levels) {
         bob.publish(topic, "all at QoS 2", QoS::ExactlyOnce).await?;
         let message = alice.receives(topic, "all at QoS 2").await?;
@@ -66,6 +68,9 @@ async fn code_for_each_filter(stage: &mut Stage) -> Outcome {
             request = request.and(topic, SubscriptionOptions::at(QoS::AtLeastOnce));
         }
         let suback = alice.request(request).await?;
+        let observed = packet_text(&Packet::SubAck(suback.clone()));
+        let has_all = suback.reasons.len() == count;
+        stage.check(has_all, &format!("SUBACK with {count} codes"), observed)?;
         alice.granted(&suback, &vec![QoS::AtLeastOnce; count])?;
         for topic in topics.first().into_iter().chain(topics.last()) {
             bob.publish(topic, "granted", QoS::AtLeastOnce).await?;
@@ -84,6 +89,7 @@ async fn fits_packet_limit(stage: &mut Stage) -> Outcome {
     let limited =
         |alice: reference_broker::codec::Connect| alice.with(PropertyId::MaximumPacketSize, LIMIT);
     let mut alice = stage.connected_with("alice", limited).await?;
+    stage.serves(&mut alice).await?;
     let options = SubscriptionOptions::at(QoS::AtLeastOnce);
     let mut request = Subscribe::new(alice.packet_id(), &topic, QoS::AtLeastOnce);
     for _ in 2..FILTERS {
@@ -93,20 +99,21 @@ async fn fits_packet_limit(stage: &mut Stage) -> Outcome {
     request = request.and(stage.topic("#/wrong"), options);
     let id = request.packet_id;
     alice.send(request).await?;
+    stage.claims();
     match alice.ack_or_close(id).await? {
         Some(suback) => {
-            let codes = suback.reasons.len();
             let suback = Packet::SubAck(suback);
             let fits = suback.encoded_len().is_ok_and(|size| size <= LIMIT as usize);
             stage.check(fits, "SUBACK of at most 100 bytes", packet_text(&suback))?;
-            stage.check(codes == FILTERS, "SUBACK with 95 codes", packet_text(&suback))?;
         }
         // To close is as good an answer to a filter that is none.
         None => {
+            stage.means();
             alice = stage.connected_with("alice", limited).await?;
             alice.subscribe(&topic, QoS::AtLeastOnce).await?;
         }
     }
+    stage.means();
     bob.publish(&topic, "granted", QoS::AtLeastOnce).await?;
     alice.receives(&topic, "granted").await.map(drop)
 }

@@ -110,13 +110,18 @@ async fn exact_filter_only(stage: &mut Stage) -> Outcome {
         alice.unsubscribe(&stage.topic(other)).await?;
         for topic in [&exact, &stage.topic("wild/b")] {
             bob.publish(topic, other, QoS::AtLeastOnce).await?;
-            alice.receives(topic, other).await?;
         }
         carol.receives(&exact, other).await?;
+        stage.claims();
+        for topic in [&exact, &stage.topic("wild/b")] {
+            alice.receives(topic, other).await?;
+        }
+        stage.means();
     }
     alice.unsubscribe(&exact).await?;
     stage.not_subscribed(&exact, &mut bob, &mut alice, &mut carol).await?;
     bob.publish(&stage.topic("wild/b"), "still", QoS::AtLeastOnce).await?;
+    stage.claims();
     alice.receives(&stage.topic("wild/b"), "still").await.map(drop)
 }
 
@@ -130,8 +135,10 @@ async fn overlapping_filter_goes_on(stage: &mut Stage) -> Outcome {
     alice.subscribe(&stage.topic("+"), QoS::AtLeastOnce).await?;
     alice.unsubscribe(&topic).await?;
     bob.publish(&topic, "by the wildcard", QoS::AtLeastOnce).await?;
-    alice.receives(&topic, "by the wildcard").await?;
     carol.receives(&topic, "by the wildcard").await?;
+    stage.claims();
+    alice.receives(&topic, "by the wildcard").await?;
+    stage.means();
     alice.unsubscribe(&stage.topic("+")).await?;
     stage.not_subscribed(&topic, &mut bob, &mut alice, &mut carol).await
 }
@@ -161,10 +168,12 @@ async fn qos1_in_flight_completes(stage: &mut Stage) -> Outcome {
     alice.unsubscribe(&topic).await?;
     alice.vanish().await?;
     let mut alice = stage.resumed("alice", 60).await?;
+    stage.claims();
     let again = alice.receives(&topic, "unfinished").await?;
     let is_same = again.dup && again.packet_id == first.packet_id;
     let expected = format!("PUBLISH again with DUP 1 and id={}", first.packet_id);
     stage.check(is_same, &expected, packet_text(&again.into()))?;
+    stage.means();
     alice.ping().await
 }
 
@@ -186,7 +195,9 @@ async fn qos2_in_flight_completes(stage: &mut Stage) -> Outcome {
             alice.unsubscribe(&topic).await?;
             alice.send(Packet::PubRec(PublishAck::new(id))).await?;
         }
+        stage.claims();
         alice.step(PacketType::PubRel, id).await?;
+        stage.means();
         alice.send(Packet::PubComp(PublishAck::new(id))).await?;
         alice.ping().await?;
     }
@@ -230,8 +241,10 @@ async fn shared_and_plain_apart(stage: &mut Stage) -> Outcome {
         alice.unsubscribe(first).await?;
         for payload in ["by the other", "by the other again"] {
             bob.publish(&plain, payload, QoS::AtLeastOnce).await?;
-            alice.receives(&plain, payload).await?;
             carol.receives(&plain, payload).await?;
+            stage.claims();
+            alice.receives(&plain, payload).await?;
+            stage.means();
         }
         alice.unsubscribe(second).await?;
         stage.not_subscribed(&plain, &mut bob, &mut alice, &mut carol).await?;

@@ -67,9 +67,14 @@ async fn unknown_filter_is_answered(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("unknown");
     let mut alice = stage.connected("alice").await?;
     alice.subscribe(&stage.topic("known"), QoS::AtLeastOnce).await?;
+    // One that ends something is answered.
+    alice.subscribe(&stage.topic("left"), QoS::AtLeastOnce).await?;
+    alice.unsubscribe(&stage.topic("left")).await?;
     let id = alice.packet_id();
     alice.send(Unsubscribe::new(id, &topic)).await?;
+    stage.claims();
     let unsuback = alice.unsuback(id).await?;
+    stage.means();
     alice.unlimited(Packet::UnsubAck(unsuback.clone()))?;
     has_codes(stage, &unsuback, &[false])?;
     alice.publish(&stage.topic("known"), "still", QoS::AtLeastOnce).await?;
@@ -89,7 +94,9 @@ async fn unsuback_identifier(stage: &mut Stage) -> Outcome {
     let requests = topics.iter().map(|(id, topic)| Unsubscribe::new(*id, topic));
     alice.send_together(&requests.map(Packet::from).collect::<Vec<_>>()).await?;
     for (id, topic) in &topics {
+        stage.claims();
         let unsuback = alice.unsuback(*id).await?;
+        stage.means();
         alice.unlimited(Packet::UnsubAck(unsuback.clone()))?;
         has_codes(stage, &unsuback, &[true])?;
         stage.not_subscribed(topic, &mut bob, &mut alice, &mut carol).await?;
@@ -105,12 +112,16 @@ async fn fits_packet_limit(stage: &mut Stage) -> Outcome {
     let limited = |connect: Connect| connect.with(PropertyId::MaximumPacketSize, LIMIT);
     let mut alice = stage.connected_with("alice", limited).await?;
     alice.subscribe(&topic, QoS::AtLeastOnce).await?;
+    // One that has little to answer is answered.
+    alice.subscribe(&stage.topic("left"), QoS::AtLeastOnce).await?;
+    alice.unsubscribe(&stage.topic("left")).await?;
     let mut request = Unsubscribe::new(alice.packet_id(), stage.topic("unknown"));
     for n in 1..FILTERS {
         request = request.and(stage.topic(&format!("unknown-{n}")));
     }
     let id = request.packet_id;
     alice.send(request).await?;
+    stage.claims();
     let unsuback = alice.unsuback(id).await?;
     let codes = unsuback.reasons.len();
     let unsuback = Packet::UnsubAck(unsuback);
@@ -118,6 +129,7 @@ async fn fits_packet_limit(stage: &mut Stage) -> Outcome {
     stage.check(fits, "UNSUBACK of at most 100 bytes", packet_text(&unsuback))?;
     stage.proving("MQTT-3.10.4-6");
     stage.check(codes == FILTERS, "UNSUBACK with 95 codes", packet_text(&unsuback))?;
+    stage.means();
     alice.publish(&topic, "still", QoS::AtLeastOnce).await?;
     alice.receives(&topic, "still").await.map(drop)
 }

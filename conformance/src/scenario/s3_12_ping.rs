@@ -38,9 +38,11 @@ async fn answers_each(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
     alice.send_together(&vec![Packet::PingReq; COUNT]).await?;
     let is_answer = |packet: &Packet| (*packet == Packet::PingResp).then_some(());
+    stage.claims();
     for number in 1..=COUNT {
         alice.find(&format!("PINGRESP {number} of {COUNT}"), is_answer).await?;
     }
+    stage.means();
     alice.subscribe(&topic, QoS::AtLeastOnce).await?;
     alice.publish(&topic, "alive", QoS::AtLeastOnce).await?;
     alice.receives(&topic, "alive").await?;
@@ -59,7 +61,9 @@ async fn answers_with_full_window(stage: &mut Stage) -> Outcome {
         bob.publish(&topic, payload, QoS::AtLeastOnce).await?;
     }
     let first = alice.holds(&topic, "first").await?;
+    stage.claims();
     alice.ping().await?;
+    stage.means();
     alice.acknowledge(&first).await?;
     alice.receives(&topic, "second").await.map(drop)
 }

@@ -122,9 +122,11 @@ async fn with_will_publishes_will(stage: &mut Stage) -> Outcome {
         Bytes::from_static(&[0xE0, 0x02, 0x04, 0x00]),
         bytes_of(long),
     ] {
+        stage.means();
         let mut alice = watch.mortal(stage).await?;
         alice.send_bytes(form).await?;
         alice.hang_up().await;
+        stage.claims();
         watch.sees_will(stage).await?;
     }
     Ok(())
@@ -146,6 +148,7 @@ async fn wrong_flags_publish_will(stage: &mut Stage) -> Outcome {
     let mut watch = Watch::over(stage).await?;
     for first_byte in [0xE1, 0xE2, 0xE4, 0xE8, 0xEF] {
         stage.proving("MQTT-3.14.1-1");
+        stage.means();
         let mut alice = watch.mortal(stage).await?;
         alice.send_bytes(vec![first_byte, 0x00]).await?;
         alice.closes().await?;
@@ -169,6 +172,7 @@ async fn malformed_publishes_will(stage: &mut Stage) -> Outcome {
     let mut watch = Watch::over(stage).await?;
     for (requirement, bytes) in cases {
         stage.proving(requirement);
+        stage.means();
         let mut alice = watch.mortal(stage).await?;
         alice.send_bytes(bytes).await?;
         alice.closes().await?;
@@ -183,6 +187,7 @@ async fn server_closes(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     let mut alice = stage.with_session("alice", 60).await?;
     alice.subscribe(&topic, QoS::AtLeastOnce).await?;
+    stage.nothing_on(&topic, &mut bob, &mut alice).await?;
     alice.send(Disconnect::default()).await?;
     match alice.ended_within(FAREWELL).await? {
         Some(_) => {}
@@ -190,7 +195,8 @@ async fn server_closes(stage: &mut Stage) -> Outcome {
     }
     alice.hang_up().await;
     bob.publish(&topic, "while away", QoS::AtLeastOnce).await?;
-    let mut alice = stage.resumed("alice", 60).await?;
+    let mut alice = stage.back("alice", 60).await?;
+    stage.claims();
     alice.receives(&topic, "while away").await.map(drop)
 }
 
@@ -235,7 +241,8 @@ async fn fits_packet_limit(stage: &mut Stage) -> Outcome {
     alice.ping().await?;
     alice.send(connect).await?;
     let Some(disconnect) = alice.ended_within(FAREWELL).await? else {
-        return stage.fail("the connection closed after a second CONNECT", "still open");
+        let expected = "the connection closed after a second CONNECT";
+        return stage.stands_on("MQTT-3.1.0-2", false, expected, "still open");
     };
     let Some(disconnect) = disconnect.map(Packet::from) else { return Ok(()) };
     let fits = disconnect.encoded_len().is_ok_and(|size| size <= limit as usize);

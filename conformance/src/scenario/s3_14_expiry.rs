@@ -5,6 +5,7 @@ use std::time::Duration;
 use reference_broker::codec::{Disconnect, PropertyId, QoS, ReasonCode, Will};
 
 use super::{Scenario, Stage, scenario};
+use crate::probe::Probe;
 use crate::target::Need;
 use crate::verdict::Outcome;
 
@@ -15,14 +16,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A Session Expiry Interval of 0 in DISCONNECT ends the session at once",
         ["U-3.14.2.2.2-2", "MQTT-4.1.0-2"]
     )
-    .needs(&[Need::Sessions]),
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::Sessions]),
     scenario!(
         "3.14/expiry-shortened",
         expiry_shortened,
         "A shorter Session Expiry Interval in DISCONNECT counts instead of the one in CONNECT",
         ["U-3.14.2.2.2-2", "MQTT-4.1.0-2"]
     )
-    .needs(&[Need::Sessions])
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::Sessions])
     .timed(12),
     scenario!(
         "3.14/expiry-lengthened",
@@ -38,7 +39,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "Without a Session Expiry Interval in DISCONNECT the one in CONNECT counts, no older one",
         ["U-3.14.2.2.2-2", "MQTT-4.1.0-2"]
     )
-    .needs(&[Need::Sessions])
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::Sessions])
     .timed(12),
     scenario!(
         "3.14/expiry-raised-from-zero",
@@ -58,22 +59,29 @@ pub(super) const SCENARIOS: &[Scenario] = &[
 ];
 
 async fn expiry_set_to_zero(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("state");
+    let mut bob = stage.connected("bob").await?;
     let mut alice = stage.with_session("alice", 60).await?;
-    alice.ping().await?;
+    alice.subscribe(&topic, QoS::AtLeastOnce).await?;
     alice.leave().await?;
-    let alice = stage.resumed("alice", 60).await?;
+    let mut alice = stage.resumed("alice", 60).await?;
+    stage.nothing_on(&topic, &mut bob, &mut alice).await?;
     alice.leave_with(expiring(0)).await?;
-    session_is_gone(stage).await
+    session_is_gone(stage, &topic, &mut bob).await
 }
 
 async fn expiry_shortened(stage: &mut Stage) -> Outcome {
-    let alice = stage.with_session("alice", 60).await?;
+    let topic = stage.topic("state");
+    let mut bob = stage.connected("bob").await?;
+    let mut alice = stage.with_session("alice", 60).await?;
+    alice.subscribe(&topic, QoS::AtLeastOnce).await?;
     alice.leave().await?;
-    let alice = stage.resumed("alice", 60).await?;
+    let mut alice = stage.resumed("alice", 60).await?;
+    stage.nothing_on(&topic, &mut bob, &mut alice).await?;
     stage.is_kept_for(&alice, 15)?;
     alice.leave_with(expiring(1)).await?;
     stage.wait_past(1).await;
-    session_is_gone(stage).await
+    session_is_gone(stage, &topic, &mut bob).await
 }
 
 async fn expiry_lengthened(stage: &mut Stage) -> Outcome {
@@ -85,29 +93,36 @@ async fn expiry_lengthened(stage: &mut Stage) -> Outcome {
     other.leave().await?;
     let mut alice = stage.with_session("alice", 1).await?;
     alice.subscribe(&topic, QoS::AtLeastOnce).await?;
+    stage.nothing_on(&topic, &mut bob, &mut alice).await?;
     alice.leave_with(expiring(60)).await?;
     stage.wait(Duration::from_secs(3)).await;
     bob.publish(&topic, "while away", QoS::AtLeastOnce).await?;
-    let mut alice = stage.resumed("alice", 1).await?;
+    let mut alice = stage.back("alice", 1).await?;
+    stage.claims();
     alice.receives(&topic, "while away").await.map(drop)
 }
 
 async fn expiry_of_last_disconnect_is_past(stage: &mut Stage) -> Outcome {
-    let alice = stage.with_session("alice", 1).await?;
+    let topic = stage.topic("state");
+    let mut bob = stage.connected("bob").await?;
+    let mut alice = stage.with_session("alice", 1).await?;
+    alice.subscribe(&topic, QoS::AtLeastOnce).await?;
     alice.leave_with(expiring(60)).await?;
-    let alice = stage.resumed("alice", 1).await?;
+    let mut alice = stage.resumed("alice", 1).await?;
+    stage.nothing_on(&topic, &mut bob, &mut alice).await?;
     let kept = stage.is_worth_waiting(&alice)?;
     alice.leave().await?;
     stage.wait_past(kept.into()).await;
-    session_is_gone(stage).await
+    session_is_gone(stage, &topic, &mut bob).await
 }
 
 async fn expiry_raised_from_zero(stage: &mut Stage) -> Outcome {
-    let topic = stage.topic("will");
+    let (topic, state) = (stage.topic("will"), stage.topic("state"));
     let mut bob = stage.connected("bob").await?;
     let mut carol = stage.connected("carol").await?;
     carol.subscribe(&topic, QoS::AtLeastOnce).await?;
     for asked in [None, Some(0)] {
+        stage.means();
         let will = Will::new(&topic, "will").qos(QoS::AtLeastOnce);
         let mut alice = stage
             .connected_with("alice", |connect| match asked {
@@ -115,15 +130,18 @@ async fn expiry_raised_from_zero(stage: &mut Stage) -> Outcome {
                 None => connect.will(will),
             })
             .await?;
-        alice.ping().await?;
+        alice.subscribe(&state, QoS::AtLeastOnce).await?;
+        stage.nothing_on(&state, &mut bob, &mut alice).await?;
         stage.proving("U-3.14.2.2.2-3");
         alice.send(expiring(60)).await?;
         alice.closes_for(ReasonCode::ProtocolError).await?;
+        stage.proving("MQTT-3.1.2-8");
         carol.receives_will(&topic, "will").await?;
         stage.nothing_on(&topic, &mut bob, &mut carol).await?;
         // The target may have raised it, and what CONNECT says counts for DISCONNECT all the same.
         if alice.session_expiry() == 0 {
-            session_is_gone(stage).await?;
+            stage.proving("U-3.14.2.2.2-3");
+            session_is_gone(stage, &state, &mut bob).await?;
         }
     }
     Ok(())
@@ -145,6 +163,7 @@ async fn with_will_at_session_end(stage: &mut Stage) -> Outcome {
     let alice =
         stage.resumed_with("alice", |connect| connect.session_expiry(60).will(will())).await?;
     alice.leave_with(with_will.with(PropertyId::SessionExpiryInterval, 0)).await?;
+    stage.claims();
     carol.receives_will(&topic, "will").await?;
     stage.nothing_on(&topic, &mut bob, &mut carol).await
 }
@@ -153,11 +172,13 @@ fn expiring(seconds: u32) -> Disconnect {
     Disconnect::default().with(PropertyId::SessionExpiryInterval, seconds)
 }
 
-/// Looks for alice's session by way of a connection that leaves none.
-async fn session_is_gone(stage: &mut Stage) -> Outcome {
-    let mut alice = stage.open("alice").await?;
-    let connack = alice.connect(alice.connect_packet().resume()).await?;
-    stage.check(!connack.session_present, "session_present 0", "session_present 1")?;
-    alice.ping().await?;
+/// Looks for the subscription of alice's session by way of a connection that leaves none.
+async fn session_is_gone(stage: &mut Stage, topic: &str, bob: &mut Probe) -> Outcome {
+    stage.means();
+    let mut witness = stage.connected("witness").await?;
+    witness.subscribe(topic, QoS::AtLeastOnce).await?;
+    let mut alice = stage.not_resumed("alice").await?;
+    stage.not_subscribed(topic, bob, &mut alice, &mut witness).await?;
+    witness.leave().await?;
     alice.leave().await
 }

@@ -131,12 +131,17 @@ async fn maximum_qos_and_no_local_kept(stage: &mut Stage) -> Outcome {
     let mut alice = stage.with_session("alice", 60).await?;
     alice.subscribe_with(&foreign, no_local).await?;
     alice.subscribe(&lossy, QoS::AtMostOnce).await?;
+    stage.nothing_on(&foreign, &mut bob, &mut alice).await?;
     alice.leave().await?;
 
     let mut alice = stage.resumed("alice", 60).await?;
     alice.publish(&foreign, "own", QoS::AtLeastOnce).await?;
-    stage.nothing_on(&foreign, &mut bob, &mut alice).await?;
+    bob.publish(&foreign, "foreign", QoS::AtLeastOnce).await?;
+    stage.claims();
+    alice.receives(&foreign, "foreign").await?;
+    stage.means();
     bob.publish(&lossy, "at most once", QoS::AtLeastOnce).await?;
+    stage.claims();
     let publish = alice.receives(&lossy, "at most once").await?;
     stage.check(publish.qos == QoS::AtMostOnce, "QoS 0, as granted", publish.qos.said())
 }
@@ -150,12 +155,14 @@ async fn retain_as_published_kept(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     let mut alice = stage.with_session("alice", 60).await?;
     alice.subscribe_with(&topic, as_published).await?;
+    stage.nothing_on(&topic, &mut bob, &mut alice).await?;
     alice.leave().await?;
 
     let mut alice = stage.resumed("alice", 60).await?;
     let id = bob.packet_id();
     bob.publish_with(Publish::new(topic.as_str(), "kept").qos(QoS::AtLeastOnce, id).retain())
         .await?;
+    stage.claims();
     let publish = alice.receives(&topic, "kept").await?;
     stage.check(publish.retain, "RETAIN 1, as published", "RETAIN 0")
 }
@@ -165,10 +172,12 @@ async fn subscription_identifier_kept(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     let mut alice = stage.with_session("alice", 60).await?;
     alice.subscribe_identified(&topic, SubscriptionOptions::at(QoS::AtLeastOnce), 300).await?;
+    stage.nothing_on(&topic, &mut bob, &mut alice).await?;
     alice.leave().await?;
 
     let mut alice = stage.resumed("alice", 60).await?;
     bob.publish(&topic, "hello", QoS::AtLeastOnce).await?;
+    stage.claims();
     let publish = alice.receives(&topic, "hello").await?;
     let found = publish.properties.number(PropertyId::SubscriptionIdentifier);
     stage.check(found == Some(300), "subscription_identifier=300", found.said())
@@ -186,12 +195,13 @@ async fn queue_kept(stage: &mut Stage) -> Outcome {
         }
 
         let mut alice = stage.resumed("alice", 60).await?;
+        stage.claims();
         for payload in numbered(5) {
             let publish = alice.receives(&topic, &payload).await?;
-            stage.check(publish.qos == qos, &qos.said(), publish.qos.said())?;
             let about = "MQTT-3.3.1-1";
             stage.check_of(about, !publish.dup, "DUP 0 on a first copy", "DUP 1")?;
         }
+        stage.means();
         stage.nothing_on_at(&topic, qos, &mut bob, &mut alice).await?;
         alice.leave().await?;
     }
@@ -246,12 +256,15 @@ async fn expiry_starts_anew(stage: &mut Stage) -> Outcome {
     let mut alice = stage.with_session("alice", 4).await?;
     stage.is_kept_for(&alice, 4)?;
     alice.subscribe(&topic, QoS::AtLeastOnce).await?;
+    stage.nothing_on(&topic, &mut bob, &mut alice).await?;
     for payload in ["first", "second"] {
         alice.vanish().await?;
         bob.publish(&topic, payload, QoS::AtLeastOnce).await?;
         stage.wait(Duration::from_millis(2500)).await;
-        alice = stage.resumed("alice", 4).await?;
+        alice = stage.back("alice", 4).await?;
+        stage.claims();
         alice.receives(&topic, payload).await?;
+        stage.means();
         alice.ping().await?;
     }
     stage.nothing_on(&topic, &mut bob, &mut alice).await
@@ -262,14 +275,19 @@ async fn open_connection_never_expires(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     let mut old = stage.with_session("alice", 1).await?;
     old.subscribe(&topic, QoS::AtLeastOnce).await?;
+    stage.nothing_on(&topic, &mut bob, &mut old).await?;
     stage.wait(Duration::from_secs(3)).await;
     bob.publish(&topic, "still there", QoS::AtLeastOnce).await?;
+    stage.claims();
     old.receives(&topic, "still there").await?;
+    stage.means();
     old.ping().await?;
 
     // A takeover: the session is at no time without a connection.
-    let mut alice = stage.resumed("alice", 1).await?;
-    stage.nothing_on(&topic, &mut bob, &mut alice).await
+    let mut alice = stage.back("alice", 1).await?;
+    bob.publish(&topic, "to the new", QoS::AtLeastOnce).await?;
+    stage.claims();
+    alice.receives(&topic, "to the new").await.map(drop)
 }
 
 async fn clean_start_discards_subscriptions(stage: &mut Stage) -> Outcome {
@@ -298,12 +316,14 @@ async fn clean_start_forgets_received(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     bob.subscribe(&topic, QoS::ExactlyOnce).await?;
     let mut alice = stage.with_session("alice", 60).await?;
+    stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut alice, &mut bob).await?;
     let publish = |payload| Publish::new(topic.as_str(), payload).qos(QoS::ExactlyOnce, 258);
     alice.send(publish("first")).await?;
     alice.pubrec(258).await?;
     alice.vanish().await?;
 
     let mut alice = stage.with_session("alice", 60).await?;
+    stage.claims();
     alice.publish_with(publish("second").dup()).await?;
     // Whether the first was handed on before its PUBREL is the broker's choice.
     let mut next = bob.message("PUBLISH \"second\"").await?;
@@ -324,11 +344,13 @@ async fn takeover_goes_on(stage: &mut Stage) -> Outcome {
     old.receives(&topic, "to the old").await?;
     old.ping().await?;
 
-    let mut alice = stage.resumed("alice", 60).await?;
+    let mut alice = stage.back("alice", 60).await?;
     stage.proving("MQTT-3.1.4-3");
     old.closes().await?;
     stage.proving("U-4.1-4");
+    stage.means();
     bob.publish(&topic, "to the new", QoS::AtLeastOnce).await?;
+    stage.claims();
     alice.receives(&topic, "to the new").await?;
     stage.nothing_on(&topic, &mut bob, &mut alice).await
 }
@@ -345,6 +367,7 @@ async fn takeover_with_clean_start(stage: &mut Stage) -> Outcome {
     stage.proving("MQTT-3.1.4-3");
     old.closes().await?;
     stage.proving("MQTT-3.1.2-4");
+    stage.means();
     bob.publish(&topic, "not subscribed", QoS::AtLeastOnce).await?;
     alice.subscribe(&topic, QoS::AtLeastOnce).await?;
     stage.nothing_on(&topic, &mut bob, &mut alice).await
@@ -365,8 +388,10 @@ async fn sessions_are_apart(stage: &mut Stage) -> Outcome {
     }
     for name in NAMES.into_iter().rev() {
         let topic = stage.topic(name);
-        let mut probe = stage.resumed(name, 60).await?;
+        let mut probe = stage.back(name, 60).await?;
+        stage.claims();
         probe.receives(&topic, name).await?;
+        stage.means();
         stage.nothing_on(&topic, &mut bob, &mut probe).await?;
     }
     Ok(())
@@ -379,12 +404,15 @@ async fn retained_outlive_session(stage: &mut Stage) -> Outcome {
     alice
         .publish_with(Publish::new(topic.as_str(), "kept").qos(QoS::AtLeastOnce, id).retain())
         .await?;
+    let mut carol = stage.connected("carol").await?;
+    carol.subscribe(&topic, QoS::AtLeastOnce).await?;
+    carol.receives(&topic, "kept").await?;
     alice.leave().await?;
     let mut alice = stage.connected("alice").await?;
     alice.ping().await?;
 
     let mut bob = stage.connected("bob").await?;
     bob.subscribe(&topic, QoS::AtLeastOnce).await?;
-    let publish = bob.receives(&topic, "kept").await?;
-    stage.check(publish.retain, "RETAIN 1", "RETAIN 0")
+    stage.claims();
+    bob.receives(&topic, "kept").await.map(drop)
 }

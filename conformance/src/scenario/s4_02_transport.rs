@@ -42,7 +42,10 @@ const LARGE: u32 = 200_000;
 
 async fn byte_by_byte(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("bytes");
+    let mut bob = stage.connected("bob").await?;
+    stage.serves(&mut bob).await?;
     let mut alice = stage.open("alice").await?;
+    stage.claims();
     alice.send_in_pieces(alice.connect_packet().keep_alive(3600), 1).await?;
     alice.connack().await?;
     alice.send_in_pieces(Subscribe::new(1, topic.as_str(), QoS::AtLeastOnce), 1).await?;
@@ -57,7 +60,7 @@ async fn byte_by_byte(stage: &mut Stage) -> Outcome {
     alice.send_in_pieces(Packet::PubAck(PublishAck::new(publish.packet_id)), 1).await?;
     alice.send_in_pieces(Packet::PingReq, 1).await?;
     alice.find("PINGRESP", |packet| (*packet == Packet::PingResp).then_some(())).await?;
-    let mut bob = stage.connected("bob").await?;
+    stage.means();
     stage.nothing_on(&topic, &mut bob, &mut alice).await
 }
 
@@ -68,6 +71,8 @@ async fn cut_anywhere(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
     let publish = |id| Publish::new(topic.as_str(), "cut in two").qos(QoS::AtLeastOnce, id);
     let length = Packet::from(publish(1)).encoded_len().unwrap_or_default();
+    stage.nothing_on(&topic, &mut alice, &mut bob).await?;
+    stage.claims();
     for first in 1..length {
         let id = alice.packet_id();
         // Pieces of this size; from the middle on these are two.
@@ -80,6 +85,8 @@ async fn cut_anywhere(stage: &mut Stage) -> Outcome {
 
 async fn many_in_one(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("together");
+    let mut bob = stage.connected("bob").await?;
+    stage.serves(&mut bob).await?;
     let mut alice = stage.open("alice").await?;
     let publish = |payload| Publish::new(topic.as_str(), payload);
     alice
@@ -92,6 +99,7 @@ async fn many_in_one(stage: &mut Stage) -> Outcome {
             Packet::PingReq,
         ])
         .await?;
+    stage.claims();
     alice.connack().await?;
     let suback = alice.suback(1).await?;
     alice.granted(&suback, &[QoS::AtLeastOnce])?;
@@ -100,7 +108,6 @@ async fn many_in_one(stage: &mut Stage) -> Outcome {
         alice.receives(&topic, payload).await?;
         alice.find("PINGRESP", |packet| (*packet == Packet::PingResp).then_some(())).await?;
     }
-    let mut bob = stage.connected("bob").await?;
     stage.nothing_on(&topic, &mut bob, &mut alice).await
 }
 
@@ -109,7 +116,9 @@ async fn large_message(stage: &mut Stage) -> Outcome {
     let mut alice = stage.connected("alice").await?;
     alice.subscribe(&topic, QoS::AtLeastOnce).await?;
     let mut bob = stage.connected("bob").await?;
+    stage.nothing_on(&topic, &mut bob, &mut alice).await?;
     let payload: Vec<u8> = (0..LARGE).map(|at| (at % 251) as u8).collect();
+    stage.claims();
     bob.publish_with(Publish::new(topic.as_str(), payload.clone()).qos(QoS::AtLeastOnce, 1))
         .await?;
     let publish = alice.message("PUBLISH with a large payload").await?;

@@ -127,7 +127,9 @@ async fn qos1_acknowledged(stage: &mut Stage) -> Outcome {
     let (mut alice, mut bob) = pair(stage, &topic).await?;
     for id in [1, 0x0102, 0x7FFF, 0xFFFF] {
         let publish = Publish::new(topic.as_str(), "at least once").qos(QoS::AtLeastOnce, id);
+        stage.claims();
         alice.publish_with(publish).await?;
+        stage.means();
         bob.receives(&topic, "at least once").await?;
         alice.has_no(PacketType::PubAck).await?;
     }
@@ -143,6 +145,8 @@ async fn qos1_identifier_free_after_puback(stage: &mut Stage) -> Outcome {
         let publish = bob.receives(&topic, payload).await?;
         let expected = "DUP 0: the subscriber's first copy";
         stage.check_of("MQTT-3.3.1-3", !publish.dup, expected, "DUP 1")?;
+        // The identifier has been used.
+        stage.claims();
     }
     stage.nothing_on(&topic, &mut alice, &mut bob).await
 }
@@ -151,7 +155,9 @@ async fn qos1_without_waiting(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("stream");
     let (mut alice, mut bob) = pair(stage, &topic).await?;
     let payloads = numbered(usize::from(stage.capabilities().receive_maximum().min(40)));
+    stage.claims();
     alice.publish_together(&topic, &payloads, QoS::AtLeastOnce).await?;
+    stage.means();
     for payload in &payloads {
         bob.receives(&topic, payload).await?;
     }
@@ -163,7 +169,9 @@ async fn qos2_exchange(stage: &mut Stage) -> Outcome {
     let (mut alice, mut bob) = pair(stage, &topic).await?;
     for id in [1, 0x0102, 0x7FFF, 0xFFFF] {
         let publish = Publish::new(topic.as_str(), "exactly once").qos(QoS::ExactlyOnce, id);
+        stage.claims();
         alice.publish_with(publish).await?;
+        stage.means();
         bob.receives(&topic, "exactly once").await?;
         alice.has_no(PacketType::PubRec).await?;
         alice.has_no(PacketType::PubComp).await?;
@@ -184,6 +192,7 @@ async fn qos2_repeated_before_pubrel(stage: &mut Stage) -> Outcome {
         alice = stage.resumed("alice", 60).await?;
         alice.send(publish.clone().dup()).await?;
     }
+    stage.claims();
     alice.pubrec_again(5).await?;
     // Over one, which a client must not do: a broker may close for it.
     for _ in 0..2 {
@@ -192,10 +201,13 @@ async fn qos2_repeated_before_pubrel(stage: &mut Stage) -> Outcome {
             Some(pubrec) => alice.unlimited(Packet::PubRec(pubrec))?,
             None => {
                 alice.closes().await?;
+                stage.means();
                 alice = stage.resumed("alice", 60).await?;
+                stage.claims();
             }
         }
     }
+    stage.means();
     alice.send(Packet::PubRel(PublishAck::new(5))).await?;
     alice.pubcomp(5).await?;
     bob.receives(&topic, "exactly once").await?;
@@ -210,10 +222,12 @@ async fn qos2_other_content_before_pubrel(stage: &mut Stage) -> Outcome {
     alice.send(publish("first")).await?;
     alice.pubrec(600).await?;
     alice.send(publish("second")).await?;
+    stage.claims();
     // An identifier in use is the client's error, for which a broker may close as well.
     if alice.pubrec_or_close(600).await?.is_none() {
         return alice.closes().await;
     }
+    stage.means();
     alice.send(Packet::PubRel(PublishAck::new(600))).await?;
     alice.pubcomp(600).await?;
     let expected = "PUBLISH payload=\"first\"";
@@ -235,6 +249,8 @@ async fn qos2_identifier_free_after_pubcomp(stage: &mut Stage) -> Outcome {
         let publish = bob.receives(&topic, payload).await?;
         let expected = "DUP 0: the subscriber's first copy";
         stage.check_of("MQTT-3.3.1-3", !publish.dup, expected, "DUP 1")?;
+        // The identifier has been used.
+        stage.claims();
     }
     stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut alice, &mut bob).await
 }
@@ -245,6 +261,7 @@ async fn qos2_pubrel_repeated(stage: &mut Stage) -> Outcome {
     alice.publish_with(Publish::new(topic.as_str(), "once").qos(QoS::ExactlyOnce, 9)).await?;
     bob.receives(&topic, "once").await?;
     // The exchange is over, and 1000 never was one: 0x92 fits, 0x00 is tolerated.
+    stage.claims();
     for id in [9, 9, 1000] {
         alice.send(Packet::PubRel(PublishAck::new(id))).await?;
         alice.pubcomp(id).await?;
@@ -259,11 +276,13 @@ async fn qos2_exchanges_interleaved(stage: &mut Stage) -> Outcome {
     let places = stage.capabilities().receive_maximum().saturating_sub(1);
     let ids = [3000, 1000, 65535, 2, 500, 499];
     let ids = ids.get(..usize::from(places.clamp(1, 6))).unwrap_or(&ids);
+    stage.claims();
     for id in ids {
         let publish = Publish::new(topic.as_str(), id.to_string()).qos(QoS::ExactlyOnce, *id);
         alice.send(publish).await?;
         alice.pubrec(*id).await?;
     }
+    stage.means();
     if places > 0 {
         alice.publish(&stage.topic("aside"), "between", QoS::AtLeastOnce).await?;
     }
@@ -272,6 +291,7 @@ async fn qos2_exchanges_interleaved(stage: &mut Stage) -> Outcome {
     for id in ids {
         alice.release(*id).await?;
     }
+    stage.means();
     let mut arrived = Vec::new();
     for _ in ids {
         let publish = bob.message("each message once").await?;
@@ -292,7 +312,9 @@ async fn qos2_completes_after_expiry(stage: &mut Stage) -> Outcome {
     alice.send(publish).await?;
     alice.pubrec(11).await?;
     stage.wait(Duration::from_secs(3)).await;
+    stage.claims();
     alice.release(11).await?;
+    stage.means();
     alice.publish(&topic, "next", QoS::ExactlyOnce).await?;
     // A broker that hands messages on at PUBREL may have dropped the first one.
     let mut next = bob.message("PUBLISH \"next\"").await?;

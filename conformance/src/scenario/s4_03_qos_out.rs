@@ -93,6 +93,7 @@ async fn first_copies_without_dup(stage: &mut Stage) -> Outcome {
             continue;
         }
         stage.proving(requirement);
+        stage.means();
         let topic = stage.topic(&format!("granted{}", granted.value()));
         alice.subscribe(&topic, granted).await?;
         for published in &levels {
@@ -150,8 +151,10 @@ async fn pubrel_follows_pubrec(stage: &mut Stage) -> Outcome {
         let length = u8::try_from(2 + tail.len()).unwrap_or_default();
         let bytes: Bytes = [&[0x50, length, high, low], tail].concat().into();
         alice.send_bytes(bytes).await?;
+        stage.claims();
         let pubrel = alice.pubrel(publish.packet_id).await?;
         stage.check(!pubrel.reason.is_error(), "PUBREL 0x00", pubrel.reason.said())?;
+        stage.means();
         alice.complete(publish.packet_id).await?;
     }
     stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut bob, &mut alice).await
@@ -195,6 +198,7 @@ async fn pubcomp_in_any_order(stage: &mut Stage) -> Outcome {
     for publish in open.iter().rev() {
         alice.complete(publish.packet_id).await?;
     }
+    stage.means();
     // A target that has fewer on their way at once sends the rest now.
     for payload in ["1", "2", "3"].iter().skip(open.len()) {
         alice.receives(&topic, payload).await?;
@@ -215,6 +219,7 @@ async fn wrong_acknowledgement(stage: &mut Stage) -> Outcome {
             QoS::ExactlyOnce => "MQTT-4.3.3-3",
             _ => "MQTT-4.3.2-3",
         });
+        stage.means();
         let mut alice = stage.with_session("alice", 60).await?;
         alice.subscribe(&topic, qos).await?;
         bob.publish(&topic, "unacknowledged", qos).await?;
@@ -230,6 +235,7 @@ async fn wrong_acknowledgement(stage: &mut Stage) -> Outcome {
         alice.vanish().await?;
 
         let mut alice = stage.resumed("alice", 60).await?;
+        stage.claims();
         let again = alice.receives(&topic, "unacknowledged").await?;
         is_repeated(stage, &publish, &again)?;
         stage.nothing_on_at(&topic, qos, &mut bob, &mut alice).await?;
@@ -254,6 +260,7 @@ async fn qos2_sent_does_not_expire(stage: &mut Stage) -> Outcome {
     stage.wait(Duration::from_secs(4)).await;
 
     let mut alice = stage.resumed("alice", 60).await?;
+    stage.claims();
     let again = alice.receives(&topic, "short-lived").await?;
     is_repeated(stage, &publish, &again)?;
     stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut bob, &mut alice).await
@@ -268,13 +275,17 @@ async fn subscribers_are_independent(stage: &mut Stage) -> Outcome {
     quick.subscribe(&topic, QoS::AtLeastOnce).await?;
     let mut light = stage.connected("light").await?;
     light.subscribe(&topic, QoS::AtMostOnce).await?;
+    stage.serves(&mut quick).await?;
     let mut bob = stage.connected("bob").await?;
     let payloads = numbered(8);
     for payload in &payloads {
         bob.publish(&topic, payload, QoS::AtLeastOnce).await?;
+        stage.claims();
         quick.receives(&topic, payload).await?;
         light.receives(&topic, payload).await?;
+        stage.means();
     }
+    stage.claims();
     for payload in &payloads {
         slow.receives(&topic, payload).await?;
     }

@@ -83,7 +83,9 @@ async fn client_repeats_qos1_publish(stage: &mut Stage) -> Outcome {
     alice.send(message(&topic, QoS::AtLeastOnce)).await?;
     alice.vanish_unread().await?;
     let mut alice = stage.resumed("alice", 60).await?;
+    stage.claims();
     alice.publish_with(message(&topic, QoS::AtLeastOnce).dup()).await?;
+    stage.means();
     bob.receives(&topic, "important").await?;
     alice.publish(&topic, "marker", QoS::AtLeastOnce).await?;
     let mut next = bob.message("PUBLISH \"marker\"").await?;
@@ -103,8 +105,10 @@ async fn client_repeats_unread_qos2_publish(stage: &mut Stage) -> Outcome {
     alice.vanish_unread().await?;
     let mut alice = stage.resumed("alice", 60).await?;
     alice.send(message(&topic, QoS::ExactlyOnce).dup()).await?;
+    stage.claims();
     alice.pubrec_again(ID).await?;
     release(&mut alice).await?;
+    stage.means();
     bob.receives(&topic, "important").await?;
     stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut alice, &mut bob).await
 }
@@ -115,12 +119,15 @@ async fn client_repeats_qos2_publish(stage: &mut Stage) -> Outcome {
     alice.send(message(&topic, QoS::ExactlyOnce)).await?;
     alice.pubrec(ID).await?;
     for _ in 0..2 {
+        stage.means();
         alice.vanish().await?;
         alice = stage.resumed("alice", 60).await?;
         alice.send(message(&topic, QoS::ExactlyOnce).dup()).await?;
+        stage.claims();
         alice.pubrec_again(ID).await?;
     }
     release(&mut alice).await?;
+    stage.means();
     bob.receives(&topic, "important").await?;
     stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut alice, &mut bob).await
 }
@@ -132,7 +139,9 @@ async fn client_releases_on_resume(stage: &mut Stage) -> Outcome {
     alice.pubrec(ID).await?;
     alice.vanish().await?;
     let mut alice = stage.resumed("alice", 60).await?;
+    stage.claims();
     alice.release(ID).await?;
+    stage.means();
     bob.receives(&topic, "important").await?;
     stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut alice, &mut bob).await
 }
@@ -147,7 +156,9 @@ async fn client_repeats_pubrel(stage: &mut Stage) -> Outcome {
         alice.vanish_unread().await?;
         alice = stage.resumed("alice", 60).await?;
     }
+    stage.claims();
     release(&mut alice).await?;
+    stage.means();
     bob.receives(&topic, "important").await?;
     stage.proving("MQTT-4.3.3-12");
     alice.publish_with(message(&topic, QoS::ExactlyOnce).dup()).await?;
@@ -164,7 +175,9 @@ async fn client_releases_without_session(stage: &mut Stage) -> Outcome {
     alice.pubrec(ID).await?;
     alice.vanish().await?;
     let mut alice = stage.with_session("alice", 60).await?;
+    stage.claims();
     release(&mut alice).await?;
+    stage.means();
     alice.publish(&topic, "last", QoS::ExactlyOnce).await?;
     // Whether the second message was handed on before its PUBREL is the broker's choice.
     let mut next = bob.message("PUBLISH \"last\"").await?;

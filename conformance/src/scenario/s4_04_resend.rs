@@ -92,13 +92,14 @@ enum Loss {
 const LOSSES: [Loss; 3] = [Loss::Network, Loss::Disconnect, Loss::Takeover];
 
 /// The subscriber on another connection, after it has lost this one.
-async fn back_after(stage: &mut Stage, loss: Loss, mut alice: Probe) -> Outcome<Probe> {
+async fn back_after(stage: &mut Stage, loss: Loss, alice: Probe) -> Outcome<Probe> {
     match loss {
         Loss::Network => alice.vanish().await?,
         Loss::Disconnect => alice.leave().await?,
         Loss::Takeover => {
             let resumed = stage.resumed("alice", 60).await?;
-            alice.closes().await?;
+            // Whether the target closes it is another matter.
+            alice.hang_up().await;
             return Ok(resumed);
         }
     }
@@ -116,10 +117,12 @@ async fn unacknowledged_publish(stage: &mut Stage) -> Outcome {
     for qos in stage.acknowledged_levels() {
         for loss in LOSSES {
             let topic = stage.topic(&format!("{loss:?}{}", qos.value()));
+            stage.means();
             let (mut alice, mut bob) = pair(stage, &topic, qos).await?;
             bob.publish(&topic, "unacknowledged", qos).await?;
             let publish = alice.holds(&topic, "unacknowledged").await?;
             let mut alice = back_after(stage, loss, alice).await?;
+            stage.claims();
             let again = alice.receives(&topic, "unacknowledged").await?;
             is_repeated(stage, &publish, &again)?;
             stage.nothing_on_at(&topic, qos, &mut bob, &mut alice).await?;
@@ -132,11 +135,13 @@ async fn unacknowledged_publish(stage: &mut Stage) -> Outcome {
 async fn unacknowledged_pubrel(stage: &mut Stage) -> Outcome {
     for loss in LOSSES {
         let topic = stage.topic(&format!("{loss:?}"));
+        stage.means();
         let (mut alice, mut bob) = pair(stage, &topic, QoS::ExactlyOnce).await?;
         bob.publish(&topic, "released", QoS::ExactlyOnce).await?;
         let publish = alice.holds(&topic, "released").await?;
         alice.takes_up_to_pubrel(&publish).await?;
         let mut alice = back_after(stage, loss, alice).await?;
+        stage.claims();
         alice.pubrel(publish.packet_id).await?;
         alice.complete(publish.packet_id).await?;
         stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut bob, &mut alice).await?;
@@ -149,6 +154,7 @@ async fn unacknowledged_pubrel(stage: &mut Stage) -> Outcome {
 async fn acknowledgement_at_the_last_moment(stage: &mut Stage) -> Outcome {
     for qos in stage.acknowledged_levels() {
         let topic = stage.topic(&format!("late{}", qos.value()));
+        stage.means();
         let (mut alice, mut bob) = pair(stage, &topic, qos).await?;
         bob.publish(&topic, "late", qos).await?;
         let publish = alice.holds(&topic, "late").await?;
@@ -165,6 +171,7 @@ async fn acknowledgement_at_the_last_moment(stage: &mut Stage) -> Outcome {
                 alice.message("PUBLISH \"marker\"").await?
             }
             Some(marker) if qos == QoS::ExactlyOnce => {
+                stage.claims();
                 alice.pubrel(id).await?;
                 alice.complete(id).await?;
                 marker
@@ -273,12 +280,15 @@ async fn not_on_live_connection(stage: &mut Stage) -> Outcome {
 async fn again_on_each_resume(stage: &mut Stage) -> Outcome {
     for qos in stage.acknowledged_levels() {
         let topic = stage.topic(&format!("each{}", qos.value()));
+        stage.means();
         let (mut alice, mut bob) = pair(stage, &topic, qos).await?;
         bob.publish(&topic, "stubborn", qos).await?;
         let publish = alice.holds(&topic, "stubborn").await?;
         for _ in 0..4 {
+            stage.means();
             alice.vanish().await?;
             alice = stage.resumed("alice", 60).await?;
+            stage.claims();
             let again = alice.holds(&topic, "stubborn").await?;
             is_repeated(stage, &publish, &again)?;
             alice.has_no_message().await?;
@@ -293,6 +303,7 @@ async fn again_on_each_resume(stage: &mut Stage) -> Outcome {
 async fn several_in_order(stage: &mut Stage) -> Outcome {
     for qos in stage.acknowledged_levels() {
         let topic = stage.topic(&format!("several{}", qos.value()));
+        stage.means();
         let (mut alice, mut bob) = pair(stage, &topic, qos).await?;
         let payloads = numbered(6);
         for payload in payloads.iter().take(4) {
@@ -308,6 +319,7 @@ async fn several_in_order(stage: &mut Stage) -> Outcome {
 
         let mut alice = stage.resumed("alice", 60).await?;
         let mut came = Vec::new();
+        stage.claims();
         for _ in &payloads {
             let publish = alice.message("each message once").await?;
             alice.acknowledge(&publish).await?;
@@ -352,7 +364,9 @@ async fn stages_side_by_side(stage: &mut Stage) -> Outcome {
         Some(sent) => is_repeated(stage, &sent, &again)?,
         None => alice.ping().await?,
     }
+    stage.proving("U-4.1-6");
     let queued = alice.receives(&topic, "queued").await?;
     stage.check_of("MQTT-3.3.1-1", !queued.dup, "DUP 0 on a first copy", "DUP 1")?;
+    stage.proving("MQTT-4.4.0-1");
     stage.nothing_on_at(&topic, qos, &mut bob, &mut alice).await
 }

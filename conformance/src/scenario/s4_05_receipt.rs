@@ -46,11 +46,13 @@ async fn every_matching_session(stage: &mut Stage) -> Outcome {
         for name in STORED {
             connected.push(stage.resumed(name, 60).await?);
         }
+        stage.claims();
         for probe in &mut connected {
             for payload in numbered(3) {
                 probe.receives(&topic, &payload).await?;
             }
         }
+        stage.means();
         bob.publish(&topic, "marker", qos).await?;
         for mut probe in connected {
             probe.receives(&topic, "marker").await?;
@@ -63,6 +65,7 @@ async fn every_matching_session(stage: &mut Stage) -> Outcome {
 async fn after_publisher_is_gone(stage: &mut Stage) -> Outcome {
     for qos in stage.acknowledged_levels() {
         let topic = stage.topic(&format!("legacy{}", qos.value()));
+        stage.means();
         let mut alice = stage.with_session("alice", 60).await?;
         alice.subscribe(&topic, qos).await?;
         alice.leave().await?;
@@ -71,8 +74,11 @@ async fn after_publisher_is_gone(stage: &mut Stage) -> Outcome {
         let mut bob = stage.connected("bob").await?;
         bob.publish(&topic, "last words", qos).await?;
         bob.vanish().await?;
+        stage.claims();
         carol.receives(&topic, "last words").await?;
+        stage.means();
         let mut alice = stage.resumed("alice", 60).await?;
+        stage.claims();
         alice.receives(&topic, "last words").await?;
         let mut bob = stage.connected("bob").await?;
         stage.nothing_on_at(&topic, qos, &mut bob, &mut alice).await?;

@@ -256,6 +256,7 @@ async fn window_of_one_over_resumes(stage: &mut Stage) -> Outcome {
     for payload in &payloads {
         // Each message is lost once before it is acknowledged.
         let publish = alice.holds(&topic, payload).await?;
+        stage.means();
         came.push(publish);
         alice.vanish().await?;
         alice = stage
@@ -263,7 +264,9 @@ async fn window_of_one_over_resumes(stage: &mut Stage) -> Outcome {
                 connect.session_expiry(60).with(PropertyId::ReceiveMaximum, 1)
             })
             .await?;
+        stage.proving("MQTT-4.4.0-1");
         came.push(alice.receives(&topic, payload).await?);
+        stage.proving("MQTT-4.6.0-5");
     }
     let order = last_copies(&came);
     stage.check(order == payloads, "the messages in order", order.said())?;

@@ -222,9 +222,16 @@ async fn matches_are(
     rows: &[(String, Vec<String>)],
 ) -> Outcome {
     let mut bob = stage.connected("bob").await?;
+    let plain = stage.topic("plain");
+    let mut witness = stage.connected("witness").await?;
+    witness.subscribe(&plain, QoS::AtLeastOnce).await?;
+    stage.nothing_on(&plain, &mut bob, &mut witness).await?;
+    witness.leave().await?;
     let mut subscribers = Vec::with_capacity(rows.len());
     for (number, (filter, _)) in rows.iter().enumerate() {
+        stage.means();
         let mut subscriber = stage.connected(&format!("alice{number}")).await?;
+        stage.claims();
         subscriber.subscribe(filter, QoS::AtLeastOnce).await?;
         subscribers.push(subscriber);
     }
@@ -234,6 +241,7 @@ async fn matches_are(
         }
     }
     for (subscriber, (filter, matching)) in subscribers.iter_mut().zip(rows) {
+        stage.claims();
         let mut expected: Vec<_> = matching.iter().chain(matching).map(String::as_str).collect();
         let text = format!(
             "two messages on each of {} and no other for {}",
@@ -250,6 +258,7 @@ async fn matches_are(
         found.sort_unstable();
         let fits = found.iter().map(|topic| &**topic).eq(expected);
         stage.check(fits, &text, format!("messages on {}", found.said()))?;
+        stage.means();
         subscriber.ping().await?;
         let more = subscriber.unread().any(|packet| matches!(packet, Packet::Publish(_)));
         stage.check(!more, &text, "one more message")?;

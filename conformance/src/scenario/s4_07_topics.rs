@@ -119,7 +119,7 @@ async fn dollar_not_by_leading_wildcard(stage: &mut Stage) -> Outcome {
     }
     try_dollar(stage, &topic).await?;
     bob.publish(&topic, "marker", QoS::AtLeastOnce).await?;
-    plus.receives(&topic, "marker").await?;
+    plus.receives_marker(&topic, "marker").await?;
     // Others may publish too, and the broker on topics of its own: what it sends without being asked it
     // has subscribed its clients to (section 4.5).
     let is_on_dollar =
@@ -164,6 +164,8 @@ async fn dollar_not_between_clients(stage: &mut Stage) -> Outcome {
 }
 
 async fn many_levels(stage: &mut Stage) -> Outcome {
+    let mut scout = stage.connected("scout").await?;
+    stage.serves(&mut scout).await?;
     for levels in [2, 20, 100, 1_000] {
         if !stage.capabilities().meet(Need::PacketSize(2 * levels + BESIDES)) {
             break;
@@ -185,6 +187,8 @@ async fn many_levels(stage: &mut Stage) -> Outcome {
 }
 
 async fn long_level(stage: &mut Stage) -> Outcome {
+    let mut scout = stage.connected("scout").await?;
+    stage.serves(&mut scout).await?;
     for length in [100, 1_000, u16::MAX] {
         if !stage.capabilities().meet(Need::PacketSize(u32::from(length) + BESIDES)) {
             break;
@@ -257,6 +261,7 @@ async fn carries(
     topic: &str,
     other: Option<&str>,
 ) -> Outcome<Result<(), String>> {
+    stage.means();
     let mut alice = stage.connected("alice").await?;
     let mut bob = stage.connected("bob").await?;
     let request = Subscribe::new(alice.packet_id(), filter, QoS::AtLeastOnce);
@@ -269,6 +274,7 @@ async fn carries(
         }
         Some(_) => {}
     }
+    stage.claims();
     let mut published = Ok(());
     for (topic, payload) in other.map(|it| (it, "other")).into_iter().chain([(topic, "carried")]) {
         if published.is_ok() {

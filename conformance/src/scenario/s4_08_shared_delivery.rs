@@ -107,6 +107,7 @@ async fn retain_as_published(stage: &mut Stage) -> Outcome {
         [("kept", "MQTT-3.3.1-13", true), ("cleared", "MQTT-3.3.1-12", false)]
     {
         stage.proving(requirement);
+        stage.means();
         let topic = stage.topic(name);
         let options = SubscriptionOptions {
             retain_as_published,
@@ -139,7 +140,8 @@ async fn subscription_identifier(stage: &mut Stage) -> Outcome {
     }
     let shares = stage.gather([&mut alice, &mut carol], 6).await?;
     let count: usize = shares.iter().map(Vec::len).sum();
-    stage.check(count == 6, "each message at one member", format!("{count} copies of 6"))?;
+    let observed = format!("{count} copies of 6");
+    stage.stands_on("U-4.8.2-1", count == 6, "each message at one member", observed)?;
     for (share, identifier) in shares.iter().zip([9, 300]) {
         for publish in share {
             let found = publish.properties.number(PropertyId::SubscriptionIdentifier);
@@ -227,6 +229,7 @@ async fn qos2_stays_with_its_member(stage: &mut Stage) -> Outcome {
     let qos = QoS::ExactlyOnce;
     for (name, released) in [("sent", false), ("released", true)] {
         let topic = stage.topic(name);
+        stage.means();
         let mut bob = stage.connected("bob").await?;
         let mut alice = stage.with_session("alice", 60).await?;
         alice.subscribe(&stage.shared(&topic), qos).await?;
@@ -242,12 +245,15 @@ async fn qos2_stays_with_its_member(stage: &mut Stage) -> Outcome {
 
         let mut alice = stage.resumed("alice", 60).await?;
         if released {
+            stage.claims();
             alice.pubrel(publish.packet_id).await?;
             alice.complete(publish.packet_id).await?;
         } else {
+            stage.claims();
             let again = alice.receives(&topic, "begun").await?;
             is_repeated(stage, &publish, &again)?;
         }
+        stage.means();
         // With one member left the marker has one place to go.
         alice.unsubscribe(&stage.shared(&topic)).await?;
         stage.nothing_on_at(&topic, qos, &mut bob, &mut carol).await?;

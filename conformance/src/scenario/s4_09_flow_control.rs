@@ -119,6 +119,9 @@ async fn drain(
     loop {
         let mut more = alice.messages_now().await?;
         if open.is_empty() && more.is_empty() {
+            if !came.is_empty() {
+                stage.claims();
+            }
             more.push(alice.message("one more PUBLISH, for nothing is unacknowledged").await?);
         }
         came.extend(more.iter().cloned());
@@ -131,6 +134,7 @@ async fn drain(
         let oldest = open.remove(0);
         alice.acknowledge(&oldest).await?;
     }
+    stage.means();
     for publish in &open {
         alice.acknowledge(publish).await?;
     }
@@ -169,6 +173,7 @@ async fn window_of_both_levels(stage: &mut Stage) -> Outcome {
     let open = drain(stage, &mut alice, Vec::new(), 3, "last at QoS 1").await?;
     // Order holds for each QoS, so the last of the other may be still to come.
     let rest = 11_usize.saturating_sub(open.len());
+    stage.claims();
     for _ in 0..rest {
         let publish = alice.message("each message once").await?;
         alice.acknowledge(&publish).await?;
@@ -195,6 +200,7 @@ async fn puback_frees_a_place(stage: &mut Stage) -> Outcome {
         let publish = alice.holds(&topic, payload).await?;
         alice.has_no_message().await?;
         alice.answer_with(&publish, reason).await?;
+        stage.claims();
     }
     stage.nothing_on(&topic, &mut bob, &mut alice).await
 }
@@ -208,10 +214,13 @@ async fn pubrec_frees_none(stage: &mut Stage) -> Outcome {
     }
     for payload in numbered(3) {
         let publish = alice.holds(&topic, &payload).await?;
+        stage.proving("MQTT-4.9.0-2");
+        stage.means();
         alice.has_no_message().await?;
         alice.takes_up_to_pubrel(&publish).await?;
         alice.has_no_message().await?;
         alice.complete(publish.packet_id).await?;
+        stage.proving("U-4.9-2");
     }
     stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut bob, &mut alice).await
 }
@@ -227,6 +236,7 @@ async fn error_pubrec_frees_a_place(stage: &mut Stage) -> Outcome {
         let publish = alice.holds(&topic, &payload).await?;
         alice.has_no_message().await?;
         alice.answer_with(&publish, ReasonCode::QuotaExceeded).await?;
+        stage.claims();
     }
     stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut bob, &mut alice).await
 }
@@ -240,10 +250,12 @@ async fn error_pubcomp_frees_a_place(stage: &mut Stage) -> Outcome {
     }
     for payload in numbered(3) {
         let publish = alice.holds(&topic, &payload).await?;
+        stage.means();
         alice.takes_up_to_pubrel(&publish).await?;
         alice.has_no_message().await?;
         let reason = ReasonCode::PacketIdentifierNotFound;
         alice.send(Packet::PubComp(PublishAck::because(publish.packet_id, reason))).await?;
+        stage.claims();
     }
     stage.nothing_on_at(&topic, QoS::ExactlyOnce, &mut bob, &mut alice).await
 }
@@ -259,10 +271,13 @@ async fn other_packets_go_on(stage: &mut Stage) -> Outcome {
     let publish = alice.holds(&full, "message 1").await?;
     alice.has_no_message().await?;
     let other = stage.topic("other");
+    stage.claims();
     alice.subscribe(&other, QoS::AtLeastOnce).await?;
     alice.unsubscribe(&other).await?;
     for qos in QoS::ALL {
+        stage.claims();
         alice.publish(&inbound, "while full", qos).await?;
+        stage.means();
         bob.receives(&inbound, "while full").await?;
     }
     alice.has_no_message().await?;
@@ -286,6 +301,7 @@ async fn anew_on_each_connection(stage: &mut Stage) -> Outcome {
         alice.ping().await?;
         alice.vanish().await?;
         let mut alice = resumed(stage, 2).await?;
+        stage.claims();
         let came = drain(stage, &mut alice, Vec::new(), 2, "message 8").await?;
         let observed = texts(&came).said();
         stage.check(texts(&came) == payloads, "each message once", observed)?;
@@ -306,9 +322,11 @@ async fn full_window_left_behind(stage: &mut Stage) -> Outcome {
         }
         for _ in 0..3 {
             alice.holds(&topic, "message 1").await?;
+            stage.means();
             alice.ping().await?;
             alice.vanish().await?;
             alice = resumed(stage, 2).await?;
+            stage.claims();
         }
         let came = drain(stage, &mut alice, Vec::new(), 2, "message 6").await?;
         let observed = texts(&came).said();

@@ -64,7 +64,9 @@ async fn expired_behind_window(stage: &mut Stage) -> Outcome {
     }
     stage.wait(Duration::from_secs(3)).await;
     alice.acknowledge(&first).await?;
-    stage.nothing_on(&topic, &mut bob, &mut alice).await?;
+    bob.publish(&topic, "next", QoS::AtLeastOnce).await?;
+    stage.claims();
+    alice.receives(&topic, "next").await?;
     stage.nothing_on(&topic, &mut bob, &mut alice).await
 }
 
@@ -84,6 +86,7 @@ async fn too_large_behind_window(stage: &mut Stage) -> Outcome {
     }
     bob.publish(&topic, "second", QoS::AtLeastOnce).await?;
     alice.acknowledge(&first).await?;
+    stage.claims();
     alice.receives(&topic, "second").await?;
     stage.nothing_on(&topic, &mut bob, &mut alice).await
 }
@@ -108,15 +111,21 @@ async fn server_maximum_reached(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     bob.subscribe(&topic, QoS::ExactlyOnce).await?;
     let mut alice = stage.connected("alice").await?;
+    stage.claims();
     let ids = filled(stage, &mut alice, &open).await?;
     // Each that completes makes room for another, at QoS 1 and at QoS 2. PUBREL come in the order of
     // PUBREC: what is opened anew stays open.
     for id in ids.into_iter().take(4) {
+        stage.claims();
         alice.release(id).await?;
         alice.publish(&topic, "one more", QoS::AtLeastOnce).await?;
+        stage.means();
         bob.receives(&topic, "one more").await?;
+        stage.claims();
         alice.publish(&topic, "and more", QoS::AtLeastOnce).await?;
+        stage.means();
         bob.receives(&topic, "and more").await?;
+        stage.claims();
         alice.send(Publish::new(open.as_str(), "open again").qos(QoS::ExactlyOnce, id)).await?;
         alice.pubrec(id).await?;
     }
@@ -133,6 +142,7 @@ async fn server_maximum_exceeded(stage: &mut Stage) -> Outcome {
     filled(stage, &mut alice, &open).await?;
     alice.send(Publish::new(open.as_str(), "too many").qos(QoS::ExactlyOnce, FIRST)).await?;
     // What a server uses to enforce its maximum is told; that it has to is not.
+    stage.claims();
     let Some(ack) = alice.pubrec_or_close(FIRST).await? else {
         return alice.closes_for(ReasonCode::ReceiveMaximumExceeded).await;
     };

@@ -125,6 +125,7 @@ impl Offence {
 /// Commits an offence, for which the connection must be closed.
 async fn offend(stage: &Stage, probe: &mut Probe, offence: Offence, topic: &str) -> Outcome {
     stage.proving("MQTT-4.13.1-1");
+    stage.means();
     let bytes = offence.bytes(probe, topic);
     probe.send_bytes(bytes).await?;
     probe.closes().await
@@ -144,17 +145,20 @@ async fn connected_bystanders(stage: &mut Stage) -> Outcome {
     carol.send(Publish::new(stage.topic("own"), "own").qos(QoS::ExactlyOnce, 500)).await?;
     carol.pubrec(500).await?;
     for offence in OFFENCES {
+        stage.means();
         let mut mallory = stage.connected("mallory").await?;
         mallory.ping().await?;
         offend(stage, &mut mallory, offence, &stage.topic("trouble")).await?;
         stage.proving("U-4.13.1-7");
-        stage.nothing_on(&topic, &mut bob, &mut alice).await?;
+        let payload = format!("after {offence:?}");
+        bob.publish(&topic, &payload, QoS::AtLeastOnce).await?;
+        alice.receives(&topic, &payload).await?;
         carol.ping().await?;
     }
     carol.complete(held.packet_id).await?;
     carol.release(500).await?;
-    for number in 1..=OFFENCES.len() {
-        carol.receives(&topic, &format!("marker {number}")).await?;
+    for offence in OFFENCES {
+        carol.receives(&topic, &format!("after {offence:?}")).await?;
     }
     Ok(())
 }
@@ -173,8 +177,8 @@ async fn stored_bystanders(stage: &mut Stage) -> Outcome {
         mallory.subscribe(&topic, QoS::AtLeastOnce).await?;
         offend(stage, &mut mallory, offence, &stage.topic("trouble")).await?;
     }
+    let mut alice = stage.back("alice", 60).await?;
     stage.proving("U-4.13.1-7");
-    let mut alice = stage.resumed("alice", 60).await?;
     let again = alice.receives(&topic, "held").await?;
     is_repeated(stage, &held, &again)?;
     alice.receives(&topic, "queued").await?;
@@ -194,6 +198,7 @@ async fn own_session_survives_second_connect(stage: &mut Stage) -> Outcome {
 
 /// Commits an offence with exchanges open both ways, and goes on with them on resume.
 async fn survives(stage: &mut Stage, offence: Offence) -> Outcome {
+    stage.means();
     let topic = stage.topic(&format!("{offence:?}"));
     let own = format!("{topic}/own");
     let mut bob = stage.connected("bob").await?;
@@ -206,15 +211,18 @@ async fn survives(stage: &mut Stage, offence: Offence) -> Outcome {
     alice.pubrec(500).await?;
     offend(stage, &mut alice, offence, &stage.topic("trouble")).await?;
 
+    let mut alice = stage.back("alice", 60).await?;
     stage.proving("MQTT-3.1.2-23");
-    let mut alice = stage.resumed("alice", 60).await?;
-    stage.proving("MQTT-4.4.0-1");
     let again = alice.receives(&topic, "held").await?;
+    stage.proving("MQTT-4.4.0-1");
     is_repeated(stage, &held, &again)?;
     stage.proving("U-4.1-8");
     alice.release(500).await?;
+    stage.means();
     bob.receives(&own, "own").await?;
+    bob.publish(&topic, "later", QoS::AtLeastOnce).await?;
     stage.proving("U-4.1-4");
+    alice.receives(&topic, "later").await?;
     stage.nothing_on(&topic, &mut bob, &mut alice).await?;
     alice.leave().await
 }
@@ -228,18 +236,23 @@ async fn error_acknowledgements_stand_alone(stage: &mut Stage) -> Outcome {
     alice.send(Publish::new(own.as_str(), "open").qos(QoS::ExactlyOnce, 500)).await?;
     alice.pubrec(500).await?;
     for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+        stage.means();
         // Errors of the client's about one message, of the broker's about one PUBREL.
         bob.publish(&topic, "unwanted", qos).await?;
         let publish = alice.holds(&topic, "unwanted").await?;
         alice.answer_with(&publish, ReasonCode::ImplementationSpecificError).await?;
+        stage.claims();
         alice.send(Packet::PubRel(PublishAck::new(501))).await?;
         alice.pubcomp(501).await?;
         alice.unsubscribe(&stage.topic("never subscribed")).await?;
+        stage.means();
         bob.publish(&topic, "wanted", qos).await?;
+        stage.claims();
         alice.receives(&topic, "wanted").await?;
         alice.publish(&own, "another", QoS::AtLeastOnce).await?;
     }
     alice.release(500).await?;
+    stage.means();
     let mut came = Vec::new();
     for _ in 0..3 {
         let publish = bob.message("each message once").await?;

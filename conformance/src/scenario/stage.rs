@@ -342,19 +342,40 @@ impl Stage {
         name: &str,
         change: impl FnOnce(Connect) -> Connect,
     ) -> Outcome<Probe> {
+        let (mut probe, connack) = self.back_with(name, change).await?;
+        if !connack.session_present {
+            probe.lacks_its_session()?;
+        }
+        Ok(probe)
+    }
+
+    /// Connects a client to the session that it left, for a scenario that looks at what is in it:
+    /// whatever Session Present says.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it is not accepted, inconclusive when its session may be over by now.
+    pub async fn back(&mut self, name: &str, seconds: u32) -> Outcome<Probe> {
+        let back = self.back_with(name, |connect| connect.session_expiry(seconds));
+        back.await.map(|(probe, _)| probe)
+    }
+
+    async fn back_with(
+        &mut self,
+        name: &str,
+        change: impl FnOnce(Connect) -> Connect,
+    ) -> Outcome<(Probe, ConnAck)> {
         let left = self.left(name);
         let mut probe = self.open(name).await?;
         let connect = change(probe.connect_packet().keep_alive(KEEP_ALIVE).resume());
         let connack = probe.connect_for_session(connect).await?;
         match left {
-            _ if connack.session_present => {}
-            Some(left) if left.is_over(self.context.now()) => {
+            Some(left) if !connack.session_present && left.is_over(self.context.now()) => {
                 let observed = format!("session_present 0 when its {} s had passed", left.kept);
-                return Err(self.context.trouble("session_present 1", observed));
+                Err(self.context.trouble("session_present 1", observed))
             }
-            _ => probe.lacks_its_session()?,
+            _ => Ok((probe, connack)),
         }
-        Ok(probe)
     }
 
     /// What a client left when its last connection ended.
@@ -564,16 +585,15 @@ impl Stage {
         [QoS::AtLeastOnce, QoS::ExactlyOnce].into_iter().filter(has).collect()
     }
 
-    /// Connects with Clean Start 0 and expects no session to be there.
+    /// Connects with Clean Start 0 where no session should be there, for a scenario that looks at
+    /// what is: whatever Session Present says.
     ///
     /// # Errors
     ///
-    /// A failure when it is not accepted, or Session Present is 1.
+    /// A failure when it is not accepted.
     pub async fn not_resumed(&mut self, name: &str) -> Outcome<Probe> {
         let mut probe = self.open(name).await?;
-        let connack = probe.connect(probe.connect_packet().keep_alive(KEEP_ALIVE).resume()).await?;
-        let requirement = self.context.requirement();
-        self.is_new(requirement, &connack).await?;
+        probe.connect(probe.connect_packet().keep_alive(KEEP_ALIVE).resume()).await?;
         Ok(probe)
     }
 
