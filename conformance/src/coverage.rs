@@ -234,7 +234,12 @@ mod tests {
 
     #[test]
     fn who_is_caught_is_found_by_trying() {
-        let options = Options { jobs: 2, timeout_scale: 1.0, token: "memory".to_owned() };
+        let options = Options {
+            jobs: 2,
+            timeout_scale: 1.0,
+            token: "memory".to_owned(),
+            ..Options::default()
+        };
         let requirement = requirement::find("MQTT-3.12.4-1").unwrap();
         let mut row = Row::new(requirement);
         row.mutants = vec!["3.12/pingresp-lost"];

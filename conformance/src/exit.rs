@@ -31,7 +31,7 @@ impl Exit {
         let totals = report.totals();
         if totals.unexpected > 0 {
             Exit::Unexpected
-        } else if totals.inconclusive > 0 || report.interrupted {
+        } else if totals.inconclusive > 0 || report.interrupted || report.trouble.is_some() {
             Exit::Trouble
         } else if totals.scenarios == 0 {
             Exit::NothingSelected
@@ -89,6 +89,7 @@ mod tests {
             findings: Vec::new(),
             oracles: Vec::new(),
             trace: Vec::new(),
+            again: None,
         });
         exit_code(&Report { scenarios: scenarios.collect(), interrupted, ..Report::default() })
     }

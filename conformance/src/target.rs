@@ -4,29 +4,48 @@ mod capabilities;
 mod container;
 mod null;
 mod preflight;
+mod round_trip;
+mod spoken;
+mod strain;
 mod variant;
 mod wire;
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reference_broker::actor::Server;
-use reference_broker::transport::{BoxStream, memory, tcp};
-use tokio::time::timeout;
+use reference_broker::transport::{BoxStream, memory};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::time::{Instant, sleep, timeout_at};
 
 pub(crate) use capabilities::declared;
 pub use capabilities::{Capabilities, Need};
 pub use container::{Container, IMAGE_VARIABLE, Started};
 pub use null::Null;
-pub use preflight::{Unusable, preflight};
+pub(crate) use preflight::{KEEP_ALIVE, Lost, Visitor, look};
+pub use preflight::{Looked, Unusable, preflight};
+pub use spoken::Spoken;
+pub use strain::Strain;
 pub use variant::Variant;
 pub use wire::{Form, Wire};
 
 /// The port of MQTT over TCP where an address leaves it out.
 const DEFAULT_PORT: u16 = 1883;
+
+/// How much the system holds of what is sent and not yet taken. Little, so that a write ends when
+/// the other side has nearly all of it: only then does a patience for the answer begin.
+const SEND_BUFFER: u32 = 64 * 1024;
+
+/// The pause after a connection that was refused; after each further one it is twice as long.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How often a connection is tried before it counts as refused: who is at a limit for a moment lets
+/// a later one in.
+const TRIES: u32 = 6;
 
 /// A broker to be tested, as it is named on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,6 +160,7 @@ pub struct Connector {
     way: Way,
     /// What lies between.
     wire: Wire,
+    strain: Strain,
 }
 
 #[derive(Clone, Debug)]
@@ -179,14 +199,24 @@ impl Connector {
             Target::Embedded(variant) | Target::EmbeddedTcp(variant) => variant.wire(),
             Target::Address(_) | Target::Container(_) | Target::Null(_) => Wire::default(),
         };
-        Ok(Connector { way, wire })
+        Ok(Connector { way, wire, strain: Strain::default() })
     }
 
-    /// Opens a connection.
+    /// What connections did not come about, of this one and those cloned from it.
+    pub fn strain(&self) -> &Strain {
+        &self.strain
+    }
+
+    /// Whether something may be lost on the way.
+    pub fn is_over_a_network(&self) -> bool {
+        matches!(self.way, Way::Tcp { .. })
+    }
+
+    /// Opens a connection; one that is refused is tried again for a while.
     ///
     /// # Errors
     ///
-    /// What the system says, or that it took longer than `patience`.
+    /// What the system says in the end, or that it took longer than `patience`.
     pub async fn connect(&self, patience: Duration) -> io::Result<BoxStream> {
         let stream: BoxStream = match &self.way {
             Way::Memory(server, variant) => variant.stream(Box::new(server.connect().await?)),
@@ -197,14 +227,55 @@ impl Connector {
                 Box::new(ours)
             }
             Way::Tcp { address, .. } => {
-                let connecting = tcp::connect((address.host.as_str(), address.port));
-                match timeout(patience, connecting).await {
-                    Ok(stream) => Box::new(stream?),
-                    Err(_) => return Err(io::ErrorKind::TimedOut.into()),
-                }
+                let stream = self.reach(address, Instant::now() + patience).await?;
+                self.strain.around(Box::new(stream))
             }
         };
         Ok(self.wire.around(stream))
+    }
+
+    async fn reach(&self, address: &Address, deadline: Instant) -> io::Result<TcpStream> {
+        let mut pause = PAUSE;
+        for tries in 1.. {
+            let reached = match timeout_at(deadline, address.connect()).await {
+                Ok(reached) => reached,
+                Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            };
+            let Err(error) = reached else { return reached };
+            self.strain.refused();
+            if tries >= TRIES || Instant::now() + pause >= deadline {
+                return Err(error);
+            }
+            sleep(pause).await;
+            pause *= 2;
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }
+}
+
+impl Address {
+    /// Opens a connection to the first of its addresses that accepts one; small packets are sent at
+    /// once.
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let mut failed = io::Error::from(io::ErrorKind::NotFound);
+        for address in lookup_host((self.host.as_str(), self.port)).await? {
+            match Address::connect_to(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        socket.set_send_buffer_size(SEND_BUFFER)?;
+        let stream = socket.connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 }
 

@@ -18,7 +18,8 @@ const SEED: u64 = 1;
 #[test]
 fn no_verdict_is_wrong_on_a_broker_that_only_chose_otherwise() {
     let scenarios = Selection::default().scenarios().unwrap();
-    let options = Options { jobs: 4, timeout_scale: 1.0, token: "memory".to_owned() };
+    let options =
+        Options { jobs: 4, timeout_scale: 1.0, token: "memory".to_owned(), ..Options::default() };
     let alone = chameleon::all().iter().map(|switch| vec![switch]);
     let brokers = alone.chain(Mixtures::new(SEED).take(MIXTURES));
     let mut found = String::new();

@@ -1,5 +1,7 @@
 //! The binary as a user meets it: arguments, targets that are no brokers, exit codes, reports.
 
+mod fakes;
+
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
@@ -11,28 +13,33 @@ use std::time::{Duration, Instant};
 use reference_broker::actor::Server;
 use reference_broker::core::Config;
 
-/// Runs `mqttspec` and gives its exit code and what it wrote to both streams.
-fn mqttspec(arguments: &[&str]) -> (Option<i32>, String, String) {
-    let Output { status, stdout, stderr } =
-        Command::new(env!("CARGO_BIN_EXE_mqttspec")).args(arguments).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code(), text(stdout), text(stderr))
-}
-
-/// A server that treats each connection as `serve` does, for as long as the test process lives.
-fn server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || listener.incoming().flatten().for_each(serve));
-    address
-}
+use fakes::{mqttspec, server};
 
 /// Runs the suite against an address and expects trouble, told in a line with `message`, in time.
 fn trouble(address: SocketAddr, message: &str) {
     let started = Instant::now();
     let url = format!("mqtt://{address}");
-    let (code, _, stderr) = mqttspec(&["run", &url, "--timeout-scale", "0.2"]);
+    let folder = tempfile::tempdir().unwrap();
+    let [json, junit] = ["json", "junit"].map(|kind| folder.path().join(kind));
+    let reports = [&json, &junit]
+        .map(|file| format!("{}={}", file.file_name().unwrap().display(), file.display()));
+    let [json_report, junit_report] = &reports;
+    let (code, _, stderr) = mqttspec(&[
+        "run",
+        &url,
+        "--timeout-scale",
+        "0.2",
+        "--report",
+        json_report,
+        "--report",
+        junit_report,
+    ]);
     assert_eq!(code, Some(3), "{stderr}");
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    assert!(report["trouble"].as_str().is_some_and(|why| why.contains(message)), "{report}");
+    let junit = std::fs::read_to_string(&junit).unwrap();
+    assert!(junit.contains("<error") && junit.contains("</testsuites>"), "{junit}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing else is left");
     assert!(stderr.contains(message) && stderr.contains(&url), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
@@ -134,6 +141,14 @@ fn arguments_that_cannot_be_used() {
         (&["run", "--report", "xml=x"], 2, "no report 'xml'"),
         (&["run", "--report", "json=/nowhere/x"], 2, "/nowhere/x: No such file"),
         (&["run", "--known-deviations", "/nowhere/x"], 2, "/nowhere/x: No such file"),
+        (&["run", "--report", "json=/tmp"], 2, "/tmp: "),
+        (
+            &["run", "--report", "json=/tmp/x", "--report", "junit=/tmp/../tmp/x"],
+            2,
+            "one file for two purposes",
+        ),
+        (&["run", "--report", "json=-", "--report", "junit=-"], 2, "one file for two purposes"),
+        (&["run", "--known-deviations", "/dev/zero"], 2, "more than 1048576 bytes"),
         (&["run", "--jobs", "0"], 2, "not a number from 1 on"),
         (&["run", "--repeat", "0"], 2, "not a number from 1 on"),
         (&["run", "--timeout-scale", "-1"], 2, "unexpected argument"),
@@ -193,6 +208,36 @@ fn a_selection_runs_and_reports() {
         report["scenarios"].as_array().unwrap().iter().map(|row| &row["id"]).collect();
     assert!(ids.iter().any(|id| *id == "3.1/second-connect-closes"), "{ids:?}");
     assert!(std::fs::read_to_string(&junit).unwrap().contains("3.1/second-connect-closes"));
+}
+
+#[test]
+fn a_report_on_standard_output_stands_alone() {
+    let (code, stdout, stderr) = mqttspec(&["run", "3.12", "--report", "json=-"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert!(report["totals"]["pass"].as_u64() > Some(0), "{stdout}");
+    assert!(stderr.contains("exit 0: "), "{stderr}");
+    let (_, stdout, _) = mqttspec(&["run", "3.12", "--report", "junit=-", "--repeat", "2"]);
+    assert!(stdout.starts_with("<?xml") && stdout.ends_with("</testsuites>\n"), "{stdout}");
+}
+
+#[test]
+fn a_report_keeps_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("report"), "of an earlier run").unwrap();
+    std::os::unix::fs::symlink(path("report"), path("link")).unwrap();
+    let report = format!("json={}", path("link").display());
+    // Refused for another reason, so nothing is written.
+    assert_eq!(mqttspec(&["run", "3.12", "--report", &report, "--jobs", "0"]).0, Some(2));
+    let twice = format!("junit={}", path("report").display());
+    let (code, _, stderr) = mqttspec(&["run", "3.12", "--report", &report, "--report", &twice]);
+    assert_eq!(code, Some(2), "{stderr}");
+    let read = |name| std::fs::read_to_string(path(name)).unwrap();
+    assert_eq!(read("report"), "of an earlier run");
+    assert_eq!(mqttspec(&["run", "3.12", "--report", &report]).0, Some(0));
+    assert!(path("link").is_symlink() && read("report").contains("\"trouble\": null"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing beside is left");
 }
 
 #[test]
@@ -283,7 +328,7 @@ fn unsteady_broker(ignores: fn(usize) -> bool) -> SocketAddr {
             while let Ok(read @ 1..) = client.read(&mut buffer) {
                 let packet = &buffer[..read];
                 let is_connect = packet[0] == 0x10;
-                if is_connect && packet.windows(5).any(|name| name == b"first") {
+                if is_connect && packet.ends_with(b"look") {
                     runs.fetch_add(1, Ordering::Relaxed);
                 }
                 let ignored = is_connect && packets > 0 && ignores(runs.load(Ordering::Relaxed));

@@ -37,7 +37,8 @@ fn every_finding_has_the_grade_of_its_requirement() {
         let scenarios = scenario::all().iter().enumerate();
         let scenarios: Vec<_> =
             scenarios.filter(|(_, it)| it.requirements.iter().any(|id| cites(id))).collect();
-        let options = Options { jobs: 2, timeout_scale: 1.0, token: "run".to_owned() };
+        let options =
+            Options { jobs: 2, timeout_scale: 1.0, token: "run".to_owned(), ..Options::default() };
         let target = Target::Embedded(Variant::broken(mutant));
         let ran = run(&target, scenarios, &options, std::future::pending(), |_| ());
         let report = runtime.block_on(ran).unwrap();

@@ -9,7 +9,8 @@ fn nothing_passes_on_what_is_no_broker() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for null in Null::ALL {
         let scenarios = Selection::default().scenarios().unwrap();
-        let options = Options { jobs: 2, timeout_scale: 1.0, token: "null".to_owned() };
+        let options =
+            Options { jobs: 2, timeout_scale: 1.0, token: "null".to_owned(), ..Options::default() };
         let never = std::future::pending();
         let target = Target::Null(null);
         let report = run(&target, scenarios, &options, never, |_| ());

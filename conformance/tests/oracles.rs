@@ -18,7 +18,8 @@ use reference_broker::codec::{ConnAck, Connect, Packet, Publish, PublishAck, QoS
 /// The trace of every scenario against the embedded broker, by id.
 static TRACES: LazyLock<Vec<(&str, Vec<Event>)>> = LazyLock::new(|| {
     let scenarios = Selection::default().scenarios().unwrap();
-    let options = Options { jobs: 2, timeout_scale: 1.0, token: "memory".to_owned() };
+    let options =
+        Options { jobs: 2, timeout_scale: 1.0, token: "memory".to_owned(), ..Options::default() };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let never = std::future::pending();
     let report = runtime.block_on(run(&Target::default(), scenarios, &options, never, |_| ()));

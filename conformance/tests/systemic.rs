@@ -18,7 +18,8 @@ const UNTOUCHED: usize = 95;
 
 async fn report(variant: Variant) -> Report {
     let scenarios = Selection::default().scenarios().unwrap();
-    let options = Options { jobs: 4, timeout_scale: 1.0, token: "run".to_owned() };
+    let options =
+        Options { jobs: 4, timeout_scale: 1.0, token: "run".to_owned(), ..Options::default() };
     let target = Target::Embedded(variant);
     run(&target, scenarios, &options, std::future::pending(), |_| ()).await.unwrap()
 }

@@ -15,7 +15,8 @@ use conformance::trace::event_line;
 /// Runs every scenario against an embedded broker.
 fn report(variant: Variant) -> Report {
     let scenarios = Selection::default().scenarios().unwrap();
-    let options = Options { jobs: 2, timeout_scale: 1.0, token: "run".to_owned() };
+    let options =
+        Options { jobs: 2, timeout_scale: 1.0, token: "run".to_owned(), ..Options::default() };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let never = std::future::pending();
     let target = Target::Embedded(variant);

@@ -19,7 +19,8 @@ const TOKEN: &str = "memory";
 /// Runs every scenario against the embedded broker.
 fn report() -> Report {
     let scenarios = Selection::default().scenarios().unwrap();
-    let options = Options { jobs: 2, timeout_scale: 1.0, token: TOKEN.to_owned() };
+    let options =
+        Options { jobs: 2, timeout_scale: 1.0, token: TOKEN.to_owned(), ..Options::default() };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let never = std::future::pending();
     runtime.block_on(run(&Target::default(), scenarios, &options, never, |_| ())).unwrap()

@@ -23,7 +23,7 @@ use crate::transport::tls::ServerTls;
 use crate::transport::url::Endpoint;
 
 use signals::Signals;
-pub use signals::interrupt;
+pub use signals::{Interruptions, interrupt};
 
 /// How long whoever reads what is printed may take to read the last of it.
 const LAST_WORD: Duration = Duration::from_secs(1);

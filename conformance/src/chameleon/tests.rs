@@ -111,7 +111,7 @@ static HIDES: Scenario = Scenario::new("3.4/hides", "", &["U-3.4.2.1-3"], |stage
 });
 
 fn options() -> Options {
-    Options { jobs: 2, timeout_scale: 1.0, token: "memory".to_owned() }
+    Options { jobs: 2, timeout_scale: 1.0, token: "memory".to_owned(), ..Options::default() }
 }
 
 fn variant(names: &[&str]) -> Variant {

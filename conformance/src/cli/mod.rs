@@ -5,9 +5,11 @@ mod broker;
 mod chameleon;
 mod coverage;
 mod explain;
+mod files;
 mod list;
 mod mutants;
 mod repeat;
+mod reports;
 mod run;
 
 use std::io::{self, Write};
@@ -79,7 +81,10 @@ fn in_memory() -> Result<(Runtime, Options), Failure> {
         Runtime::new().map_err(|error| (Exit::Trouble, format!("cannot start: {error}")))?;
     // Each scenario keeps a processor busy; none waits.
     let jobs = std::thread::available_parallelism().map_or(2, usize::from);
-    Ok((runtime, Options { jobs, timeout_scale: 1.0, token: "memory".to_owned() }))
+    Ok((
+        runtime,
+        Options { jobs, timeout_scale: 1.0, token: "memory".to_owned(), ..Options::default() },
+    ))
 }
 
 /// A seed that nobody chose.

@@ -1,27 +1,35 @@
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write, stdout};
-use std::path::PathBuf;
-use std::pin::{Pin, pin};
-use std::str::FromStr;
+use std::fs::File;
+use std::io::{self, Read, Write, stderr, stdout};
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use conformance::deviation::{self, KnownDeviations};
 use conformance::exit::Exit;
+use conformance::report::Report;
 use conformance::report::progress::Progress;
 use conformance::report::terminal::{Terminal, wants_colour};
-use conformance::report::{Report, ScenarioResult, json, junit};
 use conformance::requirement;
-use conformance::runner::{Options, Repeat, RunError, Selection, run as run_scenarios};
+use conformance::runner::{
+    Interrupts, News, Options, Repeat, RunError, Selection, TOPIC_PREFIX, run_watched,
+};
 use conformance::scenario::{self, Scenario};
 use conformance::target::{Started, Target};
-use reference_broker::command::interrupt;
+use reference_broker::command::Interruptions;
 
+use super::files::{raised_limit, scenarios_within};
+use super::reports::{Destination, Place, Reports};
 use super::{Failure, repeat};
 
 /// How many scenarios run at once on a broker that is reached over a network: most of their time
 /// is waiting.
 const JOBS: usize = 32;
+
+/// There is to be room for more behind it.
+const LONGEST_PREFIX: usize = 64;
+
+/// No list of known deviations has more bytes.
+const LONGEST_LIST: u64 = 1 << 20;
 
 #[derive(Args, Debug, Default)]
 pub(super) struct RunArguments {
@@ -39,7 +47,7 @@ pub(super) struct RunArguments {
     /// Multiply every time the target is given, for slow machines
     #[arg(long, value_name = "FACTOR", value_parser = positive)]
     timeout_scale: Option<f64>,
-    /// Write a report: json=FILE or junit=FILE; may be repeated
+    /// Write a report: json=FILE or junit=FILE, with - for standard output; may be repeated
     #[arg(long = "report", value_name = "KIND=FILE")]
     reports: Vec<Destination>,
     /// A TOML list of what this broker is known to get wrong
@@ -51,43 +59,27 @@ pub(super) struct RunArguments {
     /// Leave out what this selects, as SELECTION does; may be repeated
     #[arg(long, value_name = "SELECTION")]
     exclude: Vec<String>,
+    /// What all topics of the suite begin with, for brokers that give rights by topic
+    #[arg(long, value_name = "TOPIC", value_parser = prefix)]
+    topic_prefix: Option<String>,
     /// Tell every cause with its whole trace, and list advisories and known deviations too
     #[arg(long, short)]
     verbose: bool,
 }
 
-/// Where a report goes.
-#[derive(Clone, Debug)]
-struct Destination {
-    kind: Kind,
-    path: PathBuf,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Kind {
-    Json,
-    JUnit,
-}
-
-impl FromStr for Destination {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Destination, String> {
-        let (kind, path) = text.split_once('=').unwrap_or((text, ""));
-        let kind = match kind {
-            "json" => Kind::Json,
-            "junit" => Kind::JUnit,
-            other => return Err(format!("no report '{other}': use json=FILE or junit=FILE")),
-        };
-        match path {
-            "" => Err("no file after '='".to_owned()),
-            path => Ok(Destination { kind, path: path.into() }),
-        }
-    }
-}
-
 fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|jobs| *jobs > 0).ok_or_else(|| "not a number from 1 on".to_owned())
+}
+
+fn prefix(text: &str) -> Result<String, String> {
+    let prefix = text.trim_end_matches('/');
+    match prefix {
+        "" => Err("not a topic".to_owned()),
+        _ if prefix.starts_with('$') => Err("such topics are the broker's own".to_owned()),
+        _ if prefix.contains(['+', '#', '\0']) => Err("has what no topic may have".to_owned()),
+        _ if prefix.len() > LONGEST_PREFIX => Err(format!("has more than {LONGEST_PREFIX} bytes")),
+        _ => Ok(prefix.to_owned()),
+    }
 }
 
 fn positive(text: &str) -> Result<f64, String> {
@@ -104,14 +96,47 @@ pub(super) fn run(arguments: &RunArguments) -> Result<Exit, Failure> {
         .map_err(|error| (Exit::NothingSelected, error.to_string()))?;
     let deviations = known_deviations(arguments)?;
     let list = new_list(arguments)?;
-    let files = open(&arguments.reports)?;
+    let reports = Reports::prepare(&arguments.reports, &lists(arguments))?;
+    let name = target.to_string();
+    match run_all(arguments, target, selected, &deviations, &reports) {
+        Ok((ran, stopped)) => {
+            if let Some(list) = list {
+                write_list(&list, &ran.last, &deviations)?;
+            }
+            conclude(arguments, &ran, stopped, &reports)
+        }
+        // There is nothing to report but why, and whoever reads a report is to find that there.
+        Err((exit, why)) => {
+            let nothing = Report {
+                target: name.clone(),
+                rerun: name,
+                trouble: Some(why.clone()),
+                ..Report::default()
+            };
+            reports.write(&nothing, None)?;
+            Err((exit, why))
+        }
+    }
+}
+
+/// Makes the runs; gives what they came to, and whether the target was stopped in order.
+fn run_all(
+    arguments: &RunArguments,
+    target: Target,
+    selected: Vec<(usize, &'static Scenario)>,
+    deviations: &KnownDeviations,
+    reports: &Reports,
+) -> Result<(Ran, Result<(), String>), Failure> {
+    let at_most = scenarios_within(raised_limit(), files_a_connection(&target))
+        .map_err(|error| (Exit::Trouble, error))?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| (Exit::Trouble, format!("cannot start: {error}")))?;
     let ran = runtime.block_on(async {
-        let mut interrupt = pin!(interrupt().map_err(|error| (Exit::Trouble, error.to_string()))?);
-        let started = start(target, interrupt.as_mut()).await?;
-        let runs = Runs { arguments, target: started.target(), selected, deviations: &deviations };
-        let ran = runs.make(interrupt).await;
+        let interrupts = interrupts().map_err(|error| (Exit::Trouble, error.to_string()))?;
+        let started = start(target, interrupts.reach(1)).await?;
+        let target = started.target();
+        let runs = Runs { arguments, target, selected, deviations, reports, interrupts, at_most };
+        let ran = runs.make().await;
         Ok((ran, started))
     });
     // A scenario that spins cannot be stopped; it must not keep us from reporting either.
@@ -119,23 +144,26 @@ pub(super) fn run(arguments: &RunArguments) -> Result<Exit, Failure> {
     let (ran, started) = ran?;
     // Before the report, which a slow reader may hold up.
     let stopped = started.stop();
-    let ran = ran?;
+    Ok((ran?, stopped))
+}
+
+/// Writes the reports and prints what a person is to see.
+fn conclude(
+    arguments: &RunArguments,
+    ran: &Ran,
+    stopped: Result<(), String>,
+    reports: &Reports,
+) -> Result<Exit, Failure> {
     let repeat = arguments.repeat.map(|_| &ran.repeat);
-    for (destination, file) in arguments.reports.iter().zip(files) {
-        write(destination, file, &ran.last, repeat)?;
-    }
-    if let (Some(file), Some(path)) = (list, &arguments.write_known_deviations) {
-        write_list(file, &ran.last, &deviations)
-            .map_err(|error| (Exit::Trouble, format!("{}: {error}", path.display())))?;
-    }
-    let trouble = ran.failure.or(stopped.err());
+    reports.write(&ran.last, repeat)?;
+    let trouble = ran.failure.clone().or(stopped.err());
     let exit = match ran.repeat.exit() {
         // It was seen, whatever went wrong besides.
         Exit::Unexpected => Exit::Unexpected,
         _ if trouble.is_some() => Exit::Trouble,
         exit => exit,
     };
-    print(&ran.last, repeat, exit, arguments.verbose)?;
+    print(&ran.last, repeat, exit, arguments.verbose, reports)?;
     trouble.map_or(Ok(exit), |trouble| Err((exit, trouble)))
 }
 
@@ -154,6 +182,10 @@ struct Runs<'a> {
     target: &'a Target,
     selected: Vec<(usize, &'static Scenario)>,
     deviations: &'a KnownDeviations,
+    reports: &'a Reports,
+    interrupts: Interrupts,
+    /// How many scenarios may run at once, for want of files.
+    at_most: Option<usize>,
 }
 
 /// What the runs came to, and why there were not more of them.
@@ -164,19 +196,16 @@ struct Ran {
 }
 
 impl Runs<'_> {
-    async fn make(
-        &self,
-        mut interrupt: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<Ran, Failure> {
+    async fn make(&self) -> Result<Ran, Failure> {
         let times = self.arguments.repeat.unwrap_or(1);
-        let last = self.one(1, interrupt.as_mut()).await?;
+        let last = self.one(1).await?;
         let mut ran = Ran { last, repeat: Repeat::default(), failure: None };
         ran.repeat.add(&ran.last);
         for run in 2..=times {
-            if ran.last.interrupted {
+            if ran.last.interrupted || ran.last.trouble.is_some() {
                 break;
             }
-            match self.one(run, interrupt.as_mut()).await {
+            match self.one(run).await {
                 Ok(report) => ran.last = report,
                 Err((_, message)) => {
                     ran.failure = Some(format!("run {run}: {message}"));
@@ -188,27 +217,55 @@ impl Runs<'_> {
         Ok(ran)
     }
 
-    async fn one(
-        &self,
-        run: usize,
-        interrupt: Pin<&mut impl Future<Output = ()>>,
-    ) -> Result<Report, Failure> {
+    async fn one(&self, run: usize) -> Result<Report, Failure> {
+        let prefix = self.arguments.topic_prefix.as_deref().unwrap_or(TOPIC_PREFIX);
         let options = Options {
             jobs: self.arguments.jobs.unwrap_or_else(|| default_jobs(self.target)),
             timeout_scale: self.arguments.timeout_scale.unwrap_or(1.0),
             token: token(self.target),
+            topic_prefix: prefix.to_owned(),
+            at_most: self.at_most,
         };
         let mut progress = Progress::new(self.selected.len());
-        let on_result = |result: &ScenarioResult| progress.finished(result);
-        let selected = self.selected.clone();
-        let ran = run_scenarios(self.target, selected, &options, interrupt, on_result).await;
+        let on_news = |news: News<'_>| progress.notice(&news);
+        let (selected, interrupts) = (self.selected.clone(), self.interrupts.clone());
+        let ran = run_watched(self.target, selected, &options, interrupts, on_news).await;
         progress.done();
         let mut report = ran.map_err(|error| (Exit::Trouble, trouble(self.target, error)))?;
+        report.notes.extend(self.few_files(&options));
         self.deviations.apply(&mut report);
         if let Some(runs) = self.arguments.repeat {
-            super::print(&repeat::run_line(run, runs, &report))?;
+            say(&repeat::run_line(run, runs, &report), self.reports)?;
         }
         Ok(report)
+    }
+
+    /// What to say where the limit of files, and nothing else, has set the pace.
+    fn few_files(&self, options: &Options) -> Option<String> {
+        let at_most = self.at_most.filter(|at_most| *at_most < 2 * options.jobs)?;
+        let files = "the system lets this process open few files (`ulimit -n` raises that)";
+        Some(format!("no more than {at_most} scenarios ran at once: {files}"))
+    }
+}
+
+/// Counts the signals that ask for an end.
+fn interrupts() -> io::Result<Interrupts> {
+    let (count, interrupts) = Interrupts::counted();
+    let mut interruptions = Interruptions::new()?;
+    tokio::spawn(async move {
+        loop {
+            interruptions.next().await;
+            count.send_modify(|count| *count += 1);
+        }
+    });
+    Ok(interrupts)
+}
+
+/// A broker in this process has its end of each connection open as well.
+fn files_a_connection(target: &Target) -> u64 {
+    match target {
+        Target::EmbeddedTcp(_) => 2,
+        _ => 1,
     }
 }
 
@@ -226,55 +283,40 @@ fn split(arguments: &[String]) -> Result<(Target, Selection), Failure> {
 fn known_deviations(arguments: &RunArguments) -> Result<KnownDeviations, Failure> {
     let Some(path) = &arguments.known_deviations else { return Ok(KnownDeviations::default()) };
     let fail = |error: String| (Exit::Usage, format!("{}: {error}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| fail(error.to_string()))?;
+    let text = read_list(path).map_err(|error| fail(error.to_string()))?;
     let ids: Vec<_> = scenario::all().iter().map(|scenario| scenario.id).collect();
     KnownDeviations::parse(&text, &ids).map_err(|error| fail(error.to_string()))
 }
 
-/// Opens the list that is to be written, which may be the one that was read.
-fn new_list(arguments: &RunArguments) -> Result<Option<File>, Failure> {
+/// The place for the list that is to be written, which may be that of the one that was read.
+fn new_list(arguments: &RunArguments) -> Result<Option<Place>, Failure> {
     let Some(path) = &arguments.write_known_deviations else { return Ok(None) };
-    let file = OpenOptions::new().create(true).append(true).open(path);
-    file.map(Some).map_err(|error| (Exit::Usage, format!("{}: {error}", path.display())))
+    let place = Place::at(path);
+    place.map(Some).map_err(|error| (Exit::Usage, format!("{}: {error}", path.display())))
 }
 
-fn write_list(file: File, report: &Report, old: &KnownDeviations) -> io::Result<()> {
-    file.set_len(0)?;
-    let mut out = BufWriter::new(file);
-    deviation::write(report, old, &mut out)?;
-    out.flush()
+fn write_list(place: &Place, report: &Report, old: &KnownDeviations) -> Result<(), Failure> {
+    let written = place.write(|mut out| deviation::write(report, old, &mut out));
+    written.map_err(|error| (Exit::Trouble, format!("{place}: {error}")))
 }
 
-/// Opens the files before the run, so that a wrong path does not cost one.
-fn open(destinations: &[Destination]) -> Result<Vec<File>, Failure> {
-    let open = |destination: &Destination| {
-        let file = OpenOptions::new().create(true).append(true).open(&destination.path);
-        file.map_err(|error| (Exit::Usage, format!("{}: {error}", destination.path.display())))
-    };
-    destinations.iter().map(open).collect()
+/// Files that no report may take the place of.
+fn lists(arguments: &RunArguments) -> Vec<&Path> {
+    let lists = [&arguments.known_deviations, &arguments.write_known_deviations];
+    lists.into_iter().flatten().map(PathBuf::as_path).collect()
 }
 
-fn write(
-    destination: &Destination,
-    file: File,
-    report: &Report,
-    repeat: Option<&Repeat>,
-) -> Result<(), Failure> {
-    let written = || -> io::Result<()> {
-        file.set_len(0)?;
-        let mut out = BufWriter::new(file);
-        match destination.kind {
-            Kind::Json => match repeat {
-                Some(repeat) => {
-                    json::write_repeat(report, repeat.runs(), &repeat.changed(), &mut out)?;
-                }
-                None => json::write(report, &mut out)?,
-            },
-            Kind::JUnit => junit::write(report, &mut out)?,
+/// Reads a list of deviations, which is written by hand: what is longer than any hand writes is
+/// refused before it fills memory.
+fn read_list(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let read = File::open(path)?.take(LONGEST_LIST + 1).read_to_string(&mut text)?;
+    match u64::try_from(read) {
+        Ok(..=LONGEST_LIST) => Ok(text),
+        _ => {
+            Err(io::Error::other(format!("more than {LONGEST_LIST} bytes: no list of deviations")))
         }
-        out.flush()
-    };
-    written().map_err(|error| (Exit::Trouble, format!("{}: {error}", destination.path.display())))
+    }
 }
 
 fn print(
@@ -282,20 +324,40 @@ fn print(
     repeat: Option<&Repeat>,
     exit: Exit,
     verbose: bool,
+    reports: &Reports,
 ) -> Result<(), Failure> {
+    let (to_stderr, colour) = match reports.take_standard_output() {
+        true => (true, wants_colour(&stderr())),
+        false => (false, wants_colour(&stdout())),
+    };
     let terminal = Terminal {
-        colour: wants_colour(&stdout()),
+        colour,
         verbose,
         requirement_text: &|id| requirement::find(id).map(|requirement| requirement.text),
     };
-    let mut out = BufWriter::new(stdout().lock());
+    let mut text = Vec::new();
     let written = match repeat {
-        Some(repeat) => repeat::write(&terminal, repeat, report, exit, &mut out),
-        None => repeat::write_last(&terminal, report, exit, &mut out),
+        Some(repeat) => repeat::write(&terminal, repeat, report, exit, &mut text),
+        None => repeat::write_last(&terminal, report, exit, &mut text),
     };
-    match written.and_then(|()| out.flush()) {
+    written.map_err(|error| (Exit::Trouble, error.to_string()))?;
+    say_on(to_stderr, &text)
+}
+
+/// Tells a person, where no report is in the way.
+fn say(text: &str, reports: &Reports) -> Result<(), Failure> {
+    say_on(reports.take_standard_output(), text.as_bytes())
+}
+
+/// Writes to standard error or output. A reader that has seen enough, such as `head`, is no error.
+fn say_on(to_stderr: bool, text: &[u8]) -> Result<(), Failure> {
+    let (name, written) = match to_stderr {
+        true => ("error", stderr().write_all(text)),
+        false => ("output", stdout().write_all(text).and_then(|()| stdout().flush())),
+    };
+    match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err((Exit::Trouble, format!("standard output: {error}")))
+            Err((Exit::Trouble, format!("standard {name}: {error}")))
         }
         _ => Ok(()),
     }

@@ -83,7 +83,8 @@ fn it_works_as_the_page_says() {
     let runtime = crate::runner::paused_runtime().unwrap();
     runtime.block_on(async {
         let scenarios = || vec![(0, &SCENARIOS[0])];
-        let options = Options { jobs: 1, timeout_scale: 1.0, token: "page".to_owned() };
+        let options =
+            Options { jobs: 1, timeout_scale: 1.0, token: "page".to_owned(), ..Options::default() };
         let never = std::future::pending::<()>;
         for (target, verdict) in [
             (Target::Embedded(Variant::default()), Verdict::Pass),

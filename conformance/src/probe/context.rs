@@ -2,16 +2,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use reference_broker::codec::Packet;
+use reference_broker::codec::{Packet, PropertyId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::runner::TOPIC_PREFIX;
 use crate::trace::{Event, What, packet_text};
 use crate::verdict::step::{self, Step};
 use crate::verdict::{Finding, Outcome, Stop, general};
 
 use super::pace::{Line, Lines};
 use super::{Leftover, leftovers};
+
+/// How many events a trace has at most.
+const MOST_EVENTS: usize = 20_000;
+
+/// How many bytes the target sends in a trace at most, but for the packet that goes beyond it.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 /// How long a scenario waits for what the standard gives no time for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +70,10 @@ struct Shared {
     /// Connections that are not to be silent for long.
     lines: Mutex<Lines>,
     attended: Notify,
+    /// Told when the record is full.
+    full: Notify,
+    /// What the topics of all scenarios begin with, but for the few whose first level matters.
+    own: String,
 }
 
 #[derive(Debug)]
@@ -70,6 +81,9 @@ struct Record {
     events: Vec<Event>,
     /// What the scenario is about.
     cited: &'static [&'static str],
+    /// How many bytes of them the target has sent.
+    bytes: usize,
+    is_full: bool,
     /// The requirement that the steps to come are about.
     requirement: &'static str,
     /// Whether they are the claim itself, or only what it stands on.
@@ -79,6 +93,8 @@ struct Record {
     retained: BTreeSet<String>,
     /// How many connections were opened under each name.
     connections: BTreeMap<String, u32>,
+    /// Connections that never came about.
+    forgotten: BTreeSet<String>,
     /// Whether the broker was seen not to close after a DISCONNECT.
     leaves_closing: bool,
     /// Whether a step has failed.
@@ -87,25 +103,63 @@ struct Record {
     excuse: Option<String>,
 }
 
+impl Record {
+    /// Notes a session whose name the target chose.
+    fn note_assigned(&mut self, what: &What) {
+        if let What::Received(Packet::ConnAck(connack)) = what {
+            let name = connack.properties.text(PropertyId::AssignedClientIdentifier);
+            self.sessions.extend(name.map(|name| name.to_string()));
+        }
+    }
+}
+
+/// How many bytes an event stands for that the target has sent, about.
+fn size(what: &What) -> usize {
+    match what {
+        What::Received(packet) => packet.encoded_len().unwrap_or(0),
+        What::ReceivedBroken(bytes, _) => bytes.len(),
+        _ => 0,
+    }
+}
+
 impl Context {
     /// For a scenario that cites these requirements.
     pub(crate) fn new(cited: &'static [&'static str], patience: Patience) -> Context {
+        Context::below(TOPIC_PREFIX, cited, patience)
+    }
+
+    /// As [`Context::new`], where topics begin with this.
+    pub(crate) fn below(
+        prefix: &str,
+        cited: &'static [&'static str],
+        patience: Patience,
+    ) -> Context {
         let record = Record {
             events: Vec::new(),
             cited,
             requirement: cited.first().copied().unwrap_or_default(),
             phase: Phase::Means,
+            bytes: 0,
+            is_full: false,
             advisories: Vec::new(),
             sessions: BTreeSet::new(),
             retained: BTreeSet::new(),
             connections: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
             leaves_closing: false,
             has_failed: false,
             excuse: None,
         };
         let start = Instant::now();
-        let (record, lines) = (Mutex::new(record), Mutex::default());
-        Context(Arc::new(Shared { start, patience, record, lines, attended: Notify::new() }))
+        Context(Arc::new(Shared {
+            start,
+            patience,
+            record: Mutex::new(record),
+            lines: Mutex::default(),
+            attended: Notify::new(),
+            full: Notify::new(),
+            own: format!("{prefix}/"),
+        }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Record> {
@@ -137,12 +191,39 @@ impl Context {
         self.0.start.elapsed()
     }
 
-    /// Appends an event and gives its place.
+    /// Appends an event and gives its place. What no longer has room is left out.
     pub(crate) fn record(&self, probe: &str, what: What) -> usize {
         let at = Duration::from_millis(u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX));
         let mut record = self.lock();
+        if record.events.len() >= MOST_EVENTS || record.bytes >= MOST_BYTES {
+            record.is_full = true;
+            self.0.full.notify_one();
+            return record.events.len() - 1;
+        }
+        record.note_assigned(&what);
+        record.bytes += size(&what);
         record.events.push(Event { at, probe: probe.to_owned(), what });
         record.events.len() - 1
+    }
+
+    /// Whether a topic is one of the suite's own.
+    pub(super) fn is_own(&self, topic: &str) -> bool {
+        topic.starts_with(&self.0.own)
+    }
+
+    /// Takes a connection out of what happened.
+    pub(super) fn forget(&self, connection: &str) {
+        self.lock().forgotten.insert(connection.to_owned());
+    }
+
+    /// Resolves when there is more to be recorded than there is room for.
+    pub(crate) async fn filled(&self) {
+        self.0.full.notified().await;
+    }
+
+    /// Whether it has come to that.
+    pub(crate) fn is_full(&self) -> bool {
+        self.lock().is_full
     }
 
     /// Names a new connection: the first `alice`, the next `alice.2`, so that a name in the trace is
@@ -330,10 +411,29 @@ impl Context {
         self.lock().advisories.push(finding(step::ADVICE, requirement, expected, observed));
     }
 
-    /// What was recorded: events and advisories.
-    pub(crate) fn taken(&self) -> (Vec<Event>, Vec<Finding>) {
+    /// What was recorded: events and advisories. Connections that never came about are left out, and
+    /// findings, those of the outcome included, point to where their events are then.
+    pub(crate) fn taken(&self, outcome: &mut Outcome) -> (Vec<Event>, Vec<Finding>) {
         let mut record = self.lock();
-        (std::mem::take(&mut record.events), std::mem::take(&mut record.advisories))
+        let events = std::mem::take(&mut record.events);
+        let mut advisories = std::mem::take(&mut record.advisories);
+        if record.forgotten.is_empty() {
+            return (events, advisories);
+        }
+        let (mut places, mut left) = (Vec::with_capacity(events.len()), Vec::new());
+        for event in events {
+            let is_left = !record.forgotten.contains(&event.probe);
+            places.push(if is_left { left.len() } else { left.len().saturating_sub(1) });
+            left.extend(is_left.then_some(event));
+        }
+        let own = match outcome {
+            Err(Stop::Fail(own) | Stop::Blocked(own) | Stop::Inconclusive(own)) => Some(own),
+            Ok(()) | Err(Stop::NotApplicable(_)) => None,
+        };
+        for finding in advisories.iter_mut().chain(own) {
+            finding.event = finding.event.and_then(|event| places.get(event).copied());
+        }
+        (left, advisories)
     }
 
     /// What the scenario may have left on the target: Client Identifiers with sessions, and topics

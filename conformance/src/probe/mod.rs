@@ -55,6 +55,13 @@ const FIXED_HEADER_LIMIT: usize = 5;
 /// How many packets that nobody asked for a probe keeps before it calls that a flood.
 const UNREAD_LIMIT: usize = 100_000;
 
+/// So many bytes of one packet within the patience for it are a large packet on its way, and give it
+/// more time; fewer are a target that drips.
+const PROGRESS: usize = 16 * 1024;
+
+/// How many times the patience for a packet a step may take in all, whatever else comes meanwhile.
+const STEP: u32 = 3;
+
 /// A raw client on one network connection.
 #[derive(Debug)]
 pub struct Probe {
@@ -74,6 +81,8 @@ pub struct Probe {
     session_expiry: u32,
     /// How many bytes were sent last.
     last_sent: usize,
+    /// How long the target took to take them: what lies between may hold as many again.
+    grace: Duration,
     /// The last QoS 0 message on each topic.
     last: BTreeMap<Text, Publish>,
     /// Whether what comes is lost.
@@ -89,6 +98,15 @@ pub struct Probe {
     /// What showed that the session was not there, if that was no matter so far.
     lacks_session: Option<Observed>,
     context: Context,
+}
+
+/// How a connection did not come about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Away {
+    /// It was closed before its first byte.
+    Closed,
+    /// Its first byte never came.
+    Silent,
 }
 
 /// The receiving side of a connection.
@@ -125,6 +143,7 @@ impl Probe {
             limits: Limits::default(),
             session_expiry: 0,
             last_sent: 0,
+            grace: Duration::ZERO,
             last: BTreeMap::new(),
             is_deaf: false,
             is_served: false,
@@ -296,22 +315,53 @@ impl Probe {
             self.line.note_sent(&payload);
         }
         let patience = self.context.patience().reply;
+        let begun = Instant::now();
         let mut all = Buf::chain(bytes, payload);
-        let writing = async { self.line.half.lock().await.write_all_buf(&mut all).await };
-        match timeout(patience, writing).await {
-            Ok(Ok(())) => Ok(()),
-            // What is already on its way to us can still be read, the reason for the close say.
-            Ok(Err(_)) => Ok(()),
-            Err(_) => {
-                let observed = format!("{} took no bytes for {}", self.name, patience.said());
-                Err(self.context.trouble_at("the target to take our bytes", observed, index))
+        let line = Arc::clone(&self.line);
+        let refused = || {
+            let observed = format!("{} took no bytes for {}", self.name, patience.said());
+            self.context.trouble_at("the target to take our bytes", observed, index)
+        };
+        let mut half = timeout(patience, line.half.lock()).await.map_err(|_| refused())?;
+        while all.has_remaining() {
+            match timeout(patience, half.write_buf(&mut all)).await {
+                // As long as it takes some, it may take its time.
+                Ok(Ok(1..)) => {}
+                // What is already on its way to us can still be read, the reason for the close say.
+                Ok(_) => break,
+                Err(_) => return Err(refused()),
             }
         }
+        self.grace = begun.elapsed().min(STEP * patience);
+        Ok(())
+    }
+
+    /// Whether the connection ended, or nothing came for too long, before its first byte from the
+    /// target. Nothing is noted: the next step sees it too.
+    pub(crate) async fn turned_away(&mut self) -> Option<Away> {
+        if !self.framer.pending_bytes().is_empty() {
+            return None;
+        }
+        let Some(Stream(stream)) = self.stream.as_mut() else { return Some(Away::Closed) };
+        let reading = stream.read_buf(self.framer.buffer());
+        match timeout(self.context.patience().reply, reading).await {
+            Ok(Ok(1..)) => None,
+            Ok(_) => Some(Away::Closed),
+            Err(_) => Some(Away::Silent),
+        }
+    }
+
+    /// Takes the connection out of what happened, as if it had never been: the network, or a limit,
+    /// did not let it come about.
+    pub(crate) fn forget(self) {
+        self.context.forget(&self.name);
     }
 
     /// Reads until the next packet, the end, or until nothing has come for `patience`.
     async fn look(&mut self, patience: Duration) -> Seen {
-        let deadline = Instant::now() + patience;
+        let begun = Instant::now() + self.grace;
+        let (mut deadline, end) = (begun + patience, begun + STEP * patience);
+        let mut progress = 0;
         loop {
             if self.is_deaf {
                 self.framer = Framer::new(PACKET_LIMIT);
@@ -354,6 +404,11 @@ impl Probe {
             if let Some((index, ending)) = self.ended {
                 return Seen::Closed(index, ending);
             }
+            // A read that is always ready never times out.
+            if Instant::now() > deadline {
+                let index = self.context.record(&self.name, What::Silence(patience));
+                return Seen::Silence(index, patience);
+            }
             let read = match self.stream.as_mut() {
                 Some(Stream(stream)) => {
                     timeout_at(deadline, stream.read_buf(self.framer.buffer())).await
@@ -362,7 +417,14 @@ impl Probe {
             };
             let ending = match read {
                 Ok(Ok(0)) => Ending::EndOfStream,
-                Ok(Ok(_)) => continue,
+                Ok(Ok(count)) => {
+                    progress += count;
+                    if progress >= PROGRESS {
+                        deadline = (Instant::now() + patience).min(end);
+                        progress = 0;
+                    }
+                    continue;
+                }
                 Ok(Err(_)) => Ending::Reset,
                 Err(_) => {
                     let index = self.context.record(&self.name, What::Silence(patience));
@@ -442,8 +504,10 @@ impl Probe {
             self.unread.remove(position);
             return Ok(Ok(found));
         }
+        let patience = self.context.patience().reply;
+        let end = Instant::now() + self.grace + STEP * patience;
         loop {
-            match self.look(self.context.patience().reply).await {
+            match self.look(patience).await {
                 Seen::Packet(index, packet) => {
                     if let Some(found) = pick(&packet) {
                         return Ok(Ok(found));
@@ -453,6 +517,9 @@ impl Probe {
                         return Err(self.unexpected(step, expected, index, &packet));
                     }
                     self.unread.push_back((index, packet));
+                    if Instant::now() > end {
+                        return Ok(Err(Seen::Silence(index, STEP * patience)));
+                    }
                 }
                 other => return Ok(Err(other)),
             }

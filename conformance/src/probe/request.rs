@@ -31,7 +31,17 @@ impl Probe {
     /// As [`Probe::connect`], and not applicable when the broker does not keep it.
     pub async fn connect_for_session(&mut self, connect: Connect) -> Outcome<ConnAck> {
         let asked = connect.properties.number(PropertyId::SessionExpiryInterval).unwrap_or(0);
-        let connack = self.connect(connect).await?;
+        self.send(connect).await?;
+        self.connack_for_session(asked).await
+    }
+
+    /// Expects a CONNACK 0x00 that keeps the session for so many seconds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Probe::connect_for_session`].
+    pub(crate) async fn connack_for_session(&mut self, asked: u32) -> Outcome<ConnAck> {
+        let connack = self.connack().await?;
         match self.session_expiry {
             // Section 3.2.2.3.2 lets a server cut it.
             0 if asked > 0 => {

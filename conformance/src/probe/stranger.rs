@@ -8,9 +8,6 @@ use crate::trace::{Event, What};
 
 use super::Probe;
 
-/// What the topics of all scenarios begin with, but for the few whose first level matters.
-const OWN: &str = "mqttspec/";
-
 impl Probe {
     /// Whether a packet is a message that nobody here has asked for, or belongs to one. It is
     /// acknowledged, and no step is to see it.
@@ -60,7 +57,7 @@ impl Probe {
         let topic = &*publish.topic;
         let plain = topic.strip_prefix('$').unwrap_or(topic);
         self.is_served
-            && !plain.starts_with(OWN)
+            && !self.context.is_own(plain)
             && !self.context.any(|event| {
                 names(&event.what, topic) || self.is_own(event) && asks_for(&event.what, topic)
             })

@@ -25,6 +25,7 @@ fn result(id: &'static str, section: &'static str, verdict: Verdict) -> Scenario
         findings: Vec::new(),
         oracles: Vec::new(),
         trace: Vec::new(),
+        again: None,
     }
 }
 
@@ -84,6 +85,8 @@ pub(crate) fn report() -> Report {
             )],
             unfilled: 2,
         },
+        trouble: None,
+        notes: vec![HOSTILE.to_owned()],
     }
 }
 

@@ -47,6 +47,8 @@ struct ReportForm<'a> {
     target: TargetForm<'a>,
     totals: TotalsForm,
     interrupted: bool,
+    trouble: Option<&'a str>,
+    notes: &'a [String],
     duration_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     repeat: Option<RepeatForm>,
@@ -160,6 +162,9 @@ struct ScenarioForm<'a> {
     findings: Vec<FindingForm<'a>>,
     oracle_findings: Vec<FindingForm<'a>>,
     trace: Vec<String>,
+    /// What came of it when it was run once more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    again: Option<Box<ScenarioForm<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -184,6 +189,8 @@ impl<'a> From<&'a Report> for ReportForm<'a> {
             target: TargetForm { url: &report.target, capabilities: &report.capabilities },
             totals: report.totals().into(),
             interrupted: report.interrupted,
+            trouble: report.trouble.as_deref(),
+            notes: &report.notes,
             duration_ms: milliseconds(report.duration),
             repeat: None,
             inconclusive: obstacles(report).into_iter().map(ObstacleForm::from).collect(),
@@ -289,6 +296,7 @@ impl<'a> From<&'a ScenarioResult> for ScenarioForm<'a> {
             oracle_findings: forms(&result.oracles),
             // Of those that show nothing it would only fill the report.
             trace: if has_findings { trace_lines(&result.trace) } else { Vec::new() },
+            again: result.again.as_deref().map(|again| Box::new(again.into())),
         }
     }
 }

@@ -22,6 +22,11 @@ const LONGEST_MESSAGE: usize = 300;
 pub fn write(report: &Report, out: impl Write) -> io::Result<()> {
     let mut root = quick_junit::Report::new("mqttspec");
     root.set_time(report.duration);
+    let interrupted =
+        report.interrupted.then_some("interrupted before all that was selected had run");
+    if let Some(why) = report.trouble.as_deref().or(interrupted) {
+        root.add_test_suite(not_whole(why));
+    }
     root.add_test_suite(causes_suite(report)?);
     root.add_test_suite(oracles_suite(report));
     if !report.listed.stale.is_empty() {
@@ -109,6 +114,18 @@ fn named(name: &str, class: &str, status: TestCaseStatus) -> TestCase {
     let mut case = TestCase::new(visible(name), status);
     case.set_classname(visible(&format!("mqttspec.{class}")));
     case
+}
+
+/// That the run came to an early end is a test of its own, or a build server would see success.
+fn not_whole(why: &str) -> TestSuite {
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+    let message = clip(&visible(why), LONGEST_MESSAGE);
+    status.set_type("trouble").set_message(message).set_description(visible(why));
+    let mut case = TestCase::new("run", status);
+    case.set_classname("mqttspec");
+    let mut suite = TestSuite::new("the run as a whole");
+    suite.add_test_case(case);
+    suite
 }
 
 fn case(result: &ScenarioResult, rerun: &str) -> io::Result<TestCase> {
@@ -219,12 +236,12 @@ mod tests {
         }
         let counts: Vec<_> = counts.iter().map(|(name, &count)| (name.as_str(), count)).collect();
         let expected = [
-            ("error", 5_usize),
+            ("error", 6_usize),
             ("failure", 12),
             ("skipped", 11),
             ("system-out", 2),
-            ("testcase", 31 + oracle::rules().count()),
-            ("testsuite", 8),
+            ("testcase", 32 + oracle::rules().count()),
+            ("testsuite", 9),
             ("testsuites", 1),
         ];
         assert_eq!(counts, expected);

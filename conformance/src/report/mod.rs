@@ -54,6 +54,8 @@ pub struct ScenarioResult {
     pub oracles: Vec<Finding>,
     /// What happened on its connections.
     pub trace: Vec<Event>,
+    /// What it came to when it was run once more, if it is unsteady.
+    pub again: Option<Box<ScenarioResult>>,
 }
 
 /// What is to be said of the list of known deviations itself.
@@ -82,6 +84,11 @@ pub struct Report {
     pub interrupted: bool,
     /// What is to be said of the list of known deviations.
     pub listed: Listed,
+    /// Why it ended before that otherwise, as a sentence: the target could not be tested, or was lost.
+    pub trouble: Option<String>,
+    /// What concerns the run as a whole and a reader should know first: limits that were met, and
+    /// what may be left on the target.
+    pub notes: Vec<String>,
 }
 
 /// How many scenarios came to each verdict.

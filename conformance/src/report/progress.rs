@@ -1,18 +1,21 @@
 //! How far a run is, live, for a person who watches.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, Write, stderr};
+use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::ScenarioResult;
+use crate::runner::{News, UnderWay};
 use crate::verdict::Verdict;
 
-/// A bar on standard error; nothing at all where that is no terminal.
+/// A bar on standard error, or where that is no terminal a line now and then.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
     fail: usize,
     inconclusive: usize,
+    started: Instant,
 }
 
 impl Progress {
@@ -26,8 +29,33 @@ impl Progress {
         Progress::on(target, total)
     }
 
+    /// Takes notice of what happened.
+    pub fn notice(&mut self, news: &News<'_>) {
+        match news {
+            News::Finished(result) => self.finished(result),
+            News::UnderWay(under_way) if self.bar.is_hidden() => {
+                // When even standard error is gone, the run goes on.
+                let _ = writeln!(stderr(), "mqttspec: {}", self.line(under_way));
+            }
+            News::UnderWay(_) => self.bar.tick(),
+        }
+    }
+
+    fn line(&self, under_way: &UnderWay) -> String {
+        let UnderWay { done, all, again, longest } = under_way;
+        let again = match again {
+            0 => String::new(),
+            again => format!(", {again} to be seen again"),
+        };
+        let longest = longest.map_or_else(String::new, |(id, time)| {
+            format!("; {id} has run longest, {} s", time.as_secs())
+        });
+        let seconds = self.started.elapsed().as_secs();
+        format!("{done} of {all} scenarios done after {seconds} s{again}{longest}")
+    }
+
     /// Counts a scenario that has finished.
-    pub fn finished(&mut self, result: &ScenarioResult) {
+    fn finished(&mut self, result: &ScenarioResult) {
         self.fail += usize::from(result.verdict == Verdict::Fail);
         self.inconclusive += usize::from(result.verdict == Verdict::Inconclusive);
         self.bar.set_message(self.message());
@@ -43,7 +71,7 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(u64::try_from(total).ok(), target);
         let style = ProgressStyle::with_template("[{bar:40}] {pos}/{len}  {elapsed}  {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
-        Progress { bar, fail: 0, inconclusive: 0 }
+        Progress { bar, fail: 0, inconclusive: 0, started: Instant::now() }
     }
 
     fn message(&self) -> String {
@@ -55,6 +83,8 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::report::fixture;
 
@@ -71,5 +101,17 @@ mod tests {
         let counts = format!("{} fail, {} inconclusive", totals.fail, totals.inconclusive);
         assert_eq!(progress.message(), counts);
         progress.done();
+    }
+
+    #[test]
+    fn it_says_that_a_run_is_alive() {
+        let progress = Progress::on(ProgressDrawTarget::hidden(), 841);
+        let longest = Some(("3.1/keep-alive", Duration::from_millis(12_300)));
+        let mut under_way = UnderWay { done: 12, all: 841, again: 0, longest };
+        let line = "12 of 841 scenarios done after 0 s; 3.1/keep-alive has run longest, 12 s";
+        assert_eq!(progress.line(&under_way), line);
+        under_way.again = 3;
+        under_way.longest = None;
+        assert!(progress.line(&under_way).ends_with("after 0 s, 3 to be seen again"));
     }
 }

@@ -128,6 +128,9 @@ impl Terminal<'_> {
         if !report.target.is_empty() {
             writeln!(out, "{}", clip(&visible(&report.target), WIDTH))?;
         }
+        for note in &report.notes {
+            writeln!(out, "{}", self.paint(style(Verdict::Inconclusive, true), visible(note)))?;
+        }
         let counts = Verdict::ALL.map(|verdict| (totals.of(verdict), verdict));
         let is_told = |(n, verdict): &(usize, Verdict)| {
             *n > 0 || !matches!(verdict, Verdict::Blocked | Verdict::Unsteady)
@@ -161,6 +164,9 @@ impl Terminal<'_> {
         if advisories + totals.known_deviations + totals.unsteady > 0 && !self.verbose {
             let hint = "--verbose lists advisories, known deviations and what is unsteady";
             writeln!(out, "{}", self.paint(FAINT, hint))?;
+        }
+        if let Some(trouble) = &report.trouble {
+            writeln!(out, "{}", visible(trouble))?;
         }
         if report.interrupted {
             writeln!(out, "interrupted before all that was selected had run")?;

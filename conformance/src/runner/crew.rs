@@ -14,7 +14,8 @@ use crate::scenario::Scenario;
 use crate::target::{Capabilities, Target, Variant};
 
 use super::perform::{Performance, SPIN_LIMIT, Surroundings, look_at_embedded, never_ended};
-use super::{Options, RunError};
+use super::remains::Remains;
+use super::{Options, RunError, TOPIC_PREFIX};
 
 /// How often the threads are looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -36,7 +37,7 @@ impl Ground {
     pub(crate) async fn plain(options: &Options) -> Result<Ground, RunError> {
         let target = Target::Embedded(Variant::default());
         let client = format!("{}first", options.token);
-        let capabilities = look_at_embedded(target, client, options.patience()).await?;
+        let capabilities = look_at_embedded(target, client, options.patience()).await?.capabilities;
         let (token, scale) = (options.token.clone(), options.timeout_scale);
         Ok(Ground { capabilities, token, scale })
     }
@@ -48,9 +49,9 @@ impl Ground {
             connector: None,
             capabilities: self.capabilities.clone(),
             token: self.token.clone(),
+            prefix: TOPIC_PREFIX.to_owned(),
             scale: self.scale,
-            alone: true,
-            dead: false.into(),
+            remains: Remains::default(),
         })
     }
 }
@@ -221,7 +222,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_never_ends_is_given_up_and_the_rest_goes_on() {
-        let options = Options { jobs: 1, timeout_scale: 1.0, token: "crew".to_owned() };
+        let options =
+            Options { jobs: 1, timeout_scale: 1.0, token: "crew".to_owned(), ..Options::default() };
         let surroundings = Ground::plain(&options).await.unwrap().with(Variant::default());
         let (done, results) = channel();
         let rest = VecDeque::from([&BLOCKS, &SPINS, &PANICS, &PASSES]);

@@ -2,10 +2,16 @@
 //!
 //! Nothing is printed here; whoever runs is told of each result as it comes.
 
+mod again;
 mod crew;
+mod interrupts;
+mod pace;
 mod perform;
+mod remains;
 mod repeat;
 mod select;
+mod sentinel;
+mod shift;
 #[cfg(test)]
 mod tests;
 
@@ -13,19 +19,30 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinSet;
-
-use crate::report::{Listed, Report, ScenarioResult};
-use crate::scenario::{Scenario, Timing};
-use crate::target::{Capabilities, Connector, Target, Unusable, preflight};
+use crate::report::{Report, ScenarioResult};
+use crate::scenario::Scenario;
+use crate::target::{Capabilities, Connector, Looked, Target, Unusable, preflight};
 use crate::verdict::{Finding, Verdict, general, step};
 
 pub(crate) use crew::{Ground, Work, perform as perform_all};
+pub use interrupts::Interrupts;
 pub use perform::paused_runtime;
 pub(crate) use perform::{Performance, Surroundings};
 pub use repeat::{Changed, Repeat};
 pub(crate) use select::glob;
 pub use select::{Selection, SelectionError, matches};
+
+use remains::Remains;
+use shift::{Ended, Shift};
+
+/// What all topics of the suite begin with, if nothing else is wanted.
+pub const TOPIC_PREFIX: &str = "mqttspec";
+
+/// How long the removal of what may be left on the target may take at the end of a run.
+const CLEARING: Duration = Duration::from_secs(10);
+
+/// Of that, what is left where the target never answered.
+const CLEARING_IN_DOUBT: Duration = Duration::from_secs(3);
 
 /// How a run is made.
 #[derive(Clone, Debug)]
@@ -37,6 +54,39 @@ pub struct Options {
     /// Sets this run's names apart from those of others: six letters and digits, or what stands for
     /// them.
     pub token: String,
+    /// What all topics begin with: without wildcards, and without a slash at its end.
+    pub topic_prefix: String,
+    /// How many scenarios may run at once at most, those included that let time pass.
+    pub at_most: Option<usize>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        let (token, topic_prefix) = ("memory".to_owned(), TOPIC_PREFIX.to_owned());
+        Options { jobs: 1, timeout_scale: 1.0, token, topic_prefix, at_most: None }
+    }
+}
+
+/// What whoever runs is told while it lasts.
+#[derive(Debug)]
+pub enum News<'a> {
+    /// A scenario has come to its result.
+    Finished(&'a ScenarioResult),
+    /// The run is alive; said every few seconds.
+    UnderWay(&'a UnderWay),
+}
+
+/// How far a run is.
+#[derive(Debug)]
+pub struct UnderWay {
+    /// How many scenarios have come to their results.
+    pub done: usize,
+    /// How many there are.
+    pub all: usize,
+    /// How many are to be seen once more.
+    pub again: usize,
+    /// Which has run longest, and for how long.
+    pub longest: Option<(&'static str, Duration)>,
 }
 
 impl Options {
@@ -67,101 +117,159 @@ pub async fn run(
     interrupt: impl Future<Output = ()>,
     mut on_result: impl FnMut(&ScenarioResult),
 ) -> Result<Report, RunError> {
-    let started = Instant::now();
-    tokio::pin!(interrupt);
-    let surroundings = tokio::select! {
-        biased;
-        () = &mut interrupt => return Ok(interrupted_at_once(target, started)),
-        looked = surroundings(target, options, scenarios.len()) => looked?,
-    };
-    let capabilities = surroundings.capabilities.lines();
-    let is_prompt = |(_, scenario): &(usize, &Scenario)| scenario.timing == Timing::Prompt;
-    let (prompt, timed): (Vec<_>, Vec<_>) = scenarios.into_iter().partition(is_prompt);
-    let mut prompt = prompt.into_iter();
-    // Those that only wait begin first and overlap with all others.
-    let first = timed.into_iter().chain(prompt.by_ref().take(options.jobs.max(1)));
-    let mut running = JoinSet::new();
-    let begin = |running: &mut JoinSet<_>, (index, scenario): (usize, &'static Scenario)| {
-        let performance = Performance::new(scenario, Arc::clone(&surroundings));
-        running.spawn(async move { (index, scenario.timing, performance.run().await) });
-    };
-    first.for_each(|next| begin(&mut running, next));
-    let mut results = Vec::new();
-    let mut interrupted = false;
-    loop {
-        let joined = tokio::select! {
-            biased;
-            () = &mut interrupt => {
-                interrupted = true;
-                break;
-            }
-            joined = running.join_next() => joined,
-        };
-        let Some(joined) = joined else { break };
-        let (index, timing, result) =
-            joined.map_err(|error| RunError::Trouble(io::Error::other(error)))?;
-        on_result(&result);
-        results.push((index, result));
-        if timing == Timing::Prompt {
-            prompt.by_ref().take(1).for_each(|next| begin(&mut running, next));
+    let (count, interrupts) = Interrupts::counted();
+    let on_news = |news: News<'_>| {
+        if let News::Finished(result) = news {
+            on_result(result);
         }
-    }
-    running.abort_all();
-    results.sort_by_key(|(index, _)| *index);
-    Ok(Report {
-        target: target.to_string(),
-        rerun: target.to_string(),
-        capabilities,
-        scenarios: results.into_iter().map(|(_, result)| result).collect(),
-        duration: started.elapsed(),
-        interrupted,
-        listed: Listed::default(),
-    })
-}
-
-/// The report of a run that was ended before its first scenario began.
-fn interrupted_at_once(target: &Target, started: Instant) -> Report {
-    Report {
-        target: target.to_string(),
-        rerun: target.to_string(),
-        capabilities: Vec::new(),
-        scenarios: Vec::new(),
-        duration: started.elapsed(),
-        interrupted: true,
-        listed: Listed::default(),
+    };
+    let interrupting = async {
+        interrupt.await;
+        count.send_replace(1);
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        biased;
+        () = interrupting => unreachable!("it never ends"),
+        report = run_watched(target, scenarios, options, interrupts, on_news) => report,
     }
 }
 
-/// Looks at the target once and prepares what all scenarios share.
-async fn surroundings(
+/// As [`run`], for one who is told more and may interrupt twice.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn run_watched(
     target: &Target,
+    scenarios: Vec<(usize, &'static Scenario)>,
     options: &Options,
-    scenarios: usize,
-) -> Result<Arc<Surroundings>, RunError> {
-    let token = options.token.clone();
-    let client = format!("{token}first");
-    let patience = options.patience();
-    let (connector, capabilities) = match target {
-        // Each scenario has a broker of its own, so the one that was looked at is not kept. A
-        // mutant need not live through a look at it.
-        Target::Embedded(variant) => {
+    interrupts: Interrupts,
+    on_news: impl FnMut(News<'_>),
+) -> Result<Report, RunError> {
+    let started = Instant::now();
+    let connector = match target.is_in_memory() {
+        // Each scenario has a broker of its own.
+        true => None,
+        false => Some(Connector::new(target).await.map_err(RunError::Trouble)?),
+    };
+    let mut report =
+        Report { target: target.to_string(), rerun: target.to_string(), ..Report::default() };
+    let looked = tokio::select! {
+        biased;
+        () = interrupts.reach(1) => None,
+        looked = look_at(target, connector.as_ref(), options) => Some(looked?),
+    };
+    let Some(looked) = looked else {
+        if let Some(connector) = &connector {
+            report.notes.extend(forget_first(connector, options, &interrupts).await);
+        }
+        report.interrupted = true;
+        report.duration = started.elapsed();
+        return Ok(report);
+    };
+    report.capabilities = looked.capabilities.lines();
+    report.notes = looked.notes;
+    let surroundings = Arc::new(Surroundings {
+        target: target.clone(),
+        connector,
+        capabilities: looked.capabilities,
+        token: options.token.clone(),
+        prefix: options.topic_prefix.clone(),
+        scale: options.timeout_scale,
+        remains: Remains::default(),
+    });
+    let mut shift = Shift::new(Arc::clone(&surroundings), interrupts.clone(), options, on_news);
+    match shift.run(scenarios).await {
+        Ok(()) => {}
+        Err(Ended::Interrupted) => {
+            shift.give_up("the run was interrupted");
+            report.interrupted = true;
+        }
+        Err(Ended::Lost(why)) => {
+            shift.give_up("the target was lost");
+            report.trouble = Some(why);
+        }
+        Err(Ended::Trouble(error)) => return Err(error),
+    }
+    shift.dismiss();
+    report.notes.append(&mut shift.notes);
+    report.notes.extend(surroundings.strain_note(shift.pace.bound()));
+    report.notes.extend(surroundings.clear(report.trouble.is_some(), &interrupts).await);
+    report.scenarios = shift.results.into_values().collect();
+    report.duration = started.elapsed();
+    Ok(report)
+}
+
+impl Surroundings {
+    fn patience(&self) -> Duration {
+        Duration::from_secs_f64(5.0 * self.scale)
+    }
+
+    fn strain_note(&self, bound: Option<usize>) -> Option<String> {
+        self.connector.as_ref()?.strain().note_for_report(bound)
+    }
+
+    /// Removes what may be left; gives what to say of the rest.
+    async fn clear(&self, is_lost: bool, interrupts: &Interrupts) -> Option<String> {
+        let connector = self.connector.as_ref()?;
+        let client = format!("{}tidy", self.token);
+        let within = if is_lost { CLEARING_IN_DOUBT } else { CLEARING };
+        let clearing = self.remains.clear(connector, &self.capabilities, &client, within);
+        let left = tokio::select! {
+            biased;
+            () = interrupts.reach(2) => self.remains.all(),
+            left = clearing => left,
+        };
+        left.note()
+    }
+}
+
+/// Ends the session of the first look, if there is one; gives what to say if that cannot be.
+async fn forget_first(
+    connector: &Connector,
+    options: &Options,
+    interrupts: &Interrupts,
+) -> Option<String> {
+    let (remains, client) = (Remains::default(), format!("{}tidy", options.token));
+    remains.add_session(&first(options));
+    let capabilities = Capabilities::undeclared();
+    let clearing = remains.clear(connector, &capabilities, &client, CLEARING_IN_DOUBT);
+    let left = tokio::select! {
+        biased;
+        () = interrupts.reach(2) => remains.all(),
+        left = clearing => left,
+    };
+    left.note()
+}
+
+/// The Client Identifier of the first look.
+fn first(options: &Options) -> String {
+    format!("{}look", options.token)
+}
+
+/// Looks at the target once.
+async fn look_at(
+    target: &Target,
+    connector: Option<&Connector>,
+    options: &Options,
+) -> Result<Looked, RunError> {
+    let (client, patience) = (first(options), options.patience());
+    match (target, connector) {
+        (_, Some(connector)) => {
+            let space = perform::space(&options.topic_prefix, &options.token);
+            let topics = format!("{space}/first");
+            let looked = preflight(connector, &client, &topics, patience).await;
+            looked.map_err(RunError::Unusable)
+        }
+        // The broker that is looked at is not kept. A mutant need not live through a look at it.
+        (Target::Embedded(variant), None) => {
             let target = Target::Embedded(variant.unbroken());
-            (None, perform::look_at_embedded(target, client, patience).await?)
+            perform::look_at_embedded(target, client, patience).await
         }
         // No broker, so nothing to look at; scenarios are to find that out.
-        Target::Null(_) => (None, Capabilities::undeclared()),
-        _ => {
-            let connector = Connector::new(target).await.map_err(RunError::Trouble)?;
-            let capabilities =
-                preflight(&connector, &client, patience).await.map_err(RunError::Unusable)?;
-            (Some(connector), capabilities)
-        }
-    };
-    let alone = options.jobs <= 1 || scenarios <= 1 || target.is_in_memory();
-    let scale = options.timeout_scale;
-    let dead = false.into();
-    let target = target.clone();
-    Ok(Arc::new(Surroundings { target, connector, capabilities, token, scale, alone, dead }))
+        _ => Ok(Looked::undeclared()),
+    }
 }
 
 /// A result that says the tester failed.
@@ -188,5 +296,6 @@ fn trouble(scenario: &Scenario, expected: &str, observed: String) -> ScenarioRes
         findings: vec![finding],
         oracles: Vec::new(),
         trace: Vec::new(),
+        again: None,
     }
 }

@@ -1,10 +1,9 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use reference_broker::codec::{Connect, Disconnect, Packet, Publish, QoS};
+use reference_broker::codec::{Connect, Disconnect, Packet};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
@@ -13,15 +12,24 @@ use crate::oracle::{self, tester};
 use crate::probe::{Context, Patience, Probe, keep_alive};
 use crate::report::ScenarioResult;
 use crate::scenario::{Names, Scenario, Stage};
-use crate::target::{Capabilities, Connector, Target, preflight};
+use crate::target::{
+    Capabilities, Connector, KEEP_ALIVE, Looked, Lost, Target, Unusable, Visitor, look,
+};
 use crate::trace::{Event, Said};
 use crate::verdict::{Finding, Outcome, Stop, Verdict};
 
+use super::remains::{self, Remains, Tidier};
 use super::{RunError, trouble};
 
 /// How long a scenario on the paused clock may take in real time: it needs milliseconds, so more
 /// means that it spins.
 pub(super) const SPIN_LIMIT: Duration = Duration::from_secs(60);
+
+/// How many events are kept of a trace that was full.
+const KEPT: usize = 200;
+
+/// How long a look after a scenario may take, as a multiple of the patience for a reply.
+const AFTERWARDS: u32 = 4;
 
 /// What all scenarios of a run share.
 #[derive(Debug)]
@@ -31,22 +39,36 @@ pub(crate) struct Surroundings {
     pub(super) connector: Option<Connector>,
     pub(super) capabilities: Capabilities,
     pub(super) token: String,
+    pub(super) prefix: String,
     pub(super) scale: f64,
-    /// Whether scenarios run one by one.
-    pub(super) alone: bool,
-    /// Whether the target, which they share, was found dead.
-    pub(super) dead: AtomicBool,
+    pub(super) remains: Remains,
 }
 
 /// One scenario about to run.
 pub(crate) struct Performance {
     scenario: &'static Scenario,
     surroundings: Arc<Surroundings>,
+    /// How often it ran before in this run: each time has names of its own.
+    before: u32,
+}
+
+/// What came of it.
+pub(super) struct Performed {
+    pub(super) result: ScenarioResult,
+    /// Whether the target did not serve a fresh client afterwards.
+    pub(super) doubtful: bool,
+    /// Whether connections failed to come about while it ran, its own or others.
+    pub(super) strained: bool,
 }
 
 impl Performance {
     pub(crate) fn new(scenario: &'static Scenario, surroundings: Arc<Surroundings>) -> Performance {
-        Performance { scenario, surroundings }
+        Performance { scenario, surroundings, before: 0 }
+    }
+
+    /// For one that ran before.
+    pub(super) fn again(self, before: u32) -> Performance {
+        Performance { before, ..self }
     }
 
     pub(super) fn scenario(&self) -> &'static Scenario {
@@ -54,20 +76,21 @@ impl Performance {
     }
 
     /// Runs the scenario to its result.
-    pub(super) async fn run(self) -> ScenarioResult {
+    pub(super) async fn run(self) -> Performed {
+        let calm = |result| Performed { result, doubtful: false, strained: false };
         let missing =
             self.scenario.needs.iter().find(|need| !self.surroundings.capabilities.meet(**need));
         if let Some(need) = missing {
-            return ScenarioResult {
+            return calm(ScenarioResult {
                 verdict: Verdict::NotApplicable,
                 reason: Some(format!("needs {need}")),
                 findings: Vec::new(),
                 ..trouble(self.scenario, "", String::new())
-            };
+            });
         }
         match self.surroundings.connector.clone() {
-            Some(connector) => self.on(connector).await,
-            None => self.apart().await,
+            Some(connector) => self.on_shared(connector).await,
+            None => calm(self.apart().await),
         }
     }
 
@@ -90,7 +113,7 @@ impl Performance {
             let runtime = paused_runtime()?;
             runtime.block_on(async {
                 let connector = Connector::new(&self.surroundings.target).await?;
-                Ok::<_, std::io::Error>(self.on(connector).await)
+                Ok::<_, std::io::Error>(self.alone_on(connector).await)
             })
         };
         let mut result = match catch_unwind(AssertUnwindSafe(run)) {
@@ -102,35 +125,67 @@ impl Performance {
         result
     }
 
-    async fn on(self, connector: Connector) -> ScenarioResult {
-        let Performance { scenario, surroundings } = self;
+    /// Runs it on a broker that ends with it, and that nobody else can have brought to its end.
+    async fn alone_on(self, connector: Connector) -> ScenarioResult {
+        let (context, names) = self.beginning();
+        let mut result = self.on(connector.clone(), &context, &names).await;
+        if let Err(stop) = is_alive(&connector, context.patience(), &names).await {
+            not_alive(&mut result, stop);
+        }
+        result
+    }
+
+    /// Runs it on a broker that others use too.
+    async fn on_shared(self, connector: Connector) -> Performed {
         let started = Instant::now();
+        let strain = connector.strain().clone();
+        let strain_before = strain.count();
+        let surroundings = Arc::clone(&self.surroundings);
+        let (context, names) = self.beginning();
+        let space = space(&surroundings.prefix, &fresh(&surroundings.token, self.before));
+        let number = surroundings.remains.begin(&context, &space);
+        let mut result = self.on(connector.clone(), &context, &names).await;
+        let patience = context.patience();
+        let within = AFTERWARDS * patience.reply;
+        let tidier = Tidier {
+            connector: &connector,
+            capabilities: &surroundings.capabilities,
+            client: &format!("{}tidy", names.clients),
+            patience: patience.reply,
+            deadline: tokio::time::Instant::now() + within,
+        };
+        let left = tidier.remove(remains::of(&context)).await;
+        surroundings.remains.end(number, left);
+        let client = format!("{}alive", names.clients);
+        let alive = timeout(within, serves(&connector, &client, patience.reply)).await;
+        result.duration = started.elapsed();
+        let doubtful = !matches!(alive, Ok(Ok(())));
+        Performed { result, doubtful, strained: strain.count() > strain_before }
+    }
+
+    fn beginning(&self) -> (Context, Names) {
+        let surroundings = &self.surroundings;
         let patience = Patience::scaled(surroundings.scale);
-        let context = Context::new(scenario.requirements, patience);
-        let names = Names::new(&surroundings.token, &scenario.code());
-        let stage = Stage::new(
-            connector.clone(),
-            surroundings.capabilities.clone(),
-            context.clone(),
-            names.clone(),
-        );
-        let outcome = finish(scenario, stage, surroundings.scale, &context).await;
-        let outcome = context.weighed(outcome);
-        let (trace, advisories) = context.taken();
+        let context = Context::below(&surroundings.prefix, self.scenario.requirements, patience);
+        let token = fresh(&surroundings.token, self.before);
+        (context, Names::below(&surroundings.prefix, &token, &self.scenario.code()))
+    }
+
+    /// Goes through its steps, and judges what was seen.
+    async fn on(&self, connector: Connector, context: &Context, names: &Names) -> ScenarioResult {
+        let Performance { scenario, surroundings, .. } = self;
+        let capabilities = surroundings.capabilities.clone();
+        let stage = Stage::new(connector, capabilities, context.clone(), names.clone());
+        let mut outcome = finish(scenario, stage, surroundings.scale, context).await;
+        outcome = context.weighed(outcome);
+        let (trace, advisories) = context.taken(&mut outcome);
         let mut result = result(scenario, outcome, advisories);
         judge(&mut result, &trace);
         own_up(scenario, &mut result, &trace);
         result.trace = trace;
-        // A broker that ends with the scenario needs no tidying up.
-        if surroundings.connector.is_some() {
-            tidy_up(&connector, &context, &names).await;
+        if context.is_full() {
+            shorten(&mut result);
         }
-        if let Err(stop) = is_alive(&connector, patience, &names).await {
-            let shared = surroundings.connector.is_some();
-            let was_dead = surroundings.dead.swap(shared, Ordering::Relaxed);
-            not_alive(&mut result, stop, surroundings.alone && !was_dead);
-        }
-        result.duration = started.elapsed();
         result
     }
 }
@@ -149,12 +204,12 @@ pub(super) async fn look_at_embedded(
     target: Target,
     client: String,
     patience: Duration,
-) -> Result<Capabilities, RunError> {
+) -> Result<Looked, RunError> {
     let inner = tokio::task::spawn_blocking(move || {
         let runtime = paused_runtime().map_err(RunError::Trouble)?;
         runtime.block_on(async {
             let connector = Connector::new(&target).await.map_err(RunError::Trouble)?;
-            preflight(&connector, &client, patience).await.map_err(RunError::Unusable)
+            look(&connector, &client, patience).await.map_err(RunError::Unusable)
         })
     });
     inner.await.map_err(|error| RunError::Trouble(std::io::Error::other(error)))?
@@ -178,11 +233,28 @@ async fn finish(
     });
     let deadline = scenario.deadline(scale);
     let expected = "an end of the scenario";
-    match timeout(deadline, task.join_next()).await {
+    let ended = tokio::select! {
+        biased;
+        () = context.filled() => {
+            return Err(context.trouble(expected, "more than a trace has room for".to_owned()));
+        }
+        ended = timeout(deadline, task.join_next()) => ended,
+    };
+    match ended {
         Ok(Some(Ok(outcome))) => outcome,
         Ok(Some(Err(error))) => Err(context.trouble(expected, panic_text(error))),
         Ok(None) => Err(context.trouble(expected, "it was never begun".to_owned())),
         Err(_) => Err(context.trouble(expected, format!("none in {}", deadline.said()))),
+    }
+}
+
+/// Keeps the beginning of a trace that was full: many of those would fill memory, and what goes on
+/// without end is seen there.
+fn shorten(result: &mut ScenarioResult) {
+    result.trace.truncate(KEPT);
+    result.trace.shrink_to_fit();
+    for finding in &mut result.findings {
+        finding.event = finding.event.filter(|event| *event < KEPT);
     }
 }
 
@@ -281,89 +353,68 @@ fn own_up(scenario: &Scenario, result: &mut ScenarioResult, trace: &[Event]) {
     result.findings.insert(0, finding);
 }
 
-/// Connects a fresh client: a broker that crashed closes its connections too, and must not pass
-/// for that.
+/// Where the topics of a run are.
+pub(super) fn space(prefix: &str, token: &str) -> String {
+    format!("{prefix}/{token}")
+}
+
+/// The token for names that were not used before: of the same length, and another for each time.
+pub(super) fn fresh(token: &str, before: u32) -> String {
+    if before == 0 {
+        return token.to_owned();
+    }
+    let mut letters = token.chars();
+    let first = letters.next().filter(char::is_ascii_lowercase).unwrap_or('m');
+    let turned = (u32::from(first) - u32::from('a') + before) % 26 + u32::from('a');
+    char::from_u32(turned).into_iter().chain(letters).collect()
+}
+
+/// Connects a fresh client, as scenarios do: a broker that crashed closes its connections too, and
+/// must not pass for that.
 async fn is_alive(connector: &Connector, patience: Patience, names: &Names) -> Outcome {
     let context = Context::new(&["U-4.13.1-7"], patience);
-    let mut probe = visitor(connector, &context, names, "alive").await?;
-    probe.connect(Connect::new(probe.client_id())).await?;
+    context.proving("U-4.13.1-7");
+    let connecting = connector.connect(patience.reply).await;
+    let stream = connecting
+        .map_err(|error| context.trouble("a connection to the target", error.to_string()))?;
+    let mut probe = Probe::new("alive", format!("{}alive", names.clients), stream, context);
+    probe.connect(Connect::new(probe.client_id()).keep_alive(KEEP_ALIVE)).await?;
     probe.ping().await?;
     probe.send(Disconnect::default()).await
 }
 
-async fn visitor(
-    connector: &Connector,
-    context: &Context,
-    names: &Names,
-    name: &str,
-) -> Outcome<Probe> {
-    let connecting = connector.connect(context.patience().reply);
-    let stream = connecting
-        .await
-        .map_err(|error| context.trouble("a connection to the target", error.to_string()))?;
-    Ok(Probe::new(name, format!("{}{name}", names.clients), stream, context.clone()))
+/// Whether a target serves a fresh client: connects it and has a PINGREQ answered.
+async fn serves(connector: &Connector, client: &str, patience: Duration) -> Result<(), Unusable> {
+    let connect = Connect::new(client).keep_alive(KEEP_ALIVE);
+    let (mut visitor, _) = Visitor::open(connector, connect, patience).await?;
+    visitor.allow(patience);
+    let silent = |_| Unusable::Silent(patience);
+    visitor.send(Packet::PingReq).await.map_err(silent)?;
+    loop {
+        match visitor.next().await {
+            Ok(Packet::PingResp) => break,
+            Ok(_) => {}
+            Err(Lost::Late) => return Err(Unusable::Silent(patience)),
+            Err(_) => return Err(Unusable::Closed),
+        }
+    }
+    visitor.send(Disconnect::default()).await.map_err(silent)
 }
 
-/// `to_blame` says that nobody else can have brought the target to its end.
-fn not_alive(result: &mut ScenarioResult, stop: Stop, to_blame: bool) {
-    let (Stop::Fail(mut finding) | Stop::Inconclusive(mut finding)) = stop else { return };
+/// A target that serves nobody after a scenario that had it for itself.
+fn not_alive(result: &mut ScenarioResult, stop: Stop) {
+    let (Stop::Fail(mut finding) | Stop::Blocked(mut finding) | Stop::Inconclusive(mut finding)) =
+        stop
+    else {
+        return;
+    };
     finding.expected = "a target that serves a fresh client after the scenario".to_owned();
     finding.event = None;
     finding.oracle = Some("liveness");
-    match (result.verdict, to_blame) {
-        (Verdict::Fail, true) => return result.findings.push(finding),
-        (_, true) => {
-            finding.requirement = result.requirements.first().copied();
-            result.verdict = Verdict::Fail;
-        }
-        (_, false) => {
-            finding.requirement = None;
-            finding
-                .observed
-                .push_str("; other scenarios came before or ran beside it: run it alone");
-            result.verdict = Verdict::Inconclusive;
-        }
+    if result.verdict == Verdict::Fail {
+        return result.findings.push(finding);
     }
+    finding.requirement = result.requirements.first().copied();
+    result.verdict = Verdict::Fail;
     result.findings.insert(0, finding);
-}
-
-/// Removes what the scenario may have left: sessions, and retained messages. What cannot be
-/// removed is no fault of the scenario's, and the names are not used again.
-async fn tidy_up(connector: &Connector, context: &Context, names: &Names) {
-    let (sessions, retained) = context.leftovers();
-    let quiet = Context::new(&["U-4.13.1-7"], context.patience());
-    for client in sessions {
-        let _ = end_session(connector, &quiet, names, &client).await;
-    }
-    if !retained.is_empty() {
-        let _ = clear(connector, &quiet, names, &retained).await;
-    }
-}
-
-async fn end_session(
-    connector: &Connector,
-    context: &Context,
-    names: &Names,
-    client: &str,
-) -> Outcome {
-    let mut probe = visitor(connector, context, names, "tidy").await?;
-    probe.connect(Connect::new(client)).await?;
-    probe.send(Disconnect::default()).await
-}
-
-async fn clear(
-    connector: &Connector,
-    context: &Context,
-    names: &Names,
-    topics: &[String],
-) -> Outcome {
-    let mut probe = visitor(connector, context, names, "tidy").await?;
-    probe.connect(Connect::new(probe.client_id())).await?;
-    for topic in topics.iter().filter(|topic| topic.starts_with(&names.topics)) {
-        let id = probe.packet_id();
-        let empty = Publish::new(topic, "").qos(QoS::AtLeastOnce, id).retain();
-        probe.send(empty).await?;
-    }
-    probe.ping().await?;
-    probe.send(Packet::from(Disconnect::default())).await
 }

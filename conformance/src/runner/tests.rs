@@ -1,6 +1,7 @@
 //! Scenarios that go wrong, and targets that do: each ends as its own verdict, and the rest go on.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use reference_broker::actor::Server;
@@ -25,7 +26,9 @@ static HANGS: Scenario = Scenario::new("3/hangs", "", &["MQTT-3.1.0-2"], |stage|
 });
 static FAILS: Scenario = Scenario::new("4/fails", "", &["MQTT-3.1.0-2"], |stage| {
     Box::pin(async {
-        stage.connected("alice").await?.message("a message nobody sent").await.map(drop)
+        let mut alice = stage.connected("alice").await?;
+        stage.claims();
+        alice.message("a message nobody sent").await.map(drop)
     })
 });
 static KILLS: Scenario =
@@ -43,7 +46,7 @@ async fn kill(stage: &mut Stage) -> Outcome {
 }
 
 fn options(jobs: usize) -> Options {
-    Options { jobs, timeout_scale: 0.2, token: "test".to_owned() }
+    Options { jobs, timeout_scale: 0.2, token: "test".to_owned(), ..Options::default() }
 }
 
 fn verdicts(report: &Report) -> Vec<(&str, Verdict)> {
@@ -103,23 +106,95 @@ async fn each_scenario_ends_as_its_own_verdict_and_the_rest_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_target_that_dies_is_told_apart_from_a_scenario_that_fails() {
+async fn a_target_that_dies_ends_the_run_with_a_line() {
     let victim = VICTIM.get_or_init(|| Server::start(Config::default()));
     let address = victim.listen(("127.0.0.1", 0)).await.unwrap();
     let target: Target = format!("mqtt://{address}").parse().unwrap();
     let scenarios = listed(&[&PASSES, &KILLS, &PASSES]);
     let never = std::future::pending();
     let report = run(&target, scenarios, &options(1), never, |_| ()).await.unwrap();
+    // Seen once only, so it is no failure.
+    assert_eq!(verdicts(&report), [("1/passes", Verdict::Pass)]);
+    let trouble = report.trouble.unwrap();
+    assert!(trouble.starts_with("the target died "), "{trouble}");
+    assert!(trouble.ends_with("did not come back within 4 s; then ran 5/kills"), "{trouble}");
+}
+
+/// A scenario that fails in its first `fails` runs, of which it counts all.
+macro_rules! failing {
+    ($name:ident, $id:literal, $fails:literal, $observed:literal) => {
+        mod $name {
+            use super::*;
+
+            pub(super) static RUNS: AtomicUsize = AtomicUsize::new(0);
+            pub(super) static IT: Scenario = Scenario::new($id, "", &["MQTT-3.1.0-2"], |stage| {
+                Box::pin(async {
+                    stage.connected("alice").await?.ping().await?;
+                    let run = RUNS.fetch_add(1, Ordering::Relaxed);
+                    let seen = $observed.replace("{run}", &run.to_string());
+                    stage.check(run >= $fails, "a check that holds", seen)
+                })
+            });
+        }
+    };
+}
+
+failing!(once, "1/once", 1, "no");
+failing!(always, "2/always", 99, "no");
+failing!(otherwise, "3/otherwise", 99, "\"no\" in run {run}");
+failing!(one, "4/one", 99, "again");
+failing!(two, "4/two", 99, "again");
+failing!(three, "4/three", 99, "again");
+failing!(four, "4/four", 99, "again");
+failing!(five, "4/five", 99, "again");
+failing!(six, "4/six", 99, "again");
+failing!(seven, "4/seven", 99, "again");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_failure_is_told_that_was_not_seen_twice() {
+    let target = Target::EmbeddedTcp(crate::target::Variant::default());
+    let scenarios = listed(&[&once::IT, &always::IT, &otherwise::IT, &PASSES]);
+    let never = std::future::pending();
+    let report = run(&target, scenarios, &options(4), never, |_| ()).await.unwrap();
     assert_eq!(
         verdicts(&report),
         [
+            ("1/once", Verdict::Unsteady),
+            ("2/always", Verdict::Fail),
+            ("3/otherwise", Verdict::Unsteady),
             ("1/passes", Verdict::Pass),
-            ("5/kills", Verdict::Fail),
-            ("1/passes", Verdict::Inconclusive),
         ]
     );
-    let finding = &report.scenarios[1].findings[0];
-    assert_eq!(finding.expected, "a target that serves a fresh client after the scenario");
+    let again = |index: usize| report.scenarios[index].again.as_ref().map(|again| again.verdict);
+    assert_eq!([again(0), again(1), again(2)], [Some(Verdict::Pass), None, Some(Verdict::Fail)]);
+    assert!(!report.scenarios[0].trace.is_empty(), "both traces are kept");
+    assert_eq!(always::RUNS.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_one_cause_some_are_run_again_for_all() {
+    let target = Target::EmbeddedTcp(crate::target::Variant::default());
+    let scenarios =
+        listed(&[&one::IT, &two::IT, &three::IT, &four::IT, &five::IT, &six::IT, &seven::IT]);
+    let never = std::future::pending();
+    let report = run(&target, scenarios, &options(4), never, |_| ()).await.unwrap();
+    assert!(report.scenarios.iter().all(|result| result.verdict == Verdict::Fail));
+    let runs = [&one::RUNS, &two::RUNS, &three::RUNS, &four::RUNS, &five::RUNS];
+    let runs = runs.into_iter().chain([&six::RUNS, &seven::RUNS]);
+    let runs: usize = runs.map(|runs| runs.load(Ordering::Relaxed)).sum();
+    assert_eq!(runs, 7 + 5);
+}
+
+#[tokio::test]
+async fn in_memory_one_run_is_like_another() {
+    static FAILS_NOW: Scenario = Scenario::new("1/now", "", &["MQTT-3.1.0-2"], |stage| {
+        Box::pin(async { stage.fail("nothing", "something") })
+    });
+    let never = std::future::pending();
+    let mut told = 0;
+    let report =
+        run(&Target::default(), listed(&[&FAILS_NOW]), &options(1), never, |_| told += 1).await;
+    assert_eq!((told, verdicts(&report.unwrap())), (1, vec![("1/now", Verdict::Fail)]));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! PINGREQ and PINGRESP), never by a pause.
 
 mod copies;
+mod introduce;
 mod names;
 mod s1_05_data_representation;
 mod s2_02_packet_id;

@@ -2,6 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::runner::TOPIC_PREFIX;
+
 /// How many letters and digits set a run apart.
 const TOKEN_DIGITS: u32 = 6;
 
@@ -15,16 +17,28 @@ pub(crate) struct Names {
     pub(crate) topics: String,
     /// Begins every Client Identifier and ShareName; of letters and digits (section 3.1.3.1).
     pub(crate) clients: String,
+    /// Begins every topic in a packet vector, where no length may change.
+    in_vectors: String,
 }
 
 impl Names {
     /// The names of the scenario with this code in the run with this token.
     pub(crate) fn new(token: &str, code: &str) -> Names {
+        Names::below(TOPIC_PREFIX, token, code)
+    }
+
+    /// As [`Names::new`], with topics that begin with this.
+    pub(crate) fn below(prefix: &str, token: &str, code: &str) -> Names {
         let token = match token.len() == TOKEN_DIGITS as usize {
             true => token.to_owned(),
             false => digits(token, TOKEN_DIGITS),
         };
-        Names { topics: format!("mqttspec/{token}/{code}"), clients: format!("{token}{code}") }
+        let topics = |prefix: &str| format!("{prefix}/{token}/{code}");
+        Names {
+            topics: topics(prefix),
+            clients: format!("{token}{code}"),
+            in_vectors: topics(TOPIC_PREFIX),
+        }
     }
 
     /// The names that packet vectors are written with: as long as all others, so that one can stand
@@ -37,7 +51,7 @@ impl Names {
     pub(super) fn put_into(&self, vector: &[u8]) -> Bytes {
         let written = Names::in_vectors();
         let mut bytes = BytesMut::from(vector);
-        replace(&mut bytes, written.topics.as_bytes(), self.topics.as_bytes());
+        replace(&mut bytes, written.in_vectors.as_bytes(), self.in_vectors.as_bytes());
         replace(&mut bytes, written.clients.as_bytes(), self.clients.as_bytes());
         bytes.freeze()
     }

@@ -30,9 +30,9 @@ const LONGEST_WAIT: u32 = 15;
 /// What a scenario is given: a way to the target, names of its own, and time.
 #[derive(Debug)]
 pub struct Stage {
-    connector: Connector,
+    pub(super) connector: Connector,
     capabilities: Capabilities,
-    context: Context,
+    pub(super) context: Context,
     names: Names,
     markers: u32,
 }
@@ -307,9 +307,9 @@ impl Stage {
         name: &str,
         change: impl FnOnce(Connect) -> Connect,
     ) -> Outcome<Probe> {
-        let mut probe = self.open(name).await?;
-        let connect = change(probe.connect_packet().keep_alive(KEEP_ALIVE));
-        probe.connect_for_session(connect).await?;
+        let make = |connect: Connect| change(connect.keep_alive(KEEP_ALIVE));
+        let (mut probe, asked) = self.introduced(name, make).await?;
+        probe.connack_for_session(asked).await?;
         Ok(probe)
     }
 
@@ -366,9 +366,9 @@ impl Stage {
         change: impl FnOnce(Connect) -> Connect,
     ) -> Outcome<(Probe, ConnAck)> {
         let left = self.left(name);
-        let mut probe = self.open(name).await?;
-        let connect = change(probe.connect_packet().keep_alive(KEEP_ALIVE).resume());
-        let connack = probe.connect_for_session(connect).await?;
+        let make = |connect: Connect| change(connect.keep_alive(KEEP_ALIVE).resume());
+        let (mut probe, asked) = self.introduced(name, make).await?;
+        let connack = probe.connack_for_session(asked).await?;
         match left {
             Some(left) if !connack.session_present && left.is_over(self.context.now()) => {
                 let observed = format!("session_present 0 when its {} s had passed", left.kept);
@@ -592,8 +592,9 @@ impl Stage {
     ///
     /// A failure when it is not accepted.
     pub async fn not_resumed(&mut self, name: &str) -> Outcome<Probe> {
-        let mut probe = self.open(name).await?;
-        probe.connect(probe.connect_packet().keep_alive(KEEP_ALIVE).resume()).await?;
+        let make = |connect: Connect| connect.keep_alive(KEEP_ALIVE).resume();
+        let (mut probe, _) = self.introduced(name, make).await?;
+        probe.connack().await?;
         Ok(probe)
     }
 

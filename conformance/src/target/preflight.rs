@@ -1,24 +1,72 @@
-//! A first look at a target: is there a broker at all, and what does it declare?
+//! A first look at a target: is there a broker at all, what does it declare, and does it let us do
+//! what the suite is about to do?
 
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use bytes::Bytes;
 use reference_broker::codec::{
-    ConnAck, Connect, Disconnect, Framer, Packet, PropertyId, ReasonCode, Side,
+    ConnAck, Connect, DecodeError, Disconnect, Framer, Packet, PropertyId, QoS, ReasonCode, Side,
 };
 use reference_broker::transport::BoxStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::capabilities::ASKED_EXPIRY;
-use super::{Capabilities, Connector};
+use super::round_trip::{self, Trip};
+use super::spoken::{Spoken, spoken};
+use super::{Capabilities, Connector, Need};
 
 /// More than any answer to a CONNECT: what sends on without end is no broker.
 const MOST: u32 = 1 << 20;
 
 /// How many bytes of a wrong answer are shown.
 const SHOWN: usize = 24;
+
+/// How often a connection is tried that is closed before anything came: a broker may just have
+/// begun, or be at a limit for a moment.
+const TRIES: u32 = 4;
+
+/// The pause after the first such try; after each further one it is twice as long.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Keep Alive, in seconds: that of most scenarios.
+pub(crate) const KEEP_ALIVE: u16 = 3600;
+
+/// What the first look showed.
+#[derive(Clone, Debug)]
+pub struct Looked {
+    /// What the target declares.
+    pub capabilities: Capabilities,
+    /// What a reader of the report should know, as sentences.
+    pub notes: Vec<String>,
+    /// Whether a session was there.
+    pub(crate) session_present: bool,
+    /// The Keep Alive that the target sets, in seconds.
+    pub(crate) keep_alive: Option<u32>,
+}
+
+impl Looked {
+    /// At what declares nothing.
+    pub(crate) fn undeclared() -> Looked {
+        Looked {
+            capabilities: Capabilities::undeclared(),
+            notes: Vec::new(),
+            session_present: false,
+            keep_alive: None,
+        }
+    }
+
+    fn at(connack: &ConnAck) -> Looked {
+        Looked {
+            capabilities: Capabilities::of(connack),
+            notes: Vec::new(),
+            session_present: connack.session_present,
+            keep_alive: connack.properties.number(PropertyId::ServerKeepAlive),
+        }
+    }
+}
 
 /// Why a target cannot be tested.
 #[derive(Debug)]
@@ -38,6 +86,15 @@ pub enum Unusable {
         /// Its first bytes.
         bytes: Vec<u8>,
     },
+    /// It speaks something else.
+    Speaks(Spoken),
+    /// It lets no message through where the suite would send its own.
+    Barred {
+        /// Where that is.
+        below: String,
+        /// What it said, level by level.
+        said: String,
+    },
 }
 
 impl fmt::Display for Unusable {
@@ -50,13 +107,17 @@ impl fmt::Display for Unusable {
             Unusable::Closed => f.write_str("closed the connection instead of answering a CONNECT"),
             Unusable::Refused(reason) => write!(
                 f,
-                "refused a client without credentials: 0x{:02X} ({})",
+                "refused a client without credentials: 0x{:02X} ({}); let such clients in",
                 reason.value(),
                 reason.row().name
             ),
-            Unusable::NotMqtt { problem, bytes } if bytes.starts_with(b"HTTP/") => {
-                write!(f, "speaks HTTP, not MQTT ({problem})")
-            }
+            Unusable::Speaks(spoken) => f.write_str(spoken.advice()),
+            Unusable::Barred { below, said } => write!(
+                f,
+                "lets no message through below '{below}/' ({said}): give clients without \
+                 credentials the right to publish and subscribe there, or name another place with \
+                 --topic-prefix"
+            ),
             Unusable::NotMqtt { problem, bytes } => write!(
                 f,
                 "does not speak MQTT 5: {problem} (first bytes: {})",
@@ -68,7 +129,8 @@ impl fmt::Display for Unusable {
 
 impl std::error::Error for Unusable {}
 
-/// Connects as a plain client and reads what the target declares.
+/// Connects as a plain client, reads what the target declares, and has it pass messages on below
+/// this topic, where the suite will have its own.
 ///
 /// # Errors
 ///
@@ -76,52 +138,199 @@ impl std::error::Error for Unusable {}
 pub async fn preflight(
     connector: &Connector,
     client_id: &str,
+    topics: &str,
     patience: Duration,
-) -> Result<Capabilities, Unusable> {
-    let mut stream = connector.connect(patience).await.map_err(Unusable::Unreachable)?;
-    let connect = Connect::new(client_id).session_expiry(ASKED_EXPIRY);
-    let connect = Packet::from(connect).to_bytes().unwrap_or_default();
-    if stream.write_all(&connect).await.is_err() {
-        return Err(Unusable::Closed);
-    }
-    let connack = match timeout(patience, answer(&mut stream)).await {
-        Ok(connack) => connack?,
-        Err(_) => return Err(Unusable::Silent(patience)),
+) -> Result<Looked, Unusable> {
+    let mut looked = look(connector, client_id, patience).await?;
+    let levels = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
+    let levels: Vec<_> =
+        levels.into_iter().filter(|qos| looked.capabilities.meet(Need::QoS(*qos))).collect();
+    let traveller = format!("{client_id}trip");
+    let trips = round_trip::all(connector, &traveller, topics, &levels, patience).await;
+    let said = |trips: &[&Trip]| {
+        let said: Vec<_> = trips.iter().map(|trip| trip.to_string()).collect();
+        said.join("; ")
     };
-    if connack.reason.is_error() {
-        return Err(Unusable::Refused(connack.reason));
+    let (done, rest): (Vec<_>, Vec<_>) = trips.iter().partition(|trip| trip.is_done());
+    // What breaks the protocol in a round trip is a broker that scenarios are to look at.
+    if done.is_empty() && rest.iter().all(|trip| trip.is_barred()) {
+        return Err(Unusable::Barred { below: topics.to_owned(), said: said(&rest) });
     }
-    let mut goodbye = Disconnect::default();
-    goodbye.properties.push(PropertyId::SessionExpiryInterval, 0);
-    let goodbye = Packet::from(goodbye).to_bytes().unwrap_or_default();
-    // It has answered; how it takes the goodbye is for scenarios to judge.
-    let _ = stream.write_all(&goodbye).await;
-    Ok(Capabilities::of(&connack))
+    if !rest.is_empty() {
+        let rest = said(&rest);
+        looked.notes.push(format!("not every message goes through below '{topics}/': {rest}"));
+    }
+    Ok(looked)
 }
 
-async fn answer(stream: &mut BoxStream) -> Result<ConnAck, Unusable> {
-    let mut framer = Framer::new(MOST);
-    let mut first = Vec::new();
-    loop {
-        let packet = framer.next_frame().and_then(|frame| match frame {
-            Some(frame) => {
-                Packet::decode_leniently(&frame, Side::Server).map(|(packet, _)| Some(packet))
+/// Connects as a plain client and reads what the target declares.
+///
+/// # Errors
+///
+/// Why no scenario could be run.
+pub(crate) async fn look(
+    connector: &Connector,
+    client_id: &str,
+    patience: Duration,
+) -> Result<Looked, Unusable> {
+    let connect = Connect::new(client_id).session_expiry(ASKED_EXPIRY).keep_alive(KEEP_ALIVE);
+    let opened = Visitor::open(connector, connect, patience).await;
+    let (mut visitor, looked) = match opened {
+        Err(Unusable::Closed | Unusable::Silent(_)) | Err(Unusable::NotMqtt { .. }) => {
+            let spoken = spoken(connector, patience.min(Duration::from_secs(1))).await;
+            return Err(
+                spoken.map_or_else(|| opened.err().unwrap_or(Unusable::Closed), Unusable::Speaks)
+            );
+        }
+        opened => opened?,
+    };
+    let mut goodbye = Disconnect::default();
+    goodbye.properties.push(PropertyId::SessionExpiryInterval, 0);
+    // It has answered; how it takes the goodbye is for scenarios to judge.
+    let _ = visitor.send(goodbye).await;
+    Ok(looked)
+}
+
+/// A plain client of few words: each of its steps ends by one deadline, whatever the target does.
+pub(crate) struct Visitor {
+    stream: BoxStream,
+    framer: Framer,
+    deadline: Instant,
+}
+
+/// Why a visitor heard nothing more.
+#[derive(Debug)]
+pub(crate) enum Lost {
+    /// The time was up.
+    Late,
+    /// The connection ended.
+    Closed,
+    /// Bytes came that are no packet: these.
+    Broken(Bytes, String),
+}
+
+impl Visitor {
+    /// Connects, and tries again where no byte came; gives what the CONNACK declares.
+    pub(crate) async fn open(
+        connector: &Connector,
+        connect: Connect,
+        patience: Duration,
+    ) -> Result<(Visitor, Looked), Unusable> {
+        let mut pause = PAUSE;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let opened = Visitor::open_once(connector, connect.clone(), patience).await;
+            // One that is refused was tried again already.
+            if !matches!(opened, Err(Unusable::Closed)) || tries == TRIES {
+                return opened;
             }
-            None => Ok(None),
-        });
-        match packet {
-            Ok(Some(Packet::ConnAck(connack))) => return Ok(connack),
-            Ok(Some(packet)) => {
+            connector.strain().closed();
+            sleep(pause).await;
+            pause *= 2;
+        }
+    }
+
+    async fn open_once(
+        connector: &Connector,
+        connect: Connect,
+        patience: Duration,
+    ) -> Result<(Visitor, Looked), Unusable> {
+        let stream = connector.connect(patience).await.map_err(Unusable::Unreachable)?;
+        let deadline = Instant::now() + patience;
+        let mut visitor = Visitor { stream, framer: Framer::new(MOST), deadline };
+        if visitor.send(connect).await.is_err() {
+            return Err(Unusable::Closed);
+        }
+        let looked = match visitor.next().await {
+            Ok(Packet::ConnAck(connack)) if connack.reason.is_error() => {
+                return Err(Unusable::Refused(connack.reason));
+            }
+            Ok(Packet::ConnAck(connack)) => Looked::at(&connack),
+            Ok(packet) => {
                 let problem = format!("{} in answer to a CONNECT", packet.packet_type());
-                return Err(Unusable::NotMqtt { problem, bytes: first });
+                let bytes = packet.to_bytes().unwrap_or_default();
+                let bytes = bytes.iter().take(SHOWN).copied().collect();
+                return Err(Unusable::NotMqtt { problem, bytes });
             }
-            Ok(None) => match stream.read_buf(framer.buffer()).await {
-                Ok(0) | Err(_) => return Err(Unusable::Closed),
-                Ok(_) => first = framer.pending_bytes().iter().take(SHOWN).copied().collect(),
-            },
-            Err(error) => {
-                return Err(Unusable::NotMqtt { problem: error.to_string(), bytes: first });
+            Err(Lost::Late) => return Err(Unusable::Silent(patience)),
+            Err(Lost::Closed) => return Err(Unusable::Closed),
+            Err(Lost::Broken(bytes, problem)) => unreadable(&bytes, problem)?,
+        };
+        Ok((visitor, looked))
+    }
+
+    /// Gives it so much time from now on.
+    pub(crate) fn allow(&mut self, patience: Duration) {
+        self.deadline = Instant::now() + patience;
+    }
+
+    pub(crate) async fn send(&mut self, packet: impl Into<Packet>) -> Result<(), Lost> {
+        let bytes = packet.into().to_bytes().unwrap_or_default();
+        match timeout_at(self.deadline, self.stream.write_all(&bytes)).await {
+            Ok(Ok(())) => Ok(()),
+            // What came before the end may say why.
+            Ok(Err(_)) => Ok(()),
+            Err(_) => Err(Lost::Late),
+        }
+    }
+
+    /// The next packet.
+    pub(crate) async fn next(&mut self) -> Result<Packet, Lost> {
+        loop {
+            let pending = self.framer.pending_bytes();
+            let first = Bytes::copy_from_slice(&pending[..pending.len().min(SHOWN)]);
+            let broken = |bytes, error: DecodeError| Lost::Broken(bytes, error.to_string());
+            match self.framer.next_frame() {
+                Err(error) => return Err(broken(first, error)),
+                Ok(Some(frame)) => {
+                    // A bad value is for scenarios to find.
+                    return Packet::decode_leniently(&frame, Side::Server)
+                        .map(|(packet, _)| packet)
+                        .map_err(|error| broken(frame.bytes.clone(), error));
+                }
+                Ok(None) => {}
+            }
+            // Whoever never stops sending does not get more than the time either.
+            if Instant::now() >= self.deadline {
+                return Err(Lost::Late);
+            }
+            let read = self.stream.read_buf(self.framer.buffer());
+            match timeout_at(self.deadline, read).await {
+                Err(_) => return Err(Lost::Late),
+                Ok(Ok(0) | Err(_)) => return Err(Lost::Closed),
+                Ok(Ok(_)) => {}
             }
         }
     }
+}
+
+/// What a CONNACK declares that cannot be read: one that accepts us is a fault for scenarios to find,
+/// and not the end of the run.
+///
+/// # Errors
+///
+/// When it is no such CONNACK.
+fn unreadable(bytes: &[u8], problem: String) -> Result<Looked, Unusable> {
+    if let Some(spoken) = Spoken::by(bytes) {
+        return Err(Unusable::Speaks(spoken));
+    }
+    match bytes {
+        // As short a Remaining Length as this is one byte, and a CONNACK with few properties short.
+        [0x20, 3..=127, _, 0x00, ..] | [0x20, 0x80..=0xFF, _, _, 0x00, ..] => Ok(Looked {
+            notes: vec![format!(
+                "its CONNACK cannot be read, so what it declares is unknown: {problem}"
+            )],
+            ..Looked::undeclared()
+        }),
+        [0x20, 3..=127, _, code, ..] => match ReasonCode::from_value(*code) {
+            Some(reason) => Err(Unusable::Refused(reason)),
+            None => Err(not_mqtt(bytes, problem)),
+        },
+        _ => Err(not_mqtt(bytes, problem)),
+    }
+}
+
+fn not_mqtt(bytes: &[u8], problem: String) -> Unusable {
+    Unusable::NotMqtt { problem, bytes: bytes.iter().take(SHOWN).copied().collect() }
 }

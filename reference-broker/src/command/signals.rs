@@ -11,8 +11,29 @@ pub fn interrupt() -> io::Result<impl Future<Output = ()>> {
     Ok(async move { signals.next().await })
 }
 
+/// As [`interrupt`], for one who is to hear of every such signal.
+#[derive(Debug)]
+pub struct Interruptions(Signals);
+
+impl Interruptions {
+    /// Hears them from now on.
+    ///
+    /// # Errors
+    ///
+    /// As [`interrupt`].
+    pub fn new() -> io::Result<Interruptions> {
+        Signals::new().map(Interruptions)
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        self.0.next().await;
+    }
+}
+
 /// SIGINT (Ctrl-C), SIGTERM and SIGHUP, from when this is made.
 #[cfg(unix)]
+#[derive(Debug)]
 pub(super) struct Signals {
     interrupted: tokio::signal::unix::Signal,
     ended: tokio::signal::unix::Signal,
@@ -60,6 +81,7 @@ fn ignores_hangup() -> bool {
 
 /// Ctrl-C.
 #[cfg(not(unix))]
+#[derive(Debug)]
 pub(super) struct Signals;
 
 #[cfg(not(unix))]

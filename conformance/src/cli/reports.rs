@@ -1,0 +1,210 @@
+//! Where the reports of a run go: to files, which are written beside and renamed, so that one of an
+//! earlier run is whole until that of this run is, or to standard output.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write, stdout};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use conformance::exit::Exit;
+use conformance::report::{Report, json, junit};
+use conformance::runner::Repeat;
+
+use super::Failure;
+
+/// The name that stands for standard output.
+const STANDARD_OUTPUT: &str = "-";
+
+/// A report that is asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Destination {
+    kind: Kind,
+    path: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Json,
+    JUnit,
+}
+
+impl FromStr for Destination {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Destination, String> {
+        let (kind, path) = text.split_once('=').unwrap_or((text, ""));
+        let kind = match kind {
+            "json" => Kind::Json,
+            "junit" => Kind::JUnit,
+            other => {
+                return Err(format!(
+                    "no report '{other}': use json=FILE or junit=FILE, or - for standard output"
+                ));
+            }
+        };
+        match path {
+            "" => Err("no file after '='".to_owned()),
+            path => Ok(Destination { kind, path: path.into() }),
+        }
+    }
+}
+
+/// The reports of a run, whose places have been looked at.
+#[derive(Debug)]
+pub(super) struct Reports(Vec<(Kind, Place)>);
+
+/// Where something is written that is to be whole.
+#[derive(Debug)]
+pub(super) enum Place {
+    StandardOutput,
+    /// A file that is replaced when the report is whole.
+    Replaced(PathBuf),
+    /// What cannot be replaced, such as a pipe, or a file in a folder that takes no other.
+    InPlace(PathBuf),
+}
+
+impl Reports {
+    /// Looks at the places before the run, so that a wrong path does not cost one, and leaves what is
+    /// there as it is. `lists` are files of other uses.
+    pub(super) fn prepare(
+        destinations: &[Destination],
+        lists: &[&Path],
+    ) -> Result<Reports, Failure> {
+        let mut taken: Vec<_> = lists.iter().filter_map(|path| whole(path).ok()).collect();
+        let mut reports = Vec::new();
+        for Destination { kind, path } in destinations {
+            let fail = |error: String| (Exit::Usage, format!("{}: {error}", path.display()));
+            let (name, place) = match path.as_os_str() == STANDARD_OUTPUT {
+                true => (path.clone(), Place::StandardOutput),
+                false => {
+                    let whole = whole(path).map_err(|error| fail(error.to_string()))?;
+                    let place = Place::of(&whole).map_err(|error| fail(error.to_string()))?;
+                    (whole, place)
+                }
+            };
+            if taken.contains(&name) {
+                return Err(fail("one file for two purposes: give each report its own".to_owned()));
+            }
+            taken.push(name);
+            reports.push((*kind, place));
+        }
+        Ok(Reports(reports))
+    }
+
+    /// Whether one goes to standard output, which then has nothing else.
+    pub(super) fn take_standard_output(&self) -> bool {
+        self.0.iter().any(|(_, place)| matches!(place, Place::StandardOutput))
+    }
+
+    /// Writes all of them; the first error is told when all have been tried.
+    pub(super) fn write(&self, report: &Report, repeat: Option<&Repeat>) -> Result<(), Failure> {
+        let mut done = Ok(());
+        for (kind, place) in &self.0 {
+            let written = place.write(|out| match kind {
+                Kind::Json => match repeat {
+                    Some(repeat) => {
+                        json::write_repeat(report, repeat.runs(), &repeat.changed(), out)
+                    }
+                    None => json::write(report, out),
+                },
+                Kind::JUnit => junit::write(report, out),
+            });
+            let told = written.map_err(|error| (Exit::Trouble, format!("{place}: {error}")));
+            done = done.and(told);
+        }
+        done
+    }
+}
+
+impl Place {
+    /// That of a file, as it is named.
+    pub(super) fn at(path: &Path) -> io::Result<Place> {
+        whole(path).and_then(|path| Place::of(&path))
+    }
+
+    fn of(path: &Path) -> io::Result<Place> {
+        match fs::metadata(path) {
+            Ok(is) if is.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+            Ok(is) if !is.is_file() => return Ok(Place::InPlace(path.to_owned())),
+            _ => {}
+        }
+        let beside = beside(path);
+        match File::create(&beside) {
+            Ok(_) => {
+                fs::remove_file(&beside)?;
+                Ok(Place::Replaced(path.to_owned()))
+            }
+            // A file that is there may be open to us though its folder is not.
+            Err(error) => match OpenOptions::new().append(true).open(path) {
+                Ok(_) => Ok(Place::InPlace(path.to_owned())),
+                Err(_) => Err(error),
+            },
+        }
+    }
+
+    pub(super) fn write(
+        &self,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let whole = |file: &mut dyn Write| {
+            let mut out = BufWriter::new(file);
+            write(&mut out)?;
+            out.flush()
+        };
+        match self {
+            Place::StandardOutput => match whole(&mut stdout().lock()) {
+                // A reader that has seen enough, such as `head`, is no error.
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+                written => written,
+            },
+            Place::InPlace(path) => {
+                whole(&mut OpenOptions::new().write(true).truncate(true).open(path)?)
+            }
+            Place::Replaced(path) => {
+                let beside = beside(path);
+                let replaced = File::create(&beside)
+                    .and_then(|mut file| whole(&mut file))
+                    .and_then(|()| keep_permissions(path, &beside))
+                    .and_then(|()| fs::rename(&beside, path));
+                if replaced.is_err() {
+                    // That it is in the way is the smaller trouble, and told with the other.
+                    let _ = fs::remove_file(&beside);
+                }
+                replaced
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::StandardOutput => f.write_str("standard output"),
+            Place::Replaced(path) | Place::InPlace(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// The one name of a file that may have many, whether it is there or not.
+fn whole(path: &Path) -> io::Result<PathBuf> {
+    match (fs::canonicalize(path), path.file_name()) {
+        (Err(error), Some(name)) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            Ok(fs::canonicalize(folder.unwrap_or(Path::new(".")))?.join(name))
+        }
+        (found, _) => found,
+    }
+}
+
+/// Where a file is written until it is whole: in its own folder, from where it can be renamed.
+fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.part", std::process::id()))
+}
+
+fn keep_permissions(old: &Path, new: &Path) -> io::Result<()> {
+    match fs::metadata(old) {
+        Ok(is) => fs::set_permissions(new, is.permissions()),
+        Err(_) => Ok(()),
+    }
+}

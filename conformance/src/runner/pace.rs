@@ -1,0 +1,106 @@
+//! How many scenarios run at once: as many as asked for, and fewer when connections do not come about.
+
+use std::time::{Duration, Instant};
+
+use crate::target::Strain;
+
+/// What happens within this time of a cut is its cause, not a further one.
+const SETTLING: Duration = Duration::from_secs(1);
+
+/// How many run at once where the crowd may have been the trouble.
+const FEW: usize = 4;
+
+/// Decides whether one more may begin.
+#[derive(Debug)]
+pub(super) struct Pace {
+    jobs: usize,
+    /// How many may run at the best of times.
+    most: usize,
+    /// Bounds all that run, once connections have failed.
+    bound: Option<usize>,
+    /// How many have ended well since the bound was changed.
+    well: usize,
+    seen: usize,
+    cut: Option<Instant>,
+}
+
+impl Pace {
+    pub(super) fn new(jobs: usize, most: Option<usize>) -> Pace {
+        let most = most.unwrap_or(usize::MAX).max(1);
+        Pace { jobs: jobs.max(1), most, bound: None, well: 0, seen: 0, cut: None }
+    }
+
+    /// Whether a prompt scenario may begin beside `prompt` others of its kind and `all` in all; one
+    /// that mostly waits, if it is `timed`.
+    pub(super) fn admits(&self, timed: bool, prompt: usize, all: usize) -> bool {
+        all < self.bound.unwrap_or(self.most) && (timed || prompt < self.jobs)
+    }
+
+    /// Heeds what the scenario went through that has just ended, beside `all` others.
+    pub(super) fn heed(&mut self, strain: &Strain, all: usize) {
+        let count = strain.count();
+        let is_new = count > self.seen;
+        self.seen = count;
+        let settled = self.cut.is_none_or(|cut| cut.elapsed() > SETTLING);
+        match self.bound {
+            _ if is_new && settled => {
+                let at_once = self.bound.map_or(all + 1, |bound| bound.min(all + 1));
+                self.bound = Some((at_once / 2).max(1));
+                self.cut = Some(Instant::now());
+                self.well = 0;
+            }
+            Some(bound) if !is_new => {
+                self.well += 1;
+                // As slowly as it takes to see that it does no harm.
+                if self.well > 4 * bound {
+                    self.bound = Some((bound + 1).min(self.most));
+                    self.well = 0;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// From now on, runs few at once.
+    pub(super) fn slow_down(&mut self) {
+        self.bound = Some(self.bound.map_or(FEW, |bound| (bound / 2).clamp(1, FEW)));
+    }
+
+    /// How many may run at once, if that had to be cut.
+    pub(super) fn bound(&self) -> Option<usize> {
+        self.bound
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failing_connections_halve_what_runs_and_success_brings_it_back_slowly() {
+        let strain = Strain::default();
+        let mut pace = Pace::new(8, None);
+        assert!(pace.admits(false, 7, 100) && !pace.admits(false, 8, 100));
+        assert!(pace.admits(true, 8, 1000));
+        strain.closed();
+        pace.heed(&strain, 39);
+        assert_eq!(pace.bound(), Some(20));
+        assert!(pace.admits(true, 0, 19) && !pace.admits(true, 0, 20));
+        strain.closed();
+        pace.heed(&strain, 39);
+        assert_eq!(pace.bound(), Some(20), "still of the same cause");
+        pace.cut = None;
+        strain.refused();
+        pace.heed(&strain, 39);
+        assert_eq!(pace.bound(), Some(10));
+        (0..41).for_each(|_| pace.heed(&strain, 9));
+        assert_eq!(pace.bound(), Some(11));
+        for _ in 0..9 {
+            pace.cut = None;
+            strain.silent();
+            pace.heed(&strain, 9);
+        }
+        assert_eq!(pace.bound(), Some(1), "one always may");
+        assert!(pace.admits(true, 0, 0) && pace.admits(false, 0, 0));
+    }
+}

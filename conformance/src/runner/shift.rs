@@ -1,0 +1,410 @@
+//! Runs scenarios beside each other, as many as the target bears, and what happens when it dies.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reference_broker::codec::Connect;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use crate::report::ScenarioResult;
+use crate::scenario::{Scenario, Timing};
+use crate::target::{Connector, KEEP_ALIVE, Unusable, Visitor};
+use crate::verdict::{Finding, Verdict};
+
+use super::again::{First, Way};
+use super::pace::Pace;
+use super::perform::{Performance, Performed, Surroundings};
+use super::sentinel::{Pulse, Sentinel};
+use super::{Interrupts, News, Options, RunError, UnderWay};
+
+/// How often it is said that a run is alive.
+const BEAT: Duration = Duration::from_secs(10);
+
+/// How long scenarios that are cut off may take to let go.
+const LETTING_GO: Duration = Duration::from_secs(2);
+
+/// How long a target that died may take to come back, as a multiple of the patience for a reply.
+const RETURN: u32 = 4;
+
+/// The pause between two looks for it.
+const RETURN_PAUSE: Duration = Duration::from_millis(250);
+
+/// How often a target may die before the run gives it up.
+const DEATHS: usize = 20;
+
+/// How many scenarios are named where many ran.
+const NAMED: usize = 5;
+
+/// A scenario to be run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ticket {
+    /// Its place in the registry.
+    pub(super) index: usize,
+    pub(super) scenario: &'static Scenario,
+    /// How often it ran before.
+    pub(super) before: u32,
+}
+
+impl Ticket {
+    fn is_timed(&self) -> bool {
+        self.scenario.timing != Timing::Prompt
+    }
+
+    /// For another time, with fresh names.
+    pub(super) fn again(self) -> Ticket {
+        Ticket { before: self.before + 1, ..self }
+    }
+}
+
+/// Why not all was run.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// Somebody wanted it so.
+    Interrupted,
+    /// The target is no more; what there is to say of that.
+    Lost(String),
+    /// The tester failed.
+    Trouble(RunError),
+}
+
+/// The target died, or died and came back.
+struct Death {
+    pulse: Pulse,
+    at: Duration,
+    /// What ran then, the last to begin first.
+    suspects: Vec<Ticket>,
+}
+
+/// All that a run is about.
+pub(super) struct Shift<F> {
+    surroundings: Arc<Surroundings>,
+    interrupts: Interrupts,
+    news: F,
+    started: Instant,
+    all: usize,
+    pub(super) pace: Pace,
+    sentinel: Option<Sentinel>,
+    deaths: usize,
+    /// What is to be seen once more before it is told, by the place of its scenario.
+    pub(super) firsts: BTreeMap<usize, First>,
+    /// What is told or not as others of the same way come out.
+    pub(super) held: BTreeMap<usize, First>,
+    /// Ways of failing that were not seen again in some scenario.
+    pub(super) unsteady_ways: BTreeSet<Way>,
+    pub(super) results: BTreeMap<usize, ScenarioResult>,
+    pub(super) notes: Vec<String>,
+}
+
+impl<F: FnMut(News<'_>)> Shift<F> {
+    pub(super) fn new(
+        surroundings: Arc<Surroundings>,
+        interrupts: Interrupts,
+        options: &Options,
+        news: F,
+    ) -> Shift<F> {
+        let mut shift = Shift {
+            surroundings,
+            interrupts,
+            news,
+            started: Instant::now(),
+            all: 0,
+            pace: Pace::new(options.jobs, options.at_most),
+            sentinel: None,
+            deaths: 0,
+            firsts: BTreeMap::new(),
+            held: BTreeMap::new(),
+            unsteady_ways: BTreeSet::new(),
+            results: BTreeMap::new(),
+            notes: Vec::new(),
+        };
+        shift.post_sentinel();
+        shift
+    }
+
+    /// Runs them all, and once more what needs it.
+    pub(super) async fn run(
+        &mut self,
+        scenarios: Vec<(usize, &'static Scenario)>,
+    ) -> Result<(), Ended> {
+        self.all = scenarios.len();
+        let tickets =
+            scenarios.into_iter().map(|(index, scenario)| Ticket { index, scenario, before: 0 });
+        // Those that only wait begin first and overlap with all others.
+        let (timed, prompt): (Vec<_>, Vec<_>) = tickets.partition(Ticket::is_timed);
+        self.work(timed.into_iter().chain(prompt).collect()).await?;
+        self.look_again().await
+    }
+
+    /// Runs what is queued, whatever the target lives through.
+    pub(super) async fn work(&mut self, mut queue: VecDeque<Ticket>) -> Result<(), Ended> {
+        while let Some(death) = self.crowd(&mut queue).await? {
+            self.outlive(death, &mut queue).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether a failure may be anybody's: in memory every run is like every other.
+    pub(super) fn sees_twice(&self) -> bool {
+        self.surroundings.connector.is_some()
+    }
+
+    fn post_sentinel(&mut self) {
+        let Surroundings { connector, token, remains, .. } = &*self.surroundings;
+        self.sentinel = connector.clone().map(|connector| {
+            let client = format!("{token}guard");
+            remains.add_session(&client);
+            Sentinel::new(connector, client, self.surroundings.patience())
+        });
+    }
+
+    /// Takes the sentinel off, so that its session can be ended.
+    pub(super) fn dismiss(&mut self) {
+        self.sentinel = None;
+    }
+
+    /// Runs what is queued until nothing is left, or the target dies.
+    async fn crowd(&mut self, queue: &mut VecDeque<Ticket>) -> Result<Option<Death>, Ended> {
+        let mut running = JoinSet::new();
+        let mut begun: BTreeMap<usize, (Ticket, Instant)> = BTreeMap::new();
+        let mut beat = interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        beat.reset();
+        let interrupts = self.interrupts.clone();
+        let died = loop {
+            self.fill(queue, &mut running, &mut begun);
+            let joined = tokio::select! {
+                biased;
+                () = interrupts.reach(1) => {
+                    let_go(&mut running).await;
+                    return Err(Ended::Interrupted);
+                }
+                pulse = alarm(self.sentinel.as_ref()) => break pulse,
+                joined = running.join_next() => joined,
+                _ = beat.tick() => {
+                    self.tell_alive(&begun);
+                    continue;
+                }
+            };
+            let Some(joined) = joined else { return Ok(None) };
+            let (ticket, performed) = joined
+                .map_err(|error| Ended::Trouble(RunError::Trouble(std::io::Error::other(error))))?;
+            if let Some(connector) = &self.surroundings.connector {
+                self.pace.heed(connector.strain(), running.len());
+            }
+            match self.diagnose(&performed).await {
+                Pulse::Beats => {
+                    begun.remove(&ticket.index);
+                    self.settle(ticket, performed);
+                }
+                pulse => break pulse,
+            }
+        };
+        let at = self.started.elapsed();
+        let_go(&mut running).await;
+        let mut suspects: Vec<_> = begun.into_values().collect();
+        suspects.sort_by_key(|(_, begun)| std::cmp::Reverse(*begun));
+        let suspects = suspects.into_iter().map(|(ticket, _)| ticket).collect();
+        Ok(Some(Death { pulse: died, at, suspects }))
+    }
+
+    fn fill(
+        &self,
+        queue: &mut VecDeque<Ticket>,
+        running: &mut JoinSet<(Ticket, Performed)>,
+        begun: &mut BTreeMap<usize, (Ticket, Instant)>,
+    ) {
+        while let Some(next) = queue.front() {
+            let prompt = begun.values().filter(|(ticket, _)| !ticket.is_timed()).count();
+            if !self.pace.admits(next.is_timed(), prompt, begun.len()) {
+                return;
+            }
+            let Some(ticket) = queue.pop_front() else { return };
+            begun.insert(ticket.index, (ticket, Instant::now()));
+            let surroundings = Arc::clone(&self.surroundings);
+            let performance = Performance::new(ticket.scenario, surroundings).again(ticket.before);
+            running.spawn(async move { (ticket, performance.run().await) });
+        }
+    }
+
+    /// Whether the target lives, where a scenario has left a doubt.
+    async fn diagnose(&self, performed: &Performed) -> Pulse {
+        let Some(connector) = self.surroundings.connector.as_ref().filter(|_| performed.doubtful)
+        else {
+            return Pulse::Beats;
+        };
+        match self.answers(connector).await {
+            false => Pulse::Stopped,
+            true => match &self.sentinel {
+                Some(sentinel) => sentinel.look().await,
+                None => Pulse::Beats,
+            },
+        }
+    }
+
+    /// Whether the target lets a fresh client in, given time. One that then does not serve it is a
+    /// broken target, and no dead one.
+    async fn answers(&self, connector: &Connector) -> bool {
+        let patience = self.surroundings.patience();
+        let client = format!("{}alive", self.surroundings.token);
+        let asking = async {
+            for _ in 0..2 {
+                let connect = Connect::new(&*client).keep_alive(KEEP_ALIVE);
+                match Visitor::open(connector, connect, patience).await {
+                    // It is there, if unwilling.
+                    Ok(_) | Err(Unusable::Refused(_)) => return true,
+                    Err(_) => {}
+                }
+            }
+            false
+        };
+        timeout(RETURN * patience, asking).await.unwrap_or(false)
+    }
+
+    /// Waits until a target that died is back, and finds out who it was.
+    async fn outlive(&mut self, death: Death, queue: &mut VecDeque<Ticket>) -> Result<(), Ended> {
+        self.deaths += 1;
+        let Death { pulse, at, suspects } = death;
+        let seconds = at.as_secs_f64();
+        let ran = named(&suspects);
+        self.return_of(pulse).await.map_err(|ended| match ended {
+            Ended::Lost(why) => {
+                Ended::Lost(format!("the target died {seconds:.1} s after the start {why}; {ran}"))
+            }
+            other => other,
+        })?;
+        let (prompt, timed): (Vec<_>, Vec<_>) =
+            suspects.into_iter().partition(|ticket| !ticket.is_timed());
+        let killers = self.try_one_by_one(prompt, queue).await?;
+        let found = match &killers[..] {
+            [] => "none of those that take no time did it again, alone".to_owned(),
+            killers => format!("it died again of {}", killers.join(", ")),
+        };
+        self.notes.push(format!("the target died {seconds:.1} s after the start; {ran}; {found}"));
+        // They took long to get there, and are far from alone suspected.
+        timed.into_iter().rev().for_each(|ticket| queue.push_front(ticket.again()));
+        Ok(())
+    }
+
+    /// Waits until the target is back.
+    async fn return_of(&mut self, pulse: Pulse) -> Result<(), Ended> {
+        if self.deaths > DEATHS {
+            return Err(Ended::Lost(format!("for the {}th time", self.deaths)));
+        }
+        self.dismiss();
+        let within = RETURN * self.surroundings.patience();
+        if pulse == Pulse::Stopped
+            && let Some(connector) = self.surroundings.connector.clone()
+        {
+            let interrupts = self.interrupts.clone();
+            let back = async {
+                while !self.answers(&connector).await {
+                    sleep(RETURN_PAUSE).await;
+                }
+            };
+            tokio::select! {
+                biased;
+                () = interrupts.reach(1) => return Err(Ended::Interrupted),
+                back = timeout(within, back) => back.map_err(|_| {
+                    Ended::Lost(format!("and did not come back within {} s", within.as_secs()))
+                })?,
+            }
+        }
+        self.post_sentinel();
+        Ok(())
+    }
+
+    /// Runs suspects alone: who kills the target again has failed. Gives their ids; when there can be
+    /// no more of it, what was not run goes back to the queue.
+    async fn try_one_by_one(
+        &mut self,
+        suspects: Vec<Ticket>,
+        queue: &mut VecDeque<Ticket>,
+    ) -> Result<Vec<&'static str>, Ended> {
+        let mut killers = Vec::new();
+        for suspect in suspects {
+            let mut alone = VecDeque::from([suspect.again()]);
+            match self.alone(&mut alone).await? {
+                None => {}
+                Some(pulse) => {
+                    killers.push(suspect.scenario.id);
+                    self.firsts.remove(&suspect.index);
+                    self.finished(suspect.index, killed(suspect.scenario));
+                    self.deaths += 1;
+                    self.return_of(pulse).await.map_err(|ended| match ended {
+                        Ended::Lost(why) => {
+                            Ended::Lost(format!("the target died of {} {why}", suspect.scenario.id))
+                        }
+                        other => other,
+                    })?;
+                }
+            }
+        }
+        let _ = queue;
+        Ok(killers)
+    }
+
+    /// Runs one scenario and asks how the target is; gives that if it is not well.
+    async fn alone(&mut self, alone: &mut VecDeque<Ticket>) -> Result<Option<Pulse>, Ended> {
+        let death = Box::pin(self.crowd(alone)).await?;
+        let pulse = match (death, &self.sentinel) {
+            (Some(death), _) => death.pulse,
+            (None, Some(sentinel)) => sentinel.look().await,
+            (None, None) => Pulse::Beats,
+        };
+        Ok((pulse != Pulse::Beats).then_some(pulse))
+    }
+
+    /// Tells a result that is final.
+    pub(super) fn finished(&mut self, index: usize, result: ScenarioResult) {
+        (self.news)(News::Finished(&result));
+        self.results.insert(index, result);
+    }
+
+    fn tell_alive(&mut self, begun: &BTreeMap<usize, (Ticket, Instant)>) {
+        let longest = begun.values().min_by_key(|(_, begun)| *begun);
+        let longest = longest.map(|(ticket, begun)| (ticket.scenario.id, begun.elapsed()));
+        let (done, again) = (self.results.len(), self.firsts.len() + self.held.len());
+        (self.news)(News::UnderWay(&UnderWay { done, all: self.all, again, longest }));
+    }
+}
+
+/// Cuts off what runs, and waits until it has let go of its connections.
+async fn let_go(running: &mut JoinSet<(Ticket, Performed)>) {
+    running.abort_all();
+    let _ = timeout(LETTING_GO, async { while running.join_next().await.is_some() {} }).await;
+}
+
+async fn alarm(sentinel: Option<&Sentinel>) -> Pulse {
+    match sentinel {
+        Some(sentinel) => sentinel.alarm().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What ran, in a few words.
+fn named(tickets: &[Ticket]) -> String {
+    let names: Vec<_> = tickets.iter().take(NAMED).map(|ticket| ticket.scenario.id).collect();
+    match (tickets.len(), tickets.len().saturating_sub(NAMED)) {
+        (0, _) => "nothing ran then".to_owned(),
+        (_, 0) => format!("then ran {}", names.join(", ")),
+        (_, more) => format!("then ran {} and {more} more", names.join(", ")),
+    }
+}
+
+/// The result of a scenario that the target dies of.
+fn killed(scenario: &Scenario) -> ScenarioResult {
+    let observed = "it died while this ran beside others, and again when it ran alone".to_owned();
+    let mut result = super::trouble(scenario, "a target that goes on serving others", observed);
+    result.verdict = Verdict::Fail;
+    result.expected = false;
+    for finding in &mut result.findings {
+        *finding = Finding {
+            requirement: Some("U-4.13.1-7"),
+            oracle: Some("liveness"),
+            ..finding.clone()
+        };
+    }
+    result
+}

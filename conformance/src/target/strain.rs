@@ -1,0 +1,153 @@
+//! Connections that did not come about, counted over a run.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use reference_broker::transport::BoxStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Connections that did not come about though nothing had been said on them: the network's doing, or a
+/// limit, and no fault.
+#[derive(Clone, Debug, Default)]
+pub struct Strain(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    refused: AtomicUsize,
+    closed: AtomicUsize,
+    silent: AtomicUsize,
+    open: AtomicUsize,
+    /// The most that were open when one did not come about.
+    most: AtomicUsize,
+}
+
+/// A stream that counts as open.
+struct Counted {
+    stream: BoxStream,
+    _open: Open,
+}
+
+/// A connection that counts as open for as long as this lives.
+#[derive(Debug)]
+struct Open(Arc<Counts>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Strain {
+    /// Counts a connection as open until it is dropped.
+    pub(super) fn around(&self, stream: BoxStream) -> BoxStream {
+        Box::new(Counted { stream, _open: self.open() })
+    }
+
+    fn open(&self) -> Open {
+        self.0.open.fetch_add(1, Ordering::Relaxed);
+        Open(Arc::clone(&self.0))
+    }
+
+    /// Notes a connection that the target, or what lies before it, did not accept.
+    pub fn refused(&self) {
+        self.note(&self.0.refused);
+    }
+
+    /// Notes one that was closed before it said anything.
+    pub fn closed(&self) {
+        self.note(&self.0.closed);
+    }
+
+    /// Notes one on which nothing ever came.
+    pub fn silent(&self) {
+        self.note(&self.0.silent);
+    }
+
+    fn note(&self, count: &AtomicUsize) {
+        count.fetch_add(1, Ordering::Relaxed);
+        self.0.most.fetch_max(self.0.open.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// How many there were.
+    pub fn count(&self) -> usize {
+        [&self.0.refused, &self.0.closed, &self.0.silent]
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    /// What to say of it, if there is anything to be said.
+    pub fn note_for_report(&self, slowed_to: Option<usize>) -> Option<String> {
+        let counts = [
+            (&self.0.refused, "refused"),
+            (&self.0.closed, "closed before CONNACK"),
+            (&self.0.silent, "never answered"),
+        ];
+        let counts = counts.map(|(count, how)| (count.load(Ordering::Relaxed), how));
+        let told: Vec<_> = counts
+            .iter()
+            .filter(|it| it.0 > 0)
+            .map(|(count, how)| format!("{count} {how}"))
+            .collect();
+        if told.is_empty() {
+            return None;
+        }
+        let most = self.0.most.load(Ordering::Relaxed);
+        let slowed = slowed_to.map(|jobs| format!(", so at last {jobs} scenarios ran at once"));
+        Some(format!(
+            "connections did not come about ({}; {most} were open then at most){}: the target or the \
+             network has a limit or loses some; raise it, or run with fewer --jobs",
+            told.join(", "),
+            slowed.unwrap_or_default(),
+        ))
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        pin!(&mut self.get_mut().stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        pin!(&mut self.get_mut().stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        pin!(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        pin!(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_did_not_come_about_is_told_in_a_line() {
+        let strain = Strain::default();
+        assert_eq!(strain.note_for_report(None), None);
+        let open = [strain.open(), strain.open(), strain.open()];
+        strain.closed();
+        drop(open);
+        strain.refused();
+        let note = strain.note_for_report(Some(4)).unwrap();
+        assert!(note.contains("(1 refused, 1 closed before CONNACK; 3 were open then at most)"));
+        assert!(note.contains("at last 4 scenarios ran at once") && note.contains("--jobs"));
+    }
+}

@@ -1,0 +1,319 @@
+//! The runner outlives every broker, network and moment: floods, limits, lost connections, death.
+
+mod fakes;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use fakes::{mqttspec, server};
+
+const CONNACK: &[u8] = &[0x20, 0x03, 0x00, 0x00, 0x00];
+
+/// The reference broker as a process of its own.
+struct Broker {
+    process: Child,
+    address: String,
+    status: String,
+}
+
+impl Broker {
+    fn start(settings: &[&str]) -> Broker {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mqttspec"));
+        command.args(["broker", "--http", "0", "--listen", "mqtt://127.0.0.1:0"]);
+        for setting in settings {
+            command.args(["--set", setting]);
+        }
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut value = |start: &str| {
+            let line = lines.find(|line| line.starts_with(start)).unwrap();
+            let (_, address) = line.split_once("://").unwrap();
+            address.trim_end_matches('/').to_owned()
+        };
+        let (address, status) = (value("listening at "), value("status at"));
+        Broker { process, address, status }
+    }
+
+    fn url(&self) -> String {
+        format!("mqtt://{}", self.address)
+    }
+
+    /// How many sessions and retained messages it holds.
+    fn holds(&self) -> (usize, usize) {
+        let mut stream = TcpStream::connect(&self.status).unwrap();
+        write!(stream, "GET /state?limit=1000 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (_, state) = answer.split_once("\r\n\r\n").unwrap();
+        let state: Value = serde_json::from_str(state).unwrap();
+        let count = |key: &str| state[key].as_array().unwrap().len();
+        (count("sessions"), count("retained"))
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Runs the suite with a JSON report; gives the exit code, that report, and both streams.
+fn run(url: &str, arguments: &[&str]) -> (Option<i32>, Value, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let json = folder.path().join("report.json");
+    let report = format!("json={}", json.display());
+    let (code, stdout, stderr) =
+        mqttspec(&[&["run", url, "--report", &report], arguments].concat());
+    let report = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    (code, report, stdout + &stderr)
+}
+
+fn with_verdict<'a>(report: &'a Value, verdict: &str) -> Vec<&'a str> {
+    let rows = report["scenarios"].as_array().unwrap().iter();
+    rows.filter(|row| row["verdict"] == verdict).map(|row| row["id"].as_str().unwrap()).collect()
+}
+
+fn notes(report: &Value) -> String {
+    report["notes"].as_array().unwrap().iter().map(|note| note.as_str().unwrap()).collect()
+}
+
+/// Copies bytes from one side to the other, as `change` lets them, until either ends.
+fn pump(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    mut change: impl FnMut(&[u8]) -> bool + Send + 'static,
+) {
+    thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(read @ 1..) = from.read(&mut buffer) {
+            if !change(&buffer[..read]) || to.write_all(&buffer[..read]).is_err() {
+                break;
+            }
+        }
+        let _ = from.shutdown(Shutdown::Both);
+        let _ = to.shutdown(Shutdown::Both);
+    });
+}
+
+/// A link to a broker that closes every `nth` connection at once.
+fn losing_link(broker: &Broker, nth: usize) -> SocketAddr {
+    let (address, count) = (broker.address.clone(), AtomicUsize::new(0));
+    server(move |client| {
+        let count = count.fetch_add(1, Ordering::Relaxed);
+        if count > 4 && count % nth == 0 {
+            return;
+        }
+        let upstream = TcpStream::connect(&address).unwrap();
+        let (back, answers) = (client.try_clone().unwrap(), upstream.try_clone().unwrap());
+        pump(client, upstream, |_| true);
+        pump(answers, back, |_| true);
+    })
+}
+
+/// A broker that dies whenever a packet begins with these bytes, and begins anew at once, as under a
+/// supervisor, with nothing in memory.
+fn mortal(packet: &'static [u8]) -> SocketAddr {
+    let broker = Arc::new(Mutex::new(Broker::start(&[])));
+    let streams: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+    server(move |client| {
+        let address = broker.lock().unwrap().address.clone();
+        let Ok(upstream) = TcpStream::connect(address) else { return };
+        let (back, answers) = (client.try_clone().unwrap(), upstream.try_clone().unwrap());
+        streams.lock().unwrap().push(client.try_clone().unwrap());
+        let (broker, streams) = (Arc::clone(&broker), Arc::clone(&streams));
+        pump(client, upstream, move |bytes| {
+            if !bytes.starts_with(packet) {
+                return true;
+            }
+            let mut broker = broker.lock().unwrap();
+            *broker = Broker::start(&[]);
+            let dead = std::mem::take(&mut *streams.lock().unwrap());
+            dead.iter().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+            false
+        });
+        pump(answers, back, |_| true);
+    })
+}
+
+/// A server that accepts a client and then does as it likes.
+fn after_connack(then: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> SocketAddr {
+    server(move |mut stream| {
+        let then = then.clone();
+        thread::spawn(move || {
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(CONNACK);
+            then(stream);
+        });
+    })
+}
+
+#[test]
+fn a_broker_that_lets_no_message_through_is_not_tested() {
+    // Acknowledges everything, and passes nothing on.
+    let address = after_connack(|mut stream| {
+        let mut buffer = [0; 1024];
+        while let Ok(read @ 2..) = stream.read(&mut buffer) {
+            let packet = &buffer[..read];
+            let answer = match (packet[0] >> 4, packet[0] >> 1 & 3) {
+                (8, _) => vec![0x90, 0x04, packet[2], packet[3], 0x00, 0x01],
+                (3, 0) => continue,
+                (3, qos) => {
+                    let topic = usize::from(packet[3]);
+                    vec![
+                        if qos == 1 { 0x40 } else { 0x50 },
+                        2,
+                        packet[4 + topic],
+                        packet[5 + topic],
+                    ]
+                }
+                (6, _) => vec![0x70, 2, packet[2], packet[3]],
+                _ => continue,
+            };
+            let _ = stream.write_all(&answer);
+        }
+    });
+    let arguments = ["--timeout-scale", "0.1", "--topic-prefix", "lab/mqtt"];
+    let (code, report, text) = run(&format!("mqtt://{address}"), &arguments);
+    assert_eq!(code, Some(3), "{text}");
+    let trouble = report["trouble"].as_str().unwrap();
+    assert!(trouble.contains("below 'lab/mqtt/"), "{trouble}");
+    assert!(trouble.contains("QoS 2: accepted and not delivered"), "{trouble}");
+    assert!(trouble.contains("--topic-prefix") && text.contains(trouble), "{text}");
+}
+
+#[test]
+fn what_is_spoken_instead_is_told_in_words() {
+    for (answer, words) in [
+        (&b"\x15\x03\x01\x00\x02\x02\x46"[..], "speaks TLS"),
+        (b"\x20\x02\x00\x01", "speaks MQTT 3.1.1"),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "speaks WebSocket"),
+    ] {
+        let address = server(move |mut stream| {
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(answer);
+        });
+        let (code, report, text) = run(&format!("mqtt://{address}"), &["--timeout-scale", "0.2"]);
+        assert_eq!(code, Some(3), "{text}");
+        assert!(report["trouble"].as_str().unwrap().contains(words), "{report}");
+    }
+}
+
+#[test]
+fn topics_are_where_they_are_wanted() {
+    let broker = Broker::start(&[]);
+    let (code, report, text) = run(&broker.url(), &["4.5", "3.12", "--topic-prefix", "lab/a"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(!report["scenarios"].as_array().unwrap().is_empty(), "{text}");
+    assert!(!report.to_string().contains("mqttspec/"), "{report}");
+    for (prefix, why) in [("a/#", "no topic may have"), ("$SYS", "the broker's own"), ("", "not a")]
+    {
+        let (code, _, stderr) = mqttspec(&["run", "3.12", "--topic-prefix", prefix]);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.contains(why), "{stderr}");
+    }
+}
+
+#[test]
+fn a_flood_ends_with_its_scenarios() {
+    let floods: [&[u8]; 2] = [&[0xD0, 0x00], b"\x30\x07\x00\x01x\x00yyy"];
+    for flood in floods {
+        let started = Instant::now();
+        let address = after_connack(move |mut stream| {
+            let load = flood.repeat(4096);
+            while stream.write_all(&load).is_ok() {}
+        });
+        let arguments = ["3.12", "--timeout-scale", "0.2"];
+        let (code, report, text) = run(&format!("mqtt://{address}"), &arguments);
+        assert!(matches!(code, Some(1 | 3)), "{text}");
+        assert!(!report["scenarios"].as_array().unwrap().is_empty(), "{text}");
+        assert_eq!(with_verdict(&report, "pass"), [""; 0], "{text}");
+        assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_leaves_nothing() {
+    for (signal, after) in [("-INT", 300), ("-TERM", 1500), ("-HUP", 700)] {
+        let broker = Broker::start(&[]);
+        let mut run = Command::new(env!("CARGO_BIN_EXE_mqttspec"))
+            .args(["run", &broker.url(), "3.1", "3.3", "4.1"])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        thread::sleep(Duration::from_millis(after));
+        Command::new("kill").args([signal, &run.id().to_string()]).status().unwrap();
+        assert_eq!(run.wait().unwrap().code(), Some(3), "{signal}");
+        assert_eq!(broker.holds(), (0, 0), "{signal}");
+    }
+}
+
+#[test]
+fn a_whole_run_leaves_nothing() {
+    let broker = Broker::start(&[]);
+    let (code, _, text) = run(&broker.url(), &["3.1/*client*", "3.3/retain*", "4.1"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(broker.holds(), (0, 0), "{text}");
+}
+
+#[test]
+fn a_limit_of_connections_fails_nothing() {
+    let broker = Broker::start(&["shell.maximum_connections=20"]);
+    let (_, report, text) = run(&broker.url(), &["3.12", "3.9", "4.7", "4.3"]);
+    assert_eq!(with_verdict(&report, "fail"), [""; 0], "{text}");
+    assert!(with_verdict(&report, "pass").len() > 30, "{text}");
+    let notes = notes(&report);
+    assert!(notes.contains("closed before CONNACK") && notes.contains("--jobs"), "{notes}");
+}
+
+#[test]
+fn a_link_that_loses_connections_fails_nothing() {
+    let broker = Broker::start(&[]);
+    let address = losing_link(&broker, 15);
+    let (_, report, text) = run(&format!("mqtt://{address}"), &["3.12", "3.9", "4.7", "4.3"]);
+    for verdict in ["fail", "blocked"] {
+        assert_eq!(with_verdict(&report, verdict), [""; 0], "{text}");
+    }
+    assert!(with_verdict(&report, "pass").len() > 40, "{text}");
+}
+
+#[test]
+fn a_broker_that_dies_for_good_is_told_in_a_line() {
+    let mut broker = Broker::start(&[]);
+    let url = broker.url();
+    let running = thread::spawn(move || run(&url, &["4.1", "3.1", "--timeout-scale", "0.3"]));
+    thread::sleep(Duration::from_millis(1500));
+    broker.process.kill().unwrap();
+    let (code, report, text) = running.join().unwrap();
+    assert_eq!(code, Some(3), "{text}");
+    let trouble = report["trouble"].as_str().unwrap();
+    assert!(
+        trouble.contains("the target died") && trouble.contains("did not come back"),
+        "{trouble}"
+    );
+    assert!(trouble.contains("then ran "), "{trouble}");
+    assert_eq!(with_verdict(&report, "fail"), [""; 0], "{text}");
+    assert!(text.lines().count() < 200, "{text}");
+}
+
+#[test]
+fn who_kills_the_broker_is_named_and_the_rest_goes_on() {
+    // PINGREQ with a flag that is not 0.
+    let address = mortal(&[0xC1, 0x00]);
+    let (code, report, text) = run(&format!("mqtt://{address}"), &["3.12", "3.9"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert_eq!(with_verdict(&report, "fail"), ["3.12/malformed/header/pingreq-flags-1"], "{text}");
+    let killer = report["scenarios"].as_array().unwrap().iter();
+    let killer = killer.clone().find(|row| row["verdict"] == "fail").unwrap();
+    assert_eq!(killer["finding"]["requirement"], "U-4.13.1-7");
+    assert!(with_verdict(&report, "pass").len() > 5, "{text}");
+    assert!(notes(&report).contains("it died again of 3.12/malformed/header/pingreq-flags-1"));
+}
