@@ -315,20 +315,21 @@ impl Probe {
             self.line.note_sent(&payload);
         }
         let patience = self.context.patience().reply;
-        let mut all = Buf::chain(bytes, payload);
         let begun = Instant::now();
+        let mut all = Buf::chain(bytes, payload);
+        let line = Arc::clone(&self.line);
+        let refused = || {
+            let observed = format!("{} took no bytes for {}", self.name, patience.said());
+            self.context.trouble_at("the target to take our bytes", observed, index)
+        };
+        let mut half = timeout(patience, line.half.lock()).await.map_err(|_| refused())?;
         while all.has_remaining() {
-            let writing = async { self.line.half.lock().await.write_buf(&mut all).await };
-            match timeout(patience, writing).await {
+            match timeout(patience, half.write_buf(&mut all)).await {
                 // As long as it takes some, it may take its time.
                 Ok(Ok(1..)) => {}
                 // What is already on its way to us can still be read, the reason for the close say.
                 Ok(_) => break,
-                Err(_) => {
-                    let observed = format!("{} took no bytes for {}", self.name, patience.said());
-                    let expected = "the target to take our bytes";
-                    return Err(self.context.trouble_at(expected, observed, index));
-                }
+                Err(_) => return Err(refused()),
             }
         }
         self.grace = begun.elapsed().min(STEP * patience);
