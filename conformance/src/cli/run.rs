@@ -54,6 +54,9 @@ pub(super) struct RunArguments {
     /// Tell every cause with its whole trace, and list advisories and known deviations too
     #[arg(long, short)]
     verbose: bool,
+    /// Show the bytes of each packet of a trace in hex
+    #[arg(long)]
+    bytes: bool,
 }
 
 /// Where a report goes.
@@ -135,7 +138,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<Exit, Failure> {
         _ if trouble.is_some() => Exit::Trouble,
         exit => exit,
     };
-    print(&ran.last, repeat, exit, arguments.verbose)?;
+    print(&ran.last, repeat, exit, arguments)?;
     trouble.map_or(Ok(exit), |trouble| Err((exit, trouble)))
 }
 
@@ -281,11 +284,12 @@ fn print(
     report: &Report,
     repeat: Option<&Repeat>,
     exit: Exit,
-    verbose: bool,
+    arguments: &RunArguments,
 ) -> Result<(), Failure> {
     let terminal = Terminal {
         colour: wants_colour(&stdout()),
-        verbose,
+        verbose: arguments.verbose,
+        bytes: arguments.bytes,
         requirement_text: &|id| requirement::find(id).map(|requirement| requirement.text),
     };
     let mut out = BufWriter::new(stdout().lock());

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use reference_broker::codec::Packet;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -68,6 +69,8 @@ struct Shared {
 #[derive(Debug)]
 struct Record {
     events: Vec<Event>,
+    /// The bytes of received packets, by their events. Payloads share them.
+    bytes: BTreeMap<usize, Bytes>,
     /// What the scenario is about.
     cited: &'static [&'static str],
     /// The requirement that the steps to come are about.
@@ -92,6 +95,7 @@ impl Context {
     pub(crate) fn new(cited: &'static [&'static str], patience: Patience) -> Context {
         let record = Record {
             events: Vec::new(),
+            bytes: BTreeMap::new(),
             cited,
             requirement: cited.first().copied().unwrap_or_default(),
             phase: Phase::Means,
@@ -328,6 +332,16 @@ impl Context {
     pub(crate) fn advise(&self, requirement: &'static str, expected: &str, observed: String) {
         let observed = self.observed(observed);
         self.lock().advisories.push(finding(step::ADVICE, requirement, expected, observed));
+    }
+
+    /// Keeps the bytes of a received packet.
+    pub(super) fn keep(&self, event: usize, bytes: Bytes) {
+        self.lock().bytes.insert(event, bytes);
+    }
+
+    /// The bytes of received packets, by their events.
+    pub(crate) fn bytes_taken(&self) -> BTreeMap<usize, Bytes> {
+        std::mem::take(&mut self.lock().bytes)
     }
 
     /// What was recorded: events and advisories.

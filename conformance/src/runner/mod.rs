@@ -9,6 +9,7 @@ mod select;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -188,5 +189,6 @@ fn trouble(scenario: &Scenario, expected: &str, observed: String) -> ScenarioRes
         findings: vec![finding],
         oracles: Vec::new(),
         trace: Vec::new(),
+        bytes: BTreeMap::new(),
     }
 }

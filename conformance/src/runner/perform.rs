@@ -121,6 +121,9 @@ impl Performance {
         judge(&mut result, &trace);
         own_up(scenario, &mut result, &trace);
         result.trace = trace;
+        if !(result.findings.is_empty() && result.oracles.is_empty()) {
+            result.bytes = context.bytes_taken();
+        }
         // A broker that ends with the scenario needs no tidying up.
         if surroundings.connector.is_some() {
             tidy_up(&connector, &context, &names).await;
