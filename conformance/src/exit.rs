@@ -70,6 +70,7 @@ pub fn exit_code(report: &Report) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use super::*;
@@ -90,6 +91,7 @@ mod tests {
             oracles: Vec::new(),
             trace: Vec::new(),
             again: None,
+            bytes: BTreeMap::new(),
         });
         exit_code(&Report { scenarios: scenarios.collect(), interrupted, ..Report::default() })
     }

@@ -148,6 +148,7 @@ fn tell(trial: &Trial, trace: bool) -> Result<(), Failure> {
     let Some(witness) = trial.witness.as_deref().filter(|_| trace) else { return Ok(()) };
     print(&format!("           {}\n", trial.mutant.breaks))?;
     let terminal = Terminal {
+        bytes: false,
         colour: wants_colour(&stdout()),
         verbose: false,
         requirement_text: &|id| requirement::find(id).map(|requirement| requirement.text),

@@ -65,6 +65,9 @@ pub(super) struct RunArguments {
     /// Tell every cause with its whole trace, and list advisories and known deviations too
     #[arg(long, short)]
     verbose: bool,
+    /// Show the bytes of each packet of a trace in hex
+    #[arg(long)]
+    bytes: bool,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -163,7 +166,7 @@ fn conclude(
         _ if trouble.is_some() => Exit::Trouble,
         exit => exit,
     };
-    print(&ran.last, repeat, exit, arguments.verbose, reports)?;
+    print(&ran.last, repeat, exit, arguments, reports)?;
     trouble.map_or(Ok(exit), |trouble| Err((exit, trouble)))
 }
 
@@ -323,7 +326,7 @@ fn print(
     report: &Report,
     repeat: Option<&Repeat>,
     exit: Exit,
-    verbose: bool,
+    arguments: &RunArguments,
     reports: &Reports,
 ) -> Result<(), Failure> {
     let (to_stderr, colour) = match reports.take_standard_output() {
@@ -332,7 +335,8 @@ fn print(
     };
     let terminal = Terminal {
         colour,
-        verbose,
+        verbose: arguments.verbose,
+        bytes: arguments.bytes,
         requirement_text: &|id| requirement::find(id).map(|requirement| requirement.text),
     };
     let mut text = Vec::new();

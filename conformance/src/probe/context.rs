@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use reference_broker::codec::{Packet, PropertyId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -79,6 +80,8 @@ struct Shared {
 #[derive(Debug)]
 struct Record {
     events: Vec<Event>,
+    /// The bytes of received packets, by their events. Payloads share them.
+    raw: BTreeMap<usize, Bytes>,
     /// What the scenario is about.
     cited: &'static [&'static str],
     /// How many bytes of them the target has sent.
@@ -136,6 +139,7 @@ impl Context {
     ) -> Context {
         let record = Record {
             events: Vec::new(),
+            raw: BTreeMap::new(),
             cited,
             requirement: cited.first().copied().unwrap_or_default(),
             phase: Phase::Means,
@@ -411,6 +415,16 @@ impl Context {
         self.lock().advisories.push(finding(step::ADVICE, requirement, expected, observed));
     }
 
+    /// Keeps the bytes of a received packet.
+    pub(super) fn keep(&self, event: usize, bytes: Bytes) {
+        self.lock().raw.insert(event, bytes);
+    }
+
+    /// The bytes of received packets, by their events.
+    pub(crate) fn bytes_taken(&self) -> BTreeMap<usize, Bytes> {
+        std::mem::take(&mut self.lock().raw)
+    }
+
     /// What was recorded: events and advisories. Connections that never came about are left out, and
     /// findings, those of the outcome included, point to where their events are then.
     pub(crate) fn taken(&self, outcome: &mut Outcome) -> (Vec<Event>, Vec<Finding>) {
@@ -430,6 +444,8 @@ impl Context {
             Err(Stop::Fail(own) | Stop::Blocked(own) | Stop::Inconclusive(own)) => Some(own),
             Ok(()) | Err(Stop::NotApplicable(_)) => None,
         };
+        let raw = std::mem::take(&mut record.raw).into_iter();
+        record.raw = raw.filter_map(|(event, bytes)| Some((*places.get(event)?, bytes))).collect();
         for finding in advisories.iter_mut().chain(own) {
             finding.event = finding.event.and_then(|event| places.get(event).copied());
         }

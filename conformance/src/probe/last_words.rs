@@ -29,7 +29,7 @@ impl Probe {
     /// Reads what has come, without waiting, up to a DISCONNECT.
     fn read_last_words(&mut self) {
         for _ in 0..READS {
-            while let Ok(Some(packet)) = next_packet(&mut self.framer) {
+            while let Ok(Some((packet, _))) = next_packet(&mut self.framer) {
                 if matches!(packet, Packet::Disconnect(_)) {
                     self.context.note_last_words(&self.name, packet);
                     return;

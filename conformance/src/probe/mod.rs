@@ -367,8 +367,9 @@ impl Probe {
                 self.framer = Framer::new(PACKET_LIMIT);
             }
             match next_packet(&mut self.framer) {
-                Ok(Some(packet)) => {
+                Ok(Some((packet, bytes))) => {
                     let index = self.context.record(&self.name, What::Received(packet.clone()));
+                    self.context.keep(index, bytes);
                     if self.line.note_received(&packet) {
                         continue;
                     }
@@ -564,14 +565,14 @@ impl Probe {
     }
 }
 
-/// The next packet; with an error come the bytes that show it. What is wrong with properties alone is
+/// The next packet and its bytes; with an error come the bytes that show it. What is wrong with properties alone is
 /// left for an oracle to say.
-fn next_packet(framer: &mut Framer) -> Result<Option<Packet>, (Bytes, DecodeError)> {
+fn next_packet(framer: &mut Framer) -> Result<Option<(Packet, Bytes)>, (Bytes, DecodeError)> {
     let header = framer.pending_bytes();
     let header = Bytes::copy_from_slice(&header[..header.len().min(FIXED_HEADER_LIMIT)]);
     match framer.next_frame().map_err(|error| (header, error))? {
         Some(frame) => match Packet::decode_leniently(&frame, Side::Server) {
-            Ok((packet, _)) => Ok(Some(packet)),
+            Ok((packet, _)) => Ok(Some((packet, frame.bytes))),
             Err(error) => Err((frame.bytes, error)),
         },
         None => Ok(None),

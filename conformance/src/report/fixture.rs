@@ -1,5 +1,6 @@
 //! One report with every verdict, expected and not, and with text that means harm.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reference_broker::codec::{Connect, Packet};
@@ -26,6 +27,7 @@ fn result(id: &'static str, section: &'static str, verdict: Verdict) -> Scenario
         oracles: Vec::new(),
         trace: Vec::new(),
         again: None,
+        bytes: BTreeMap::new(),
     }
 }
 

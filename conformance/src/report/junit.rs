@@ -204,8 +204,8 @@ mod tests {
     fn snapshot() {
         // Rules come and go; those that hold have nothing to show here.
         let is_shown = |line: &&str| !line.trim_start().starts_with("<testcase name=\"oracle/");
-        let xml =
-            written().replace(&format!("tests=\"{}\"", oracle::rules().count()), "tests=\"..\"");
+        let count = |others| format!("tests=\"{}\"", others + oracle::rules().count());
+        let xml = written().replace(&count(0), "tests=\"..\"").replace(&count(31), "tests=\"..\"");
         let lines: Vec<_> =
             xml.lines().filter(|line| is_shown(line) || !line.ends_with("/>")).collect();
         insta::assert_snapshot!(lines.join("\n"));

@@ -23,7 +23,10 @@ pub use cause::{CauseResult, RuleResult, causes, rules};
 pub use obstacle::{Obstacle, obstacles};
 pub use section::title;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use crate::trace::{Event, event_line, name_width};
 use crate::verdict::{Finding, Verdict, step};
@@ -56,6 +59,9 @@ pub struct ScenarioResult {
     pub trace: Vec<Event>,
     /// What it came to when it was run once more, if it is unsteady.
     pub again: Option<Box<ScenarioResult>>,
+    /// The bytes of the packets that were received, by their places in the trace; none where there is
+    /// nothing to show.
+    pub bytes: BTreeMap<usize, Bytes>,
 }
 
 /// What is to be said of the list of known deviations itself.

@@ -11,6 +11,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::text::{clip, counted, visible, wrap};
 use super::{Report, ScenarioResult, by_whom, trace_lines};
+use crate::trace::bytes_text;
 use crate::verdict::{Finding, Verdict};
 
 pub(super) const WIDTH: usize = 100;
@@ -50,6 +51,8 @@ pub struct Terminal<'a> {
     pub colour: bool,
     /// Whether to show every cause with its whole trace, and to list advisories and known deviations.
     pub verbose: bool,
+    /// Whether to show the bytes of each packet of a trace.
+    pub bytes: bool,
     /// The text of a requirement, by its id.
     pub requirement_text: &'a dyn Fn(&str) -> Option<&'a str>,
 }
@@ -57,7 +60,7 @@ pub struct Terminal<'a> {
 impl<'a> Terminal<'a> {
     /// Plain, brief, and without the text of requirements.
     pub fn plain() -> Terminal<'a> {
-        Terminal { colour: false, verbose: false, requirement_text: &|_| None }
+        Terminal { colour: false, verbose: false, bytes: false, requirement_text: &|_| None }
     }
 
     /// Writes everything: findings, the table by section, the summary.
@@ -157,8 +160,24 @@ impl<'a> Terminal<'a> {
             } else {
                 writeln!(out, "    {line}")?;
             }
+            self.bytes_of(result, i, out)?;
         }
         self.left_out(lines.len() - end, out)
+    }
+
+    fn bytes_of(
+        &self,
+        result: &ScenarioResult,
+        place: usize,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        const INDENT: usize = 13;
+        let event = result.trace.get(place).filter(|_| self.bytes);
+        let text = event.and_then(|event| bytes_text(event, result.bytes.get(&place)));
+        for line in text.iter().flat_map(|text| wrap(text, WIDTH - INDENT)) {
+            writeln!(out, "{:INDENT$}{}", "", self.paint(LABEL, line))?;
+        }
+        Ok(())
     }
 
     fn left_out(&self, count: usize, out: &mut impl Write) -> io::Result<()> {
@@ -250,6 +269,22 @@ mod tests {
     #[test]
     fn verbose() {
         insta::assert_snapshot!(shown(Terminal { verbose: true, ..Terminal::plain() }));
+    }
+
+    #[test]
+    fn bytes_are_shown_if_asked_as_they_came() {
+        let mut result = fixture::report().scenarios.remove(1);
+        result.bytes.insert(3, bytes::Bytes::from_static(&[0xD0, 0x80, 0x00]));
+        let shown = |bytes| {
+            let mut out = Vec::new();
+            let terminal = Terminal { bytes, ..Terminal::plain() };
+            terminal.trace(&result, Some(3), LONG, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let with_bytes =
+            "\n             c0 00\n  >    0.002  alice <- PINGRESP\n             d0 80 00\n";
+        assert!(shown(true).contains(with_bytes), "{}", shown(true));
+        assert!(!shown(false).contains("c0 00"));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod shift;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -297,5 +298,6 @@ fn trouble(scenario: &Scenario, expected: &str, observed: String) -> ScenarioRes
         oracles: Vec::new(),
         trace: Vec::new(),
         again: None,
+        bytes: BTreeMap::new(),
     }
 }

@@ -183,6 +183,9 @@ impl Performance {
         judge(&mut result, &trace);
         own_up(scenario, &mut result, &trace);
         result.trace = trace;
+        if !(result.findings.is_empty() && result.oracles.is_empty()) {
+            result.bytes = context.bytes_taken();
+        }
         if context.is_full() {
             shorten(&mut result);
         }

@@ -44,7 +44,7 @@ mod write;
 pub use normalise::normalise;
 pub use parse::{ParseError, parse};
 pub(crate) use said::Said;
-pub use write::{event_line, name_width, packet_text, to_text};
+pub use write::{bytes_text, event_line, name_width, packet_text, to_text};
 
 use std::time::Duration;
 

@@ -250,6 +250,25 @@ fn properties(f: &mut Formatter<'_>, prefix: &str, properties: &Properties) -> f
     Ok(())
 }
 
+/// No more bytes of a packet are written than this.
+const LONGEST_BYTES: usize = 512;
+
+/// The bytes of an event's packet in hex: of a received one those that came, of a sent one its
+/// encoding, which is what was sent. None where the text of the event has them, or there are none.
+pub fn bytes_text(event: &Event, received: Option<&Bytes>) -> Option<String> {
+    let bytes = match &event.what {
+        What::Sent(packet) => packet.to_bytes().ok()?,
+        What::Received(_) => received?.clone(),
+        _ => return None,
+    };
+    let shown = bytes.get(..LONGEST_BYTES).unwrap_or(&bytes);
+    let hex = HexRow(shown).to_string();
+    match bytes.len() - shown.len() {
+        0 => Some(hex.trim_start().to_owned()),
+        more => Some(format!("{} ... {more} more", hex.trim_start())),
+    }
+}
+
 struct ValueText<'a>(&'a Value);
 
 impl Display for ValueText<'_> {
