@@ -94,6 +94,10 @@ async fn ends_delivery(stage: &mut Stage) -> Outcome {
     let reason = alice.unsubscribe(&topic).await?;
     let observed = format!("0x{:02X}", reason.value());
     stage.check(reason == ReasonCode::Success, "UNSUBACK 0x00 (success)", observed)?;
+    bob.publish(&topic, "for the other", QoS::AtLeastOnce).await?;
+    stage.proving("MQTT-3.10.4-1");
+    carol.receives(&topic, "for the other").await?;
+    stage.proving("MQTT-3.10.4-2");
     stage.not_subscribed(&topic, &mut bob, &mut alice, &mut carol).await
 }
 

@@ -84,8 +84,8 @@ async fn one_member_gets_all(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("alone");
     let mut alice = stage.connected("alice").await?;
     alice.subscribe(&stage.shared(&topic), QoS::AtLeastOnce).await?;
-    stage.serves(&mut alice).await?;
     let mut bob = stage.connected("bob").await?;
+    stage.serves(&mut bob).await?;
     for payload in numbered(5) {
         stage.means();
         bob.publish(&topic, &payload, QoS::AtLeastOnce).await?;
@@ -223,8 +223,8 @@ async fn filter_with_leading_slash(stage: &mut Stage) -> Outcome {
     let with = format!("/{without}");
     let mut alice = stage.connected("alice").await?;
     alice.subscribe(&stage.shared(&with), QoS::AtLeastOnce).await?;
-    stage.serves(&mut alice).await?;
     let mut bob = stage.connected("bob").await?;
+    stage.serves(&mut bob).await?;
     bob.publish(&without, "other", QoS::AtLeastOnce).await?;
     bob.publish(&with, "matching", QoS::AtLeastOnce).await?;
     stage.claims();

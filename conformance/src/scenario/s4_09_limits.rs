@@ -116,7 +116,6 @@ async fn server_maximum_reached(stage: &mut Stage) -> Outcome {
     // Each that completes makes room for another, at QoS 1 and at QoS 2. PUBREL come in the order of
     // PUBREC: what is opened anew stays open.
     for id in ids.into_iter().take(4) {
-        stage.claims();
         alice.release(id).await?;
         alice.publish(&topic, "one more", QoS::AtLeastOnce).await?;
         stage.means();
