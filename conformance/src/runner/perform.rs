@@ -16,7 +16,7 @@ use crate::target::{
     Capabilities, Connector, KEEP_ALIVE, Looked, Lost, Target, Unusable, Visitor, look,
 };
 use crate::trace::{Event, Said};
-use crate::verdict::{Finding, Outcome, Stop, Verdict};
+use crate::verdict::{Finding, Outcome, Stop, Verdict, step};
 
 use super::remains::{self, Remains, Tidier};
 use super::{RunError, trouble};
@@ -341,8 +341,10 @@ fn own_up(scenario: &Scenario, result: &mut ScenarioResult, trace: &[Event]) {
     let Some(breach) = breaches.find(|breach| !scenario.means(breach, trace)) else { return };
     let is_before = |finding: &Finding| finding.event.is_some_and(|it| Some(it) < breach.event);
     result.oracles.retain(is_before);
+    // A check shows no more than what came last before it, and is made after all that was sent.
+    let is_shown = |finding: &Finding| finding.step != step::CHECK && is_before(finding);
     let is_told = matches!(result.verdict, Verdict::Fail | Verdict::Blocked)
-        && result.findings.first().is_some_and(is_before);
+        && result.findings.first().is_some_and(is_shown);
     if is_told || matches!(result.verdict, Verdict::NotApplicable | Verdict::Inconclusive) {
         return;
     }
