@@ -36,7 +36,7 @@ fn every_finding_has_the_grade_of_its_requirement() {
         let cites = |id: &&str| mutant.requirements.contains(id);
         let scenarios = scenario::all().iter().enumerate();
         let scenarios: Vec<_> =
-            scenarios.filter(|(_, it)| it.requirements.iter().any(|id| cites(id))).collect();
+            scenarios.filter(|(_, it)| it.requirements.iter().any(cites)).collect();
         let options =
             Options { jobs: 2, timeout_scale: 1.0, token: "run".to_owned(), ..Options::default() };
         let target = Target::Embedded(Variant::broken(mutant));
