@@ -9,7 +9,7 @@ use conformance::requirement;
 use conformance::runner::{Options, run};
 use conformance::scenario;
 use conformance::target::{Target, Variant};
-use conformance::verdict::{Finding, Verdict};
+use conformance::verdict::{Finding, Verdict, general};
 
 /// Whether this is a MUST or MUST NOT.
 fn is_must(id: &str) -> bool {
@@ -28,15 +28,24 @@ fn misgraded(result: &ScenarioResult) -> Vec<&Finding> {
     }
 }
 
+/// Whether a text is told as Rust would, outside of quotation marks.
+fn is_of_rust(text: &str) -> bool {
+    const WORDS: [&str; 7] =
+        ["Some(", "None", "Ok(", "Err(", "AtMostOnce", "AtLeastOnce", "ExactlyOnce"];
+    let text = general(text);
+    WORDS.iter().any(|word| text.contains(word)) || text.contains("[\"") || text.contains("b\"")
+}
+
 #[test]
-fn every_finding_has_the_grade_of_its_requirement() {
+fn every_finding_has_the_grade_of_its_requirement_and_words_for_a_reader() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (mut graded, mut wrong) = (BTreeSet::new(), Vec::new());
+    let mut odd_words = BTreeSet::new();
     for mutant in mutant::all() {
         let cites = |id: &&str| mutant.requirements.contains(id);
         let scenarios = scenario::all().iter().enumerate();
         let scenarios: Vec<_> =
-            scenarios.filter(|(_, it)| it.requirements.iter().any(|id| cites(id))).collect();
+            scenarios.filter(|(_, it)| it.requirements.iter().any(cites)).collect();
         let options =
             Options { jobs: 2, timeout_scale: 1.0, token: "run".to_owned(), ..Options::default() };
         let target = Target::Embedded(Variant::broken(mutant));
@@ -45,12 +54,27 @@ fn every_finding_has_the_grade_of_its_requirement() {
         for result in &report.scenarios {
             graded.insert(result.verdict);
             let found = misgraded(result).into_iter();
+            let all = result.findings.iter().chain(&result.oracles);
+            let odd = all.filter(|it| is_of_rust(&it.expected) || is_of_rust(&it.observed));
+            odd_words
+                .extend(odd.map(|it| format!("{}: {} / {}", result.id, it.expected, it.observed)));
             wrong.extend(found.map(|it| format!("{} on {}: {it:?}", result.id, mutant.id)));
         }
     }
     assert!(wrong.is_empty(), "{} misgraded: {wrong:#?}", wrong.len());
+    assert!(odd_words.is_empty(), "no words for a reader: {odd_words:#?}");
     for verdict in [Verdict::Fail, Verdict::Advisory] {
         assert!(graded.contains(&verdict), "no mutant led to {verdict}");
+    }
+}
+
+#[test]
+fn what_rust_would_say_is_noticed() {
+    for text in ["Some(3)", "None", "[\"a\"]", "QoS AtMostOnce", "payload b\"x\""] {
+        assert!(is_of_rust(text), "{text}");
+    }
+    for text in ["\"None\", \"Some(3)\"", "none", "PUBLISH \"a\" qos=1 payload=\"b\""] {
+        assert!(!is_of_rust(text), "{text}");
     }
 }
 

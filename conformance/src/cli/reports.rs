@@ -60,7 +60,7 @@ pub(super) enum Place {
     /// A file that is replaced when the report is whole.
     Replaced(PathBuf),
     /// What cannot be replaced, such as a pipe, or a file in a folder that takes no other.
-    InPlace(PathBuf),
+    Overwritten(PathBuf),
 }
 
 impl Reports {
@@ -125,7 +125,7 @@ impl Place {
     fn of(path: &Path) -> io::Result<Place> {
         match fs::metadata(path) {
             Ok(is) if is.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-            Ok(is) if !is.is_file() => return Ok(Place::InPlace(path.to_owned())),
+            Ok(is) if !is.is_file() => return Ok(Place::Overwritten(path.to_owned())),
             _ => {}
         }
         let beside = beside(path);
@@ -136,7 +136,7 @@ impl Place {
             }
             // A file that is there may be open to us though its folder is not.
             Err(error) => match OpenOptions::new().append(true).open(path) {
-                Ok(_) => Ok(Place::InPlace(path.to_owned())),
+                Ok(_) => Ok(Place::Overwritten(path.to_owned())),
                 Err(_) => Err(error),
             },
         }
@@ -157,7 +157,7 @@ impl Place {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
                 written => written,
             },
-            Place::InPlace(path) => {
+            Place::Overwritten(path) => {
                 whole(&mut OpenOptions::new().write(true).truncate(true).open(path)?)
             }
             Place::Replaced(path) => {
@@ -180,7 +180,7 @@ impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Place::StandardOutput => f.write_str("standard output"),
-            Place::Replaced(path) | Place::InPlace(path) => path.display().fmt(f),
+            Place::Replaced(path) | Place::Overwritten(path) => path.display().fmt(f),
         }
     }
 }

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reference_broker::codec::{Packet, PropertyId};
+use reference_broker::codec::{Packet, PacketType, PropertyId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -417,7 +417,11 @@ impl Context {
 
     /// Keeps the bytes of a received packet.
     pub(super) fn keep(&self, event: usize, bytes: Bytes) {
-        self.lock().raw.insert(event, bytes);
+        let mut record = self.lock();
+        // What is not recorded for want of room has no place.
+        if !record.is_full {
+            record.raw.insert(event, bytes);
+        }
     }
 
     /// The bytes of received packets, by their events.
@@ -472,15 +476,33 @@ fn place_of(text: &str, events: &[Event]) -> usize {
         }
         _ => false,
     };
-    let is_of_broker = |event: &Event| match &event.what {
-        // It only says that what came before it has come.
-        What::Received(Packet::PingResp) => false,
-        What::Received(_) | What::ReceivedBroken(..) => true,
-        What::ClosedByBroker(_) | What::Silence(_) => true,
+    let is_of_broker = |event: &Event| {
+        matches!(
+            &event.what,
+            What::Received(_)
+                | What::ReceivedBroken(..)
+                | What::ClosedByBroker(_)
+                | What::Silence(_)
+        )
+    };
+    // What only answers, or asks whether all has come, is not what is judged.
+    let is_aside = |event: &Event| match &event.what {
+        What::Received(packet) => packet.packet_type() == PacketType::PingResp,
+        What::Sent(packet) => matches!(
+            packet.packet_type(),
+            PacketType::PubAck
+                | PacketType::PubRec
+                | PacketType::PubRel
+                | PacketType::PubComp
+                | PacketType::PingReq
+        ),
+        What::HalfClosed | What::ClosedByProbe | What::Waited(_) => true,
         _ => false,
     };
     let place = latest().find(|(_, event)| is_it(event));
-    let place = place.or_else(|| latest().find(|(_, event)| is_of_broker(event)));
+    let place = place.or_else(|| {
+        latest().find(|(_, event)| !is_aside(event)).filter(|(_, event)| is_of_broker(event))
+    });
     place.map_or(events.len().saturating_sub(1), |(place, _)| place)
 }
 

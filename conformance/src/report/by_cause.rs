@@ -10,7 +10,7 @@ use super::obstacle::obstacles;
 use super::terminal::{LABEL, LONG, NAME, SHORT, Terminal, VALUE, WIDTH, in_a_line, style};
 use super::text::{clip, counted, visible, wrap};
 use super::{CauseResult, Report, ScenarioResult, causes, rules};
-use crate::verdict::{Finding, Verdict};
+use crate::verdict::Verdict;
 
 /// How many lines are printed unasked, more or less.
 pub(super) const LINES: usize = 60;
@@ -267,9 +267,14 @@ impl Terminal<'_> {
 
     fn unsteady(&self, report: &Report, out: &mut Vec<u8>) -> io::Result<()> {
         let unsteady = report.scenarios.iter().filter(|it| it.verdict == Verdict::Unsteady);
-        let told = unsteady.map(|ScenarioResult { id, findings, .. }| {
-            let finding: Option<&Finding> = findings.first();
-            format!("{id}: {}", finding.map(in_a_line).unwrap_or_default())
+        let said = |result: &ScenarioResult| match result.findings.first() {
+            Some(finding) => in_a_line(finding),
+            None => result.verdict.name().to_owned(),
+        };
+        let told = unsteady.map(|result| {
+            let again = result.again.as_deref().map(said);
+            let again = again.map(|again| format!("; once more: {again}")).unwrap_or_default();
+            format!("{}: {}{again}", result.id, said(result))
         });
         self.lists("Failed once, and not again in the same way", told.collect(), out)
     }

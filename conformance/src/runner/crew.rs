@@ -234,8 +234,8 @@ mod tests {
         assert_eq!(
             results.iter().take(4).collect::<Vec<_>>(),
             [
-                ("1/blocks", Verdict::Inconclusive, "none in 500ms".to_owned()),
-                ("2/spins", Verdict::Inconclusive, "none in 500ms".to_owned()),
+                ("1/blocks", Verdict::Inconclusive, "none in 0.5 s".to_owned()),
+                ("2/spins", Verdict::Inconclusive, "none in 0.5 s".to_owned()),
                 ("3/panics", Verdict::Inconclusive, slip),
                 ("4/passes", Verdict::Pass, String::new()),
             ]

@@ -256,6 +256,7 @@ async fn finish(
 fn shorten(result: &mut ScenarioResult) {
     result.trace.truncate(KEPT);
     result.trace.shrink_to_fit();
+    result.bytes.retain(|event, _| *event < KEPT);
     for finding in &mut result.findings {
         finding.event = finding.event.filter(|event| *event < KEPT);
     }

@@ -99,7 +99,7 @@ async fn each_scenario_ends_as_its_own_verdict_and_the_rest_go_on() {
         ]
     );
     let observed = |index: usize| report.scenarios[index].findings[0].observed.as_str();
-    assert_eq!(observed(0), "none in 9s");
+    assert_eq!(observed(0), "none in 9 s");
     assert_eq!(observed(1), "a fault of the suite itself: a slip of ours");
     assert_eq!(observed(2), "nothing for 1.0 s");
     assert!(!report.scenarios[0].trace.is_empty(), "what was seen before the end is kept");
