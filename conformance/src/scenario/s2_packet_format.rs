@@ -248,7 +248,7 @@ async fn connect_property_order_means_nothing(stage: &mut Stage) -> Outcome {
         probe.leave().await?;
         let mut probe = stage.open(name).await?;
         let connack = probe.connect(with_all(probe.connect_packet().resume())).await?;
-        stage.is_resumed("U-2.2.2.2-4", &connack).await?;
+        stage.is_resumed("U-2.2.2.2-4", name, &connack).await?;
         probe.leave().await?;
     }
     Ok(())

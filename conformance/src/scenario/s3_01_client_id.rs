@@ -227,7 +227,7 @@ async fn assigned_id_resumes(stage: &mut Stage) -> Outcome {
 
     let mut alice = stage.open("alice").await?;
     let connack = alice.connect(Connect::new(id).resume().session_expiry(60)).await?;
-    stage.is_resumed("MQTT-3.1.3-7", &connack).await?;
+    stage.is_resumed("MQTT-3.1.3-7", "alice", &connack).await?;
     stage.proving("MQTT-3.1.2-5");
     alice.receives(&topic, "while away").await?;
     stage.means();

@@ -252,7 +252,7 @@ async fn keep_alive_keeps_session(stage: &mut Stage) -> Outcome {
     bob.publish(&topic, "while away", QoS::AtLeastOnce).await?;
     let mut alice = stage.open("alice").await?;
     let connack = alice.connect(kept(alice.connect_packet().resume())).await?;
-    stage.is_resumed("MQTT-3.1.2-23", &connack).await?;
+    stage.is_resumed("MQTT-3.1.2-23", "alice", &connack).await?;
     stage.claims();
     alice.receives(&topic, "while away").await.map(drop)
 }

@@ -208,7 +208,7 @@ async fn session_expires(stage: &mut Stage) -> Outcome {
     if is_kept {
         let mut carol = stage.open("carol").await?;
         let connack = carol.connect(carol.connect_packet().resume().session_expiry(5)).await?;
-        stage.is_resumed("MQTT-3.1.2-23", &connack).await?;
+        stage.is_resumed("MQTT-3.1.2-23", "carol", &connack).await?;
     }
     stage.wait_past(kept.saturating_sub(1).into()).await;
     let mut alice = stage.open("alice").await?;
@@ -250,7 +250,7 @@ async fn long_expiry_does_not_overflow(stage: &mut Stage) -> Outcome {
         let connack = probe.connect(probe.connect_packet().resume()).await?;
         let longest = expiry == u32::MAX;
         let requirement = if longest { "U-3.1.2.11.2-3" } else { "MQTT-3.1.2-23" };
-        stage.is_resumed(requirement, &connack).await?;
+        stage.is_resumed(requirement, name, &connack).await?;
         stage.serves(&mut probe).await?;
     }
     Ok(())

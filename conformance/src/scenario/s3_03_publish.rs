@@ -114,8 +114,10 @@ async fn answers_to_many(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     bob.subscribe(&topic, QoS::AtMostOnce).await?;
     let mut alice = stage.connected("alice").await?;
+    // The control, by another client: its identifiers are not to be taken for these.
+    let mut carol = stage.connected("carol").await?;
     for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
-        stage.nothing_on_at(&topic, qos, &mut alice, &mut bob).await?;
+        stage.nothing_on_at(&topic, qos, &mut carol, &mut bob).await?;
     }
     // No more than the target wants unacknowledged (section 4.9).
     let rounds = (stage.capabilities().receive_maximum() / 2).min(5);

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::probe::{Context, Phase, Probe};
 use crate::target::{Capabilities, Connector, Need};
-use crate::trace::{What, packet_text};
+use crate::trace::{Event, What, packet_text};
 use crate::verdict::step;
 use crate::verdict::{Outcome, Stop};
 
@@ -214,16 +214,23 @@ impl Stage {
         }
     }
 
-    /// Checks that a client was given the session that it left, which this requirement is about.
-    /// Whether sessions are kept at all is asked when it was not.
+    /// Checks that the client of this name was given the session that it left, which this requirement
+    /// is about. Whether sessions are kept at all is asked when it was not.
     ///
     /// # Errors
     ///
-    /// A failure when it was not; blocked where no session is kept.
-    pub async fn is_resumed(&mut self, requirement: &'static str, connack: &ConnAck) -> Outcome {
+    /// A failure when it was not; blocked where no session is kept, and inconclusive when its time may
+    /// have been over.
+    pub async fn is_resumed(
+        &mut self,
+        requirement: &'static str,
+        name: &str,
+        connack: &ConnAck,
+    ) -> Outcome {
         if connack.session_present {
             return Ok(());
         }
+        self.is_not_over(self.left(name))?;
         let (expected, observed) =
             ("session_present 1", self.context.observed("session_present 0"));
         self.keeps_sessions().await?;
@@ -369,38 +376,42 @@ impl Stage {
         let make = |connect: Connect| change(connect.keep_alive(KEEP_ALIVE).resume());
         let (mut probe, asked) = self.introduced(name, make).await?;
         let connack = probe.connack_for_session(asked).await?;
-        match left {
-            Some(left) if !connack.session_present && left.is_over(self.context.now()) => {
+        if !connack.session_present {
+            self.is_not_over(left)?;
+        }
+        Ok((probe, connack))
+    }
+
+    /// Ends the scenario if a session that is not there may have been over.
+    fn is_not_over(&self, left: Option<Left>) -> Outcome {
+        match left.filter(|left| left.is_over(self.context.now())) {
+            None => Ok(()),
+            Some(left) => {
                 let observed = format!("session_present 0 when its {} s had passed", left.kept);
                 Err(self.context.trouble("session_present 1", observed))
             }
-            _ => Ok((probe, connack)),
         }
     }
 
-    /// What a client left when its last connection ended.
+    /// What a client left when its last connection that was accepted, and is over, ended.
     fn left(&self, name: &str) -> Option<Left> {
-        let (mut kept, mut ended) = (0, None);
+        let mut left = None;
+        let mut last = Connection::default();
         self.context.any(|event| {
-            if is_connection_of(name, &event.probe) {
-                match &event.what {
-                    What::Opened => ended = None,
-                    What::Sent(Packet::Connect(it)) => kept = expiry(&it.properties).unwrap_or(0),
-                    What::Received(Packet::ConnAck(it)) => {
-                        kept = expiry(&it.properties).unwrap_or(kept);
-                    }
-                    What::Sent(Packet::Disconnect(it)) => {
-                        kept = expiry(&it.properties).unwrap_or(kept);
-                    }
-                    What::HalfClosed | What::ClosedByProbe | What::ClosedByBroker(_) => {
-                        ended.get_or_insert(event.at);
-                    }
-                    _ => {}
+            if !is_connection_of(name, &event.probe) {
+                return false;
+            }
+            if matches!(event.what, What::Opened) {
+                if last.is_accepted {
+                    left = last.left();
                 }
+                last = Connection { name: event.probe.clone(), ..Connection::default() };
+            } else if event.probe == last.name {
+                last.goes_on(event);
             }
             false
         });
-        ended.map(|ended| Left { ended, kept })
+        if last.is_accepted { last.left().or(left) } else { left }
     }
 
     /// Ends the scenario unless the session of this client is kept for so many seconds.
@@ -643,6 +654,42 @@ async fn first_message(probes: &mut [&mut Probe]) -> Outcome<Option<(usize, Publ
     })
     .await;
     Ok(first?.map(|publish| (place, publish)))
+}
+
+/// A connection of a client's, as far as it has gone.
+#[derive(Debug, Default)]
+struct Connection {
+    name: String,
+    is_accepted: bool,
+    ended: Option<Duration>,
+    kept: u32,
+}
+
+impl Connection {
+    fn goes_on(&mut self, event: &Event) {
+        match &event.what {
+            What::Sent(Packet::Connect(it)) => self.kept = expiry(&it.properties).unwrap_or(0),
+            What::Received(Packet::ConnAck(it)) => {
+                self.is_accepted = !it.reason.is_error();
+                self.kept = expiry(&it.properties).unwrap_or(self.kept);
+            }
+            What::Sent(Packet::Disconnect(it)) => {
+                self.kept = expiry(&it.properties).unwrap_or(self.kept);
+                self.ended.get_or_insert(event.at);
+            }
+            What::Received(Packet::Disconnect(_))
+            | What::HalfClosed
+            | What::ClosedByProbe
+            | What::ClosedByBroker(_) => {
+                self.ended.get_or_insert(event.at);
+            }
+            _ => {}
+        }
+    }
+
+    fn left(&self) -> Option<Left> {
+        self.ended.map(|ended| Left { ended, kept: self.kept })
+    }
 }
 
 /// A client's session, when its last connection ended.
