@@ -33,6 +33,7 @@ use crate::boundary::rules::At;
 use crate::target::Wire;
 
 pub use mixture::Mixtures;
+pub(crate) use timing::wills_late;
 pub use trial::{Baseline, Trial, Wrong, try_switches};
 
 /// One other choice that the standard leaves open.

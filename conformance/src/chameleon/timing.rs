@@ -95,7 +95,7 @@ pub(super) const SWITCHES: &[Switch] = &[
 const WILL_LATE: Duration = Duration::from_millis(6500);
 
 /// Holds the messages back that are Wills.
-fn wills_late() -> Box<dyn Rule> {
+pub(crate) fn wills_late() -> Box<dyn Rule> {
     rules::through(
         BTreeSet::new(),
         |wills: &mut BTreeSet<(Text, Bytes)>, packet, _, act| {

@@ -119,7 +119,7 @@ fn takeover() -> Vec<Mutant> {
         Mutant::new(
             "3.1/takeover-without-a-word",
             "A takeover closes the old connection without a DISCONNECT",
-            &["MQTT-3.1.4-3"],
+            &["MQTT-3.1.4-3", "U-4.13.1-5"],
             || {
                 vec![swallows(|packet, _| {
                     let reason = ReasonCode::SessionTakenOver;

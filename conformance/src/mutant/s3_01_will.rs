@@ -10,6 +10,7 @@ use reference_broker::core::{Input, Moment};
 use super::Mutant;
 use crate::boundary::Rule;
 use crate::boundary::rules::{At, both, connects, inputs, published};
+use crate::chameleon::wills_late;
 
 pub(super) fn mutants() -> Vec<Mutant> {
     let mut all = flags();
@@ -21,6 +22,12 @@ pub(super) fn mutants() -> Vec<Mutant> {
 
 fn flags() -> Vec<Mutant> {
     vec![
+        Mutant::new(
+            "3.1/wills-late",
+            "Every Will is published some seconds late",
+            &["U-3.1.2.5-2"],
+            || vec![wills_late()],
+        ),
         Mutant::new(
             "3.1/will-at-qos-1-at-most",
             "A Will at QoS 2 is published at QoS 1",

@@ -218,7 +218,7 @@ fn limits() -> Vec<Mutant> {
         Mutant::new(
             "4.9/own-maximum-without-close",
             "A client that exceeds the server's Receive Maximum is told so and not disconnected",
-            &["MQTT-4.13.1-1", "MQTT-4.13.2-1"],
+            &["MQTT-4.13.1-1", "MQTT-4.13.2-1", "MQTT-3.14.4-2"],
             own_maximum_without_close,
         ),
         Mutant::new(

@@ -58,6 +58,8 @@ pub struct Trial {
     /// The result that shows best how it was noticed: of those that cite what it breaks the one
     /// with the shortest trace.
     pub witness: Option<Box<ScenarioResult>>,
+    /// Whether a finding told, by its requirement, what the mutant breaks, be it one that only blocks.
+    told: bool,
 }
 
 impl Trial {
@@ -69,13 +71,14 @@ impl Trial {
             collateral: BTreeSet::new(),
             tried: 0,
             witness: None,
+            told: false,
         }
     }
 
     /// How the mutant fared.
     pub fn fate(&self) -> Fate {
         let cited = self.kills.iter().any(|kill| kill.cites) || self.tripped.values().any(|it| *it);
-        match (cited, self.kills.is_empty() && self.tripped.is_empty()) {
+        match (cited || self.told, self.kills.is_empty() && self.tripped.is_empty()) {
             (true, _) => Fate::Caught,
             (false, false) => Fate::ByChance,
             (false, true) => Fate::Alive,
@@ -89,6 +92,7 @@ impl Trial {
     /// Takes in what a scenario came to.
     pub(super) fn note(&mut self, result: &ScenarioResult) {
         self.tried += 1;
+        self.told |= result.findings.iter().any(|finding| self.breaks(finding));
         let scenario_cites = self.mutant.breaks_one_of(&result.requirements);
         let cites = scenario_cites || result.findings.iter().any(|it| self.breaks(it));
         if let Some(verdict) = own_verdict(result) {
@@ -115,12 +119,12 @@ impl Trial {
     }
 
     fn keep_if_best(&mut self, result: &ScenarioResult) {
-        let has_noticed = matches!(result.verdict, Verdict::Fail | Verdict::Advisory)
-            || !result.oracles.is_empty();
+        let has_noticed = !result.findings.is_empty() || !result.oracles.is_empty();
         let rank = |result: &ScenarioResult| {
             let own = self.kills.iter().find(|kill| kill.scenario == result.id);
             let tripped = |it: &Finding| it.oracle.and_then(|name| self.tripped.get(name)).copied();
             let cites = own.is_some_and(|kill| kill.cites)
+                || result.findings.iter().any(|it| self.breaks(it))
                 || result.oracles.iter().any(|it| tripped(it) == Some(true));
             (!cites, result.trace.len())
         };
