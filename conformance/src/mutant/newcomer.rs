@@ -36,6 +36,7 @@ async fn subscribed_anew(stage: &mut Stage) -> Outcome {
     alice.receives(&topic, "at first").await?;
 
     alice.unsubscribe(&topic).await?;
+    stage.claims();
     alice.subscribe(&topic, QoS::AtLeastOnce).await?;
     bob.publish(&topic, "anew", QoS::AtLeastOnce).await?;
     alice.receives(&topic, "anew").await?;
@@ -86,13 +87,14 @@ fn it_works_as_the_page_says() {
         let options =
             Options { jobs: 1, timeout_scale: 1.0, token: "page".to_owned(), ..Options::default() };
         let never = std::future::pending::<()>;
-        for (target, verdict) in [
-            (Target::Embedded(Variant::default()), Verdict::Pass),
-            (Target::Null(Null::Yes), Verdict::Fail),
-            (Target::Null(Null::ConnAck), Verdict::Fail),
+        for (target, verdicts) in [
+            (Target::Embedded(Variant::default()), &[Verdict::Pass][..]),
+            (Target::Null(Null::Yes), &[Verdict::Fail, Verdict::Blocked]),
+            (Target::Null(Null::ConnAck), &[Verdict::Fail, Verdict::Blocked]),
         ] {
             let report = run(&target, scenarios(), &options, never(), |_| ()).await.unwrap();
-            assert_eq!(report.scenarios[0].verdict, verdict, "on {target}");
+            let verdict = report.scenarios[0].verdict;
+            assert!(verdicts.contains(&verdict), "{verdict} on {target}");
         }
         let mutant: &'static Mutant = Box::leak(Box::new(mutants().remove(0)));
         let scenarios = [&SCENARIOS[0]];

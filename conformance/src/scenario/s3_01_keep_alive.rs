@@ -183,6 +183,7 @@ async fn keep_alive_any_packet_counts(stage: &mut Stage) -> Outcome {
     const NAMES: [&str; 5] = ["acknowledges", "pings", "publishes", "subscribes", "unsubscribes"];
     let (topic, other) = (stage.topic("held"), stage.topic("other"));
     let mut bob = stage.connected("bob").await?;
+    stage.serves(&mut bob).await?;
     let mut clients: Vec<Client> = Vec::new();
     for name in NAMES {
         clients.push(with_keep_alive(stage, name, |connect| connect).await?);

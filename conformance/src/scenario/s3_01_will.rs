@@ -23,7 +23,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.1/will-comes-promptly",
         will_comes_promptly,
         "A Will is published promptly after the end of its connection",
-        ["U-3.1.2.5-2"]
+        ["MQTT-3.1.2-8", "U-3.1.2.5-2"]
     )
     .needs(QOS_1),
     scenario!(

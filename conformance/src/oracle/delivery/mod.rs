@@ -275,9 +275,14 @@ fn judge_retain(
         let shared = |one: &&Subscription| one.filter.is_shared();
         let unasked =
             |one: &&Subscription| one.options.retain_handling == RetainHandling::DoNotSend;
-        if active.iter().all(shared) {
+        // Who was subscribed before it was published got it as a new message.
+        let is_live = active.iter().all(|one| one.sent < publication.first);
+        let is_unasked = active.iter().all(|one| shared(one) || unasked(one));
+        if is_live && is_unasked {
+            add("MQTT-3.3.1-12", "RETAIN 0 on a message that is new"); // MQTT-3.3.1-12
+        } else if active.iter().all(shared) {
             add("U-3.8.4-3", "no retained message for a Shared Subscription"); // U-3.8.4-3
-        } else if active.iter().all(|one| shared(one) || unasked(one)) {
+        } else if is_unasked {
             add("MQTT-3.3.1-11", "no retained message with Retain Handling 2"); // MQTT-3.3.1-11
         }
     }
