@@ -96,6 +96,9 @@ pub(super) const SWITCHES: &[Switch] = &[
         "sends SUBACK and UNSUBACK a second later than all other packets",
         &["3.8.4", "3.10.4"],
     )
+    .one_of(&["keep alive"])
+    // Half of a Keep Alive goes by before it can begin.
+    .leaves_out(&["3.1/keep-alive-any-packet-counts"])
     .ruled(|| {
         vec![rules::delays(SLOWLY, |packet, _| {
             matches!(packet, Packet::SubAck(_) | Packet::UnsubAck(_))

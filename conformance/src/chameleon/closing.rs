@@ -29,13 +29,14 @@ pub(super) const SWITCHES: &[Switch] = &[
         "closes four seconds after it has decided to, and does nothing on that connection until then",
         &["4.13.1", "MQTT-3.14.4-2", "MQTT-3.2.2-7"],
     )
-    .one_of(&["close"])
+    .one_of(&["close", "lateness", "keep alive"])
     .ruled(|| vec![Box::new(ClosesLate::by(VERY_LATE))]),
     Switch::new(
         "closes-without-disconnect",
         "never sends DISCONNECT before it closes",
         &["U-3.14-1", "U-4.13.1-5"],
     )
+    .one_of(&["last words"])
     .forgoes(&["U-4.13.1-5"])
     .ruled(|| vec![rules::swallows(|packet, _| matches!(packet, Packet::Disconnect(_)))]),
     Switch::new(
@@ -54,6 +55,8 @@ pub(super) const SWITCHES: &[Switch] = &[
         "closes with 0x97 instead of taking every tenth message or request",
         &["U-3.14.2.1-16"],
     )
+    // Who meets it is told so.
+    .one_of(&["last words"])
     .bounds()
     .ruled(|| {
         let mut seen = 0_u32;
@@ -103,7 +106,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         "ends connections with a reset that destroys what the client has not read by then",
         &["U-4.2-2", "4.13.1"],
     )
-    .one_of(&["end", "pieces"])
+    .one_of(&["end", "pieces", "last words"])
     .forgoes(&["U-4.13.1-5"])
     .wired(|wire| {
         wire.resets = true;

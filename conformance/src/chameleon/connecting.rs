@@ -74,7 +74,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         "sends every property of CONNACK, and none to a client that does not take one as large",
         &["MQTT-3.1.2-24", "MQTT-3.1.2-25"],
     )
-    .one_of(&["first packet"])
+    .one_of(&["first packet", "keep alive"])
     .ruled(|| vec![spells_out_or_is_silent()]),
     Switch::new(
         "spells-defaults-out",
@@ -117,7 +117,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         "keeps no session for longer than a second, and says so",
         &["U-3.2.2.3.2-2"],
     )
-    .one_of(&["session expiry"])
+    .one_of(&["session expiry", "lag"])
     .limits()
     .configured(|config| config.session_expiry = (0, 1)),
     Switch::new(
@@ -187,7 +187,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         "has clients keep a Keep Alive of a second, whatever they ask for",
         &["3.2.2.3.14", "MQTT-3.2.2-22"],
     )
-    .one_of(&["keep alive"])
+    .one_of(&["keep alive", "lag"])
     .limits()
     .configured(|config| config.server_keep_alive = Some(1)),
     Switch::new(

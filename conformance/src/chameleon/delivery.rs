@@ -45,6 +45,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         "sends a client its next QoS 1 or 2 message when the last is acknowledged",
         &["MQTT-4.9.0-1", "3.3.4"],
     )
+    .one_of(&["slow wills"])
     .configured(|config| config.send_window = 1),
     Switch::new(
         "queues-qos-0",

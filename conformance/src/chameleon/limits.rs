@@ -117,7 +117,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         "takes packets of 4 KiB at most, and says by a quota, or 0x95 to CONNECT, that one is larger",
         &["U-3.2.2.2-14", "U-3.14.2.1-16"],
     )
-    .one_of(&["packet size"])
+    .one_of(&["packet size", "last words"])
     .bounds()
     // As with few levels: by its letter section 4.7.3 knows no shorter topics.
     .forgoes(&["U-4.7.3-4"])

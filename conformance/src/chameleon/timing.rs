@@ -36,6 +36,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         "reads everything 50 ms later from every second connection",
         &["U-4.2-2", "4.6"],
     )
+    .one_of(&["lag"])
     .ruled(|| vec![Box::new(ReadsLate)]),
     Switch::new(
         "takes-qos-0-in-late",
@@ -64,7 +65,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         "publishes every Will six and a half seconds late",
         &["U-3.1.2.5-2"],
     )
-    .one_of(&["lateness"])
+    .one_of(&["lateness", "slow wills"])
     .forgoes(&["U-3.1.2.5-2"])
     .ruled(|| vec![wills_late()]),
     Switch::new(

@@ -161,6 +161,11 @@ fn wrong(
         {
             return None;
         }
+        Verdict::Inconclusive
+            if switches.iter().any(|switch| switch.leaves_out.contains(&result.id)) =>
+        {
+            return None;
+        }
         Verdict::Fail | Verdict::Blocked | Verdict::Inconclusive | Verdict::Unsteady => {
             result.findings.first()
         }

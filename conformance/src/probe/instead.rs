@@ -89,8 +89,10 @@ impl Probe {
     /// Why an end of the connection may be about the size of what was sent last, whatever is said of
     /// it (section 3.2.2.3.6).
     fn too_large(&self) -> Option<&'static str> {
-        let bound = if self.has_connack() { LARGE } else { LARGE_CONNECT };
-        (self.last_sent > bound && !self.limits.names_size()).then_some(TOO_LARGE)
+        let has_connack = self.has_connack();
+        let bound = if has_connack { LARGE } else { LARGE_CONNECT };
+        let is_told = has_connack && self.limits.names_size();
+        (self.last_sent > bound && !is_told).then_some(TOO_LARGE)
     }
 
     fn has_connack(&self) -> bool {

@@ -57,6 +57,31 @@ impl Probe {
         }
     }
 
+    /// Waits for each of these messages, topic and payload, and goes through their exchanges: on
+    /// different topics they come in any order.
+    ///
+    /// # Errors
+    ///
+    /// A failure when one does not come, or another does.
+    pub async fn receives_each(&mut self, expected: &[(String, String)]) -> Outcome {
+        let mut left = expected.to_vec();
+        while let Some((topic, payload)) = left.first() {
+            let expected = called_message(topic, payload);
+            let publish = self.message(&expected).await?;
+            self.acknowledge(&publish).await?;
+            // On one topic they keep their order (section 4.6).
+            match left.iter().position(|(topic, _)| *publish.topic == **topic) {
+                Some(at) if *publish.payload == *left[at].1.as_bytes() => drop(left.remove(at)),
+                Some(at) => {
+                    let (topic, payload) = left.remove(at);
+                    self.is_this(publish, &topic, &payload).map(drop)?;
+                }
+                None => return self.is_this(publish, topic, payload).map(drop),
+            }
+        }
+        Ok(())
+    }
+
     /// Waits for a message on this topic, whatever comes on others before it, and goes through the
     /// exchange of its QoS.
     ///

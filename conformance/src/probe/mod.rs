@@ -276,6 +276,10 @@ impl Probe {
     /// As [`Probe::send`].
     pub async fn send_bytes(&mut self, bytes: impl Into<Bytes>) -> Outcome {
         let bytes = bytes.into();
+        // A DISCONNECT, however it is made: nothing may follow it.
+        if matches!(bytes.first(), Some(0xE0..=0xEF)) {
+            self.line.rest();
+        }
         let index = self.context.record(&self.name, What::SentBytes(bytes.clone()));
         self.write(index, &bytes, Bytes::new()).await
     }

@@ -240,7 +240,7 @@ async fn no_will_after_normal_disconnect(stage: &mut Stage) -> Outcome {
         let change = |connect: Connect| connect.session_expiry(60).will(will(&topic));
         let mut alice = stage.connected_with("alice", change).await?;
         alice.send_bytes(disconnect).await?;
-        alice.vanish().await?;
+        alice.hang_up().await;
     }
     stage.no_will_on(&topic, &mut bob).await
 }

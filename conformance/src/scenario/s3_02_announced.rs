@@ -4,7 +4,7 @@
 use reference_broker::codec::{Packet, PropertyId, Publish, QoS, ReasonCode, Subscribe, Will};
 
 use super::{Scenario, Stage, scenario};
-use crate::probe::{Answer, Probe};
+use crate::probe::{Answer, Probe, TOO_LARGE};
 use crate::target::{Capabilities, Need};
 use crate::trace::packet_text;
 use crate::verdict::Outcome;
@@ -284,8 +284,7 @@ async fn large_packets_as_announced(stage: &mut Stage) -> Outcome {
             Answer::Taken => alice.receives(&topic, &payload).await.map(drop)?,
             // A quota, or how the broker is made: of a Maximum Packet Size it would have told.
             _ if tells_of_limit(stage) => {
-                let why = "the target has a limit that it does not announce; raise it";
-                return stage.inconclusive(&expected, why);
+                return stage.inconclusive(&expected, TOO_LARGE);
             }
             _ => {
                 return stage

@@ -2,7 +2,6 @@
 
 use reference_broker::codec::{Packet, PropertyId, Publish, QoS, ReasonCode};
 
-use super::copies::text;
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
@@ -191,11 +190,8 @@ async fn publish_by_alias(
     for publish in publishes {
         alice.puback(publish.packet_id).await?;
     }
-    for alias in aliases {
-        let publish = bob.receives_on(&topic(*alias)).await?;
-        stage.check(text(&publish) == payload(*alias), &payload(*alias), text(&publish))?;
-    }
-    Ok(())
+    let expected: Vec<_> = aliases.iter().map(|alias| (topic(*alias), payload(*alias))).collect();
+    bob.receives_each(&expected).await
 }
 
 async fn alias_above_maximum(stage: &mut Stage) -> Outcome {

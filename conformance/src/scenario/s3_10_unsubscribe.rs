@@ -117,9 +117,8 @@ async fn exact_filter_only(stage: &mut Stage) -> Outcome {
         }
         carol.receives(&exact, other).await?;
         stage.claims();
-        for topic in [&exact, &stage.topic("wild/b")] {
-            alice.receives(topic, other).await?;
-        }
+        let both = [exact.clone(), stage.topic("wild/b")].map(|topic| (topic, other.to_owned()));
+        alice.receives_each(&both).await?;
         stage.means();
     }
     alice.unsubscribe(&exact).await?;
