@@ -159,6 +159,7 @@ struct ScenarioForm<'a> {
     reason: Option<&'a str>,
     blocked_by: Option<String>,
     duration_ms: u64,
+    finding: Option<FindingForm<'a>>,
     findings: Vec<FindingForm<'a>>,
     oracle_findings: Vec<FindingForm<'a>>,
     trace: Vec<String>,
@@ -292,6 +293,7 @@ impl<'a> From<&'a ScenarioResult> for ScenarioForm<'a> {
             reason: result.reason.as_deref(),
             blocked_by: result.blocked_by().and_then(Finding::cause).map(|cause| cause.id()),
             duration_ms: milliseconds(result.duration),
+            finding: result.findings.first().map(|finding| FindingForm::new(finding, result)),
             findings: forms(&result.findings),
             oracle_findings: forms(&result.oracles),
             // Of those that show nothing it would only fill the report.
