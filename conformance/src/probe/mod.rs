@@ -211,7 +211,7 @@ impl Probe {
             self.context.trouble("a packet that can be sent", error.to_string())
         })?;
         if self.is_served || matches!(packet, Packet::Connect(_)) {
-            self.limits.admit_size(bytes.len())?;
+            self.limits.admit_size(bytes.len() + payload.len())?;
         }
         self.context.remember(&packet);
         if matches!(packet, Packet::Disconnect(_)) {
