@@ -113,8 +113,9 @@ impl Topics {
     }
 }
 
+/// How far the exchange of a message has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
+pub(super) enum Stage {
     Published,
     Recorded,
     Released,

@@ -40,7 +40,8 @@ fn judge(reading: &Reading<'_>, findings: &mut Findings) {
     }
 }
 
-fn gives_back(packet: &Packet) -> bool {
+/// Whether an acknowledgement makes room for a message (section 4.9).
+pub(super) fn gives_back(packet: &Packet) -> bool {
     match packet {
         Packet::PubAck(_) | Packet::PubComp(_) => true,
         Packet::PubRec(ack) => ack.reason.is_error(),

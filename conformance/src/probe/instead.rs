@@ -6,9 +6,8 @@ use crate::trace::{What, packet_text};
 use crate::verdict::Stop;
 use crate::verdict::step::{self, Step};
 
-use super::context::Observed;
 use super::policy::{TOO_LARGE, policy_of};
-use super::{Probe, Seen};
+use super::{Observed, Probe, Seen};
 
 /// A packet of more bytes than this may be too large for a broker that does not say what it takes.
 const LARGE: usize = 4 * 1024;

@@ -11,7 +11,8 @@ use crate::trace::{What, packet_text};
 use crate::verdict::{Finding, Outcome, Stop};
 
 use super::policy::policy_of;
-use super::{Context, Probe, Stream, next_packet};
+use super::reading::next_packet;
+use super::{Context, Probe, Stream};
 
 /// How often what has come is read, in pieces: what lies behind more is not looked for.
 const READS: usize = 64;

@@ -14,6 +14,7 @@ mod sentinel;
 mod shift;
 #[cfg(test)]
 mod tests;
+mod weigh;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -8,17 +8,17 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 
-use crate::oracle::{self, tester};
-use crate::probe::{Context, Patience, Probe, keep_alive};
+use crate::probe::{Context, Patience, keep_alive};
 use crate::report::ScenarioResult;
 use crate::scenario::{Names, Scenario, Stage};
 use crate::target::{
     Capabilities, Connector, KEEP_ALIVE, Looked, Lost, Target, Unusable, Visitor, look,
 };
-use crate::trace::{Event, Said};
-use crate::verdict::{Finding, Outcome, Stop, Verdict, step};
+use crate::trace::Said;
+use crate::verdict::{Outcome, Verdict};
 
 use super::remains::{self, Remains, Tidier};
+use super::weigh::{judge, not_alive, own_up, result};
 use super::{RunError, trouble};
 
 /// How long a scenario on the paused clock may take in real time: it needs milliseconds, so more
@@ -129,8 +129,9 @@ impl Performance {
     async fn alone_on(self, connector: Connector) -> ScenarioResult {
         let (context, names) = self.beginning();
         let mut result = self.on(connector.clone(), &context, &names).await;
-        if let Err(stop) = is_alive(&connector, context.patience(), &names).await {
-            not_alive(&mut result, stop);
+        let client = format!("{}alive", names.clients);
+        if let Err(why) = serves(&connector, &client, context.patience().reply).await {
+            not_alive(&mut result, &why);
         }
         result
     }
@@ -166,7 +167,7 @@ impl Performance {
     fn beginning(&self) -> (Context, Names) {
         let surroundings = &self.surroundings;
         let patience = Patience::scaled(surroundings.scale);
-        let context = Context::below(&surroundings.prefix, self.scenario.requirements, patience);
+        let context = Context::new(&surroundings.prefix, self.scenario.requirements, patience);
         let token = fresh(&surroundings.token, self.before);
         (context, Names::below(&surroundings.prefix, &token, &self.scenario.code()))
     }
@@ -283,82 +284,6 @@ pub(super) fn never_ended(scenario: &'static Scenario, limit: Duration) -> Scena
     }
 }
 
-fn result(scenario: &Scenario, outcome: Outcome, advisories: Vec<Finding>) -> ScenarioResult {
-    let mut findings = advisories;
-    let is_cited = |finding: &Finding| is_about(scenario.requirements, finding);
-    let mut reason = None;
-    let verdict = match outcome {
-        // An advisory about something else is told with its cause, and is not this scenario's.
-        Ok(()) if findings.iter().any(is_cited) => Verdict::Advisory,
-        Ok(()) => Verdict::Pass,
-        Err(Stop::NotApplicable(why)) => {
-            reason = Some(why);
-            Verdict::NotApplicable
-        }
-        // What no MUST forbids is no failure, however a scenario came upon it.
-        Err(Stop::Fail(finding)) if !finding.is_failure() => {
-            first(Verdict::Advisory, finding, &mut findings)
-        }
-        Err(Stop::Fail(finding)) => first(Verdict::Fail, finding, &mut findings),
-        Err(Stop::Blocked(finding)) => first(Verdict::Blocked, finding, &mut findings),
-        Err(Stop::Inconclusive(finding)) => first(Verdict::Inconclusive, finding, &mut findings),
-    };
-    ScenarioResult { verdict, reason, findings, ..trouble(scenario, "", String::new()) }
-}
-
-fn first(verdict: Verdict, finding: Finding, findings: &mut Vec<Finding>) -> Verdict {
-    findings.insert(0, finding);
-    verdict
-}
-
-/// Whether a finding is about what is cited.
-fn is_about(cited: &[&'static str], finding: &Finding) -> bool {
-    finding.requirement.is_some_and(|requirement| cited.contains(&requirement))
-}
-
-/// Adds what the oracles find. What they find makes a scenario fail only if it is about that, whatever
-/// else it came to.
-fn judge(result: &mut ScenarioResult, trace: &[Event]) {
-    result.oracles = oracle::judge(trace);
-    if result.verdict == Verdict::Fail {
-        return;
-    }
-    let own = result.oracles.iter().filter(|found| is_about(&result.requirements, found));
-    let (failures, advisories): (Vec<_>, Vec<_>) =
-        own.cloned().partition(|finding| finding.is_failure());
-    if !failures.is_empty() {
-        result.verdict = Verdict::Fail;
-        result.findings.splice(0..0, failures);
-    } else if !advisories.is_empty() && result.verdict == Verdict::Pass {
-        result.verdict = Verdict::Advisory;
-        result.findings.splice(0..0, advisories);
-    }
-}
-
-/// What a target does once the suite has broken a rule that the scenario did not mean to break says
-/// nothing of the target.
-fn own_up(scenario: &Scenario, result: &mut ScenarioResult, trace: &[Event]) {
-    let mut breaches = tester::judge(trace).into_iter();
-    let Some(breach) = breaches.find(|breach| !scenario.means(breach, trace)) else { return };
-    let is_before = |finding: &Finding| finding.event.is_some_and(|it| Some(it) < breach.event);
-    result.oracles.retain(is_before);
-    // A check shows no more than what came last before it, and is made after all that was sent.
-    let is_shown = |finding: &Finding| finding.step != step::CHECK && is_before(finding);
-    let is_told = matches!(result.verdict, Verdict::Fail | Verdict::Blocked)
-        && result.findings.first().is_some_and(is_shown);
-    if is_told || matches!(result.verdict, Verdict::NotApplicable | Verdict::Inconclusive) {
-        return;
-    }
-    let requirement = breach.requirement.unwrap_or_default();
-    let Finding { expected, observed, .. } = &breach;
-    let observed =
-        format!("the suite itself broke {requirement}: its fault ({expected}; {observed})");
-    let expected = "a client that keeps the rules".to_owned();
-    result.verdict = Verdict::Inconclusive;
-    let finding = Finding { requirement: None, expected, observed, ..breach };
-    result.findings.insert(0, finding);
-}
-
 /// Where the topics of a run are.
 pub(super) fn space(prefix: &str, token: &str) -> String {
     format!("{prefix}/{token}")
@@ -375,21 +300,8 @@ pub(super) fn fresh(token: &str, before: u32) -> String {
     char::from_u32(turned).into_iter().chain(letters).collect()
 }
 
-/// Connects a fresh client, as scenarios do: a broker that crashed closes its connections too, and
-/// must not pass for that.
-async fn is_alive(connector: &Connector, patience: Patience, names: &Names) -> Outcome {
-    let context = Context::new(&["U-4.13.1-7"], patience);
-    context.proving("U-4.13.1-7");
-    let connecting = connector.connect(patience.reply).await;
-    let stream = connecting
-        .map_err(|error| context.trouble("a connection to the target", error.to_string()))?;
-    let mut probe = Probe::new("alive", format!("{}alive", names.clients), stream, context);
-    probe.connect(Connect::new(probe.client_id()).keep_alive(KEEP_ALIVE)).await?;
-    probe.ping().await?;
-    probe.send(Disconnect::default()).await
-}
-
-/// Whether a target serves a fresh client: connects it and has a PINGREQ answered.
+/// Whether a target serves a fresh client, which connects as scenarios do and has a PINGREQ answered: a
+/// broker that crashed closes its connections too, and must not pass for that.
 async fn serves(connector: &Connector, client: &str, patience: Duration) -> Result<(), Unusable> {
     let connect = Connect::new(client).keep_alive(KEEP_ALIVE);
     let (mut visitor, _) = Visitor::open(connector, connect, patience).await?;
@@ -405,22 +317,4 @@ async fn serves(connector: &Connector, client: &str, patience: Duration) -> Resu
         }
     }
     visitor.send(Disconnect::default()).await.map_err(silent)
-}
-
-/// A target that serves nobody after a scenario that had it for itself.
-fn not_alive(result: &mut ScenarioResult, stop: Stop) {
-    let (Stop::Fail(mut finding) | Stop::Blocked(mut finding) | Stop::Inconclusive(mut finding)) =
-        stop
-    else {
-        return;
-    };
-    finding.expected = "a target that serves a fresh client after the scenario".to_owned();
-    finding.event = None;
-    finding.oracle = Some("liveness");
-    if result.verdict == Verdict::Fail {
-        return result.findings.push(finding);
-    }
-    finding.requirement = result.requirements.first().copied();
-    result.verdict = Verdict::Fail;
-    result.findings.insert(0, finding);
 }

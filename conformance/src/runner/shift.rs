@@ -276,7 +276,7 @@ impl<F: FnMut(News<'_>)> Shift<F> {
         })?;
         let (prompt, timed): (Vec<_>, Vec<_>) =
             suspects.into_iter().partition(|ticket| !ticket.is_timed());
-        let killers = self.try_one_by_one(prompt, queue).await?;
+        let killers = self.try_one_by_one(prompt).await?;
         let found = match &killers[..] {
             [] => "none of those that take no time did it again, alone".to_owned(),
             killers => format!("it died again of {}", killers.join(", ")),
@@ -315,13 +315,8 @@ impl<F: FnMut(News<'_>)> Shift<F> {
         Ok(())
     }
 
-    /// Runs suspects alone: who kills the target again has failed. Gives their ids; when there can be
-    /// no more of it, what was not run goes back to the queue.
-    async fn try_one_by_one(
-        &mut self,
-        suspects: Vec<Ticket>,
-        queue: &mut VecDeque<Ticket>,
-    ) -> Result<Vec<&'static str>, Ended> {
+    /// Runs suspects alone: who kills the target again has failed. Gives their ids.
+    async fn try_one_by_one(&mut self, suspects: Vec<Ticket>) -> Result<Vec<&'static str>, Ended> {
         let mut killers = Vec::new();
         for suspect in suspects {
             let mut alone = VecDeque::from([suspect.again()]);
@@ -341,7 +336,6 @@ impl<F: FnMut(News<'_>)> Shift<F> {
                 }
             }
         }
-        let _ = queue;
         Ok(killers)
     }
 

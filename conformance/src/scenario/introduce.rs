@@ -1,10 +1,7 @@
 //! How a client comes to be connected over a network that may lose connections, to a broker that may
 //! be at its limit.
 
-use std::time::Duration;
-
 use reference_broker::codec::{Connect, PropertyId};
-use tokio::time::sleep;
 
 use crate::probe::{Away, Probe};
 use crate::target::{KEEP_ALIVE, Visitor};
@@ -17,9 +14,6 @@ const TRIES: u32 = 5;
 
 /// How often, where it stayed silent: each takes a whole patience.
 const SILENT_TRIES: u32 = 2;
-
-/// The pause after the first; after each further one it is twice as long.
-const PAUSE: Duration = Duration::from_millis(50);
 
 impl Stage {
     /// Sends a CONNECT over a connection that carries at least an answer to it; gives the Session
@@ -37,7 +31,6 @@ impl Stage {
         if !self.connector.is_over_a_network() {
             return Ok((probe, expiry));
         }
-        let mut pause = PAUSE;
         for tries in 1.. {
             let Some(how) = probe.turned_away().await else {
                 // It was not the packet.
@@ -48,8 +41,7 @@ impl Stage {
                 self.try_plainly().await;
                 break;
             }
-            sleep(pause).await;
-            pause *= 2;
+            self.connector.strain().rest(tries).await;
             let next = self.open(name).await?;
             std::mem::replace(&mut probe, next).forget();
             probe.send(connect.clone()).await?;

@@ -5,6 +5,7 @@
 //! PINGREQ and PINGRESP), never by a pause.
 
 mod copies;
+mod fences;
 mod introduce;
 mod names;
 mod s1_05_data_representation;
@@ -57,6 +58,7 @@ mod s4_08_shared_members;
 mod s4_09_flow_control;
 mod s4_09_limits;
 mod s4_13_errors;
+mod sessions;
 mod stage;
 mod vectors;
 

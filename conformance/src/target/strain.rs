@@ -5,9 +5,14 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use reference_broker::transport::BoxStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::sleep;
+
+/// How long a target is left alone after the first connection that did not come about.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Connections that did not come about though nothing had been said on them: the network's doing, or a
 /// limit, and no fault.
@@ -69,6 +74,12 @@ impl Strain {
     fn note(&self, count: &AtomicUsize) {
         count.fetch_add(1, Ordering::Relaxed);
         self.0.most.fetch_max(self.0.open.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Leaves a target alone for a while on which a connection was tried so many times: each time for
+    /// twice as long.
+    pub async fn rest(&self, tries: u32) {
+        sleep(PAUSE * 2_u32.saturating_pow(tries.saturating_sub(1))).await;
     }
 
     /// How many there were.

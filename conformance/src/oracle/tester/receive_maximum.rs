@@ -1,6 +1,7 @@
 use reference_broker::codec::{Packet, PropertyId, QoS};
 
 use super::super::connections::{Passed, Reading, Received, Step};
+use super::super::receive_maximum::gives_back;
 use super::super::{Findings, Oracle};
 use crate::trace::packet_text;
 
@@ -35,10 +36,7 @@ fn judge(reading: &Reading<'_>, findings: &mut Findings) {
                     findings.add("MQTT-3.3.4-7", at, expected, packet_text(packet)); // MQTT-3.3.4-7
                 }
             }
-            Passed::Received(Received::Packet(Packet::PubAck(_) | Packet::PubComp(_))) => {
-                *taken = taken.saturating_sub(1);
-            }
-            Passed::Received(Received::Packet(Packet::PubRec(ack))) if ack.reason.is_error() => {
+            Passed::Received(Received::Packet(packet)) if gives_back(packet) => {
                 *taken = taken.saturating_sub(1);
             }
             Passed::Received(_) => {}

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use reference_broker::codec::{Packet, Publish, PublishAck, QoS, ReasonCode};
 
 use super::super::connections::{Passed, Reading, Received, Step};
+use super::super::exchange::Stage;
 use super::super::sessions::{Start, sessions};
 use super::super::{Findings, Oracle};
 use crate::trace::packet_text;
@@ -25,13 +26,6 @@ pub(super) const ORACLE: Oracle = Oracle {
     ],
     judge,
 };
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Published,
-    Recorded,
-    Released,
-}
 
 /// A message of ours whose exchange is not over.
 #[derive(Debug)]

@@ -1,0 +1,112 @@
+//! What a scenario comes to: what its steps say, what oracles say of its trace, and what is ours.
+
+use crate::oracle::{self, tester};
+use crate::report::ScenarioResult;
+use crate::scenario::Scenario;
+use crate::target::Unusable;
+use crate::trace::Event;
+use crate::verdict::{Finding, Outcome, Stop, Verdict, general, step};
+
+use super::trouble;
+
+pub(super) fn result(
+    scenario: &Scenario,
+    outcome: Outcome,
+    advisories: Vec<Finding>,
+) -> ScenarioResult {
+    let mut findings = advisories;
+    let is_cited = |finding: &Finding| is_about(scenario.requirements, finding);
+    let mut reason = None;
+    let verdict = match outcome {
+        // An advisory about something else is told with its cause, and is not this scenario's.
+        Ok(()) if findings.iter().any(is_cited) => Verdict::Advisory,
+        Ok(()) => Verdict::Pass,
+        Err(Stop::NotApplicable(why)) => {
+            reason = Some(why);
+            Verdict::NotApplicable
+        }
+        // What no MUST forbids is no failure, however a scenario came upon it.
+        Err(Stop::Fail(finding)) if !finding.is_failure() => {
+            first(Verdict::Advisory, finding, &mut findings)
+        }
+        Err(Stop::Fail(finding)) => first(Verdict::Fail, finding, &mut findings),
+        Err(Stop::Blocked(finding)) => first(Verdict::Blocked, finding, &mut findings),
+        Err(Stop::Inconclusive(finding)) => first(Verdict::Inconclusive, finding, &mut findings),
+    };
+    ScenarioResult { verdict, reason, findings, ..trouble(scenario, "", String::new()) }
+}
+
+fn first(verdict: Verdict, finding: Finding, findings: &mut Vec<Finding>) -> Verdict {
+    findings.insert(0, finding);
+    verdict
+}
+
+/// Whether a finding is about what is cited.
+fn is_about(cited: &[&'static str], finding: &Finding) -> bool {
+    finding.requirement.is_some_and(|requirement| cited.contains(&requirement))
+}
+
+/// Adds what the oracles find. What they find makes a scenario fail only if it is about that, whatever
+/// else it came to.
+pub(super) fn judge(result: &mut ScenarioResult, trace: &[Event]) {
+    result.oracles = oracle::judge(trace);
+    if result.verdict == Verdict::Fail {
+        return;
+    }
+    let own = result.oracles.iter().filter(|found| is_about(&result.requirements, found));
+    let (failures, advisories): (Vec<_>, Vec<_>) =
+        own.cloned().partition(|finding| finding.is_failure());
+    if !failures.is_empty() {
+        result.verdict = Verdict::Fail;
+        result.findings.splice(0..0, failures);
+    } else if !advisories.is_empty() && result.verdict == Verdict::Pass {
+        result.verdict = Verdict::Advisory;
+        result.findings.splice(0..0, advisories);
+    }
+}
+
+/// What a target does once the suite has broken a rule that the scenario did not mean to break says
+/// nothing of the target.
+pub(super) fn own_up(scenario: &Scenario, result: &mut ScenarioResult, trace: &[Event]) {
+    let mut breaches = tester::judge(trace).into_iter();
+    let Some(breach) = breaches.find(|breach| !scenario.means(breach, trace)) else { return };
+    let is_before = |finding: &Finding| finding.event.is_some_and(|it| Some(it) < breach.event);
+    result.oracles.retain(is_before);
+    // A check shows no more than what came last before it, and is made after all that was sent.
+    let is_shown = |finding: &Finding| finding.step != step::CHECK && is_before(finding);
+    let is_told = matches!(result.verdict, Verdict::Fail | Verdict::Blocked)
+        && result.findings.first().is_some_and(is_shown);
+    if is_told || matches!(result.verdict, Verdict::NotApplicable | Verdict::Inconclusive) {
+        return;
+    }
+    let requirement = breach.requirement.unwrap_or_default();
+    let Finding { expected, observed, .. } = &breach;
+    let observed =
+        format!("the suite itself broke {requirement}: its fault ({expected}; {observed})");
+    let expected = "a client that keeps the rules".to_owned();
+    result.verdict = Verdict::Inconclusive;
+    let finding = Finding { requirement: None, expected, observed, ..breach };
+    result.findings.insert(0, finding);
+}
+
+/// A target that serves nobody after a scenario that had it for itself.
+pub(super) fn not_alive(result: &mut ScenarioResult, why: &Unusable) {
+    let expected = "a target that serves a fresh client after the scenario".to_owned();
+    let observed = format!("one that {why}");
+    let mut finding = Finding {
+        requirement: Some("U-4.13.1-7"),
+        oracle: Some("liveness"),
+        step: step::CHECK,
+        seen: general(&observed),
+        known: None,
+        expected,
+        observed,
+        event: None,
+    };
+    if result.verdict == Verdict::Fail {
+        return result.findings.push(finding);
+    }
+    finding.requirement = result.requirements.first().copied();
+    result.verdict = Verdict::Fail;
+    result.findings.insert(0, finding);
+}
