@@ -253,7 +253,14 @@ fn capabilities() -> Vec<Mutant> {
             "3.2/size-limit-below-announced",
             "A packet just as large as the announced limit is too large",
             &["U-3.2.2.3.6-2"],
-            Vec::new,
+            || {
+                vec![accepts(|connack, _| {
+                    let limit = PropertyId::MaximumPacketSize;
+                    if let Some(enforced) = connack.properties.number(limit) {
+                        connack.properties.set(limit, enforced + 1);
+                    }
+                })]
+            },
         )
         .configured(|config| config.maximum_packet_size -= 1),
     ]

@@ -3,7 +3,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reference_broker::codec::{Connect, Disconnect, Packet};
+use reference_broker::codec::{Connect, Disconnect};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
@@ -11,9 +11,7 @@ use tokio::time::timeout;
 use crate::probe::{Context, Patience, keep_alive};
 use crate::report::ScenarioResult;
 use crate::scenario::{Names, Scenario, Stage};
-use crate::target::{
-    Capabilities, Connector, KEEP_ALIVE, Looked, Lost, Target, Unusable, Visitor, look,
-};
+use crate::target::{Capabilities, Connector, KEEP_ALIVE, Looked, Target, Unusable, Visitor, look};
 use crate::trace::Said;
 use crate::verdict::{Outcome, Verdict};
 
@@ -130,7 +128,7 @@ impl Performance {
         let (context, names) = self.beginning();
         let mut result = self.on(connector.clone(), &context, &names).await;
         let client = format!("{}alive", names.clients);
-        if let Err(why) = serves(&connector, &client, context.patience().reply).await {
+        if let Err(why) = lets_in(&connector, &client, context.patience().reply).await {
             not_alive(&mut result, &why);
         }
         result
@@ -158,7 +156,7 @@ impl Performance {
         let left = tidier.remove(remains::of(&context)).await;
         surroundings.remains.end(number, left);
         let client = format!("{}alive", names.clients);
-        let alive = timeout(within, serves(&connector, &client, patience.reply)).await;
+        let alive = timeout(within, lets_in(&connector, &client, patience.reply)).await;
         result.duration = started.elapsed();
         let doubtful = !matches!(alive, Ok(Ok(())));
         Performed { result, doubtful, strained: strain.count() > strain_before }
@@ -300,21 +298,10 @@ pub(super) fn fresh(token: &str, before: u32) -> String {
     char::from_u32(turned).into_iter().chain(letters).collect()
 }
 
-/// Whether a target serves a fresh client, which connects as scenarios do and has a PINGREQ answered: a
-/// broker that crashed closes its connections too, and must not pass for that.
-async fn serves(connector: &Connector, client: &str, patience: Duration) -> Result<(), Unusable> {
+/// Whether a target lets a fresh client in, which connects as scenarios do: a broker that crashed closes
+/// its connections too, and must not pass for that. What else it does not do is no death.
+async fn lets_in(connector: &Connector, client: &str, patience: Duration) -> Result<(), Unusable> {
     let connect = Connect::new(client).keep_alive(KEEP_ALIVE);
     let (mut visitor, _) = Visitor::open(connector, connect, patience).await?;
-    visitor.allow(patience);
-    let silent = |_| Unusable::Silent(patience);
-    visitor.send(Packet::PingReq).await.map_err(silent)?;
-    loop {
-        match visitor.next().await {
-            Ok(Packet::PingResp) => break,
-            Ok(_) => {}
-            Err(Lost::Late) => return Err(Unusable::Silent(patience)),
-            Err(_) => return Err(Unusable::Closed),
-        }
-    }
-    visitor.send(Disconnect::default()).await.map_err(silent)
+    visitor.send(Disconnect::default()).await.map_err(|_| Unusable::Closed)
 }

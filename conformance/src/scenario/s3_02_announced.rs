@@ -11,6 +11,20 @@ use crate::verdict::Outcome;
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     scenario!(
+        "3.2/announcements-in-range",
+        announcements_in_range,
+        "What CONNACK announces has a value that the property can have",
+        [
+            "U-3.2.2.3.4-1",
+            "U-3.2.2.3.3-1",
+            "U-3.2.2.3.5-1",
+            "U-3.2.2.3.6-1",
+            "U-3.2.2.3.11-1",
+            "U-3.2.2.3.12-1",
+            "U-3.2.2.3.13-1"
+        ]
+    ),
+    scenario!(
         "3.2/will-qos-as-announced",
         will_qos_as_announced,
         "A Will is taken up to the Maximum QoS; a CONNECT with one beyond it is refused and closed",
@@ -70,6 +84,29 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ["U-3.2.2.3.6-3"]
     ),
 ];
+
+async fn announcements_in_range(stage: &mut Stage) -> Outcome {
+    const RANGES: [(PropertyId, &str, u32, u32); 7] = [
+        (PropertyId::MaximumQoS, "U-3.2.2.3.4-1", 0, 1),
+        (PropertyId::ReceiveMaximum, "U-3.2.2.3.3-1", 1, u16::MAX as u32),
+        (PropertyId::RetainAvailable, "U-3.2.2.3.5-1", 0, 1),
+        (PropertyId::MaximumPacketSize, "U-3.2.2.3.6-1", 1, u32::MAX),
+        (PropertyId::WildcardSubscriptionAvailable, "U-3.2.2.3.11-1", 0, 1),
+        (PropertyId::SubscriptionIdentifierAvailable, "U-3.2.2.3.12-1", 0, 1),
+        (PropertyId::SharedSubscriptionAvailable, "U-3.2.2.3.13-1", 0, 1),
+    ];
+    let mut alice = stage.open("alice").await?;
+    let connack = alice.connect(alice.connect_packet().keep_alive(3600)).await?;
+    for (property, requirement, least, most) in RANGES {
+        let name = property.row().key;
+        let value = connack.properties.number(property);
+        let fits = value.is_none_or(|value| (least..=most).contains(&value));
+        let expected = format!("{name} from {least} to {most}, or none");
+        let observed = format!("{name} {}", value.unwrap_or_default());
+        stage.check_of(requirement, fits, &expected, observed)?;
+    }
+    stage.serves(&mut alice).await
+}
 
 /// What the target tells a client of this scenario.
 async fn announced(stage: &mut Stage) -> Outcome<Capabilities> {
