@@ -48,8 +48,8 @@ impl Exit {
     /// What it means, as a fragment.
     pub fn meaning(self) -> &'static str {
         match self {
-            Exit::AsExpected => "every verdict was to be expected",
-            Exit::Unexpected => "some verdicts were not to be expected",
+            Exit::AsExpected => "every verdict was expected",
+            Exit::Unexpected => "some verdicts were unexpected",
             Exit::Usage => "the command line, or a file it names, cannot be used",
             Exit::Trouble => "not everything could be tried: see what was inconclusive",
             Exit::NothingSelected => "no scenario was selected",

@@ -139,17 +139,17 @@ impl Terminal<'_> {
 
     fn counts_of(&self, cause: &CauseResult<'_>) -> Vec<String> {
         let verdict = match cause.verdict {
-            Verdict::Fail => "fail by it",
-            _ => "show it",
+            Verdict::Fail => ("fails by it", "fail by it"),
+            _ => ("shows it", "show it"),
         };
         let counts = [
             (cause.shown_by.len(), verdict),
-            (cause.blocks.len(), "blocked"),
-            (cause.found_in.len(), "traces of others"),
-            (cause.known.len(), "known"),
+            (cause.blocks.len(), ("blocked", "blocked")),
+            (cause.found_in.len(), ("other trace", "other traces")),
+            (cause.known.len(), ("known", "known")),
         ];
         let counts = counts.iter().filter(|(count, _)| *count > 0);
-        counts.map(|(count, what)| format!("{count} {what}")).collect()
+        counts.map(|(count, (one, several))| counted(*count, one, several)).collect()
     }
 
     fn places(&self, cause: &CauseResult<'_>) -> String {
@@ -169,7 +169,7 @@ impl Terminal<'_> {
         let lists = [
             (verdict, &cause.shown_by, "scenario", "scenarios"),
             (("blocks"), &cause.blocks, "scenario", "scenarios"),
-            ("also in", &cause.found_in, "trace of another", "traces of others"),
+            ("also in", &cause.found_in, "other trace", "other traces"),
             ("known of", &cause.known, "of these", "of these"),
         ];
         for (label, ids, one, many) in lists {
@@ -208,15 +208,15 @@ impl Terminal<'_> {
         if scenarios == 0 {
             return Ok(());
         }
-        let scenarios = counted(scenarios, "scenario shows nothing", "scenarios show nothing");
+        let scenarios = counted(scenarios, "scenario", "scenarios");
         let head = self.paint(style(Verdict::Inconclusive, true).bold(), "INCONCLUSIVE");
-        writeln!(out, "{head}  {scenarios}; stopped were")?;
+        writeln!(out, "{head}  {scenarios} could not be judged, because of")?;
         let mut told = Vec::new();
         for obstacle in &obstacles {
             let count = obstacle.scenarios.len();
             let advice = obstacle.advice.map(|advice| format!(" - {advice}")).unwrap_or_default();
             let (what, ids) = (shortest(&obstacle.what), self.ids(&obstacle.scenarios));
-            told.push(format!("{count} by {what}{advice} ({ids})"));
+            told.push(format!("{count}: {what}{advice} ({ids})"));
         }
         self.list(told, out)
     }
