@@ -3,7 +3,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reference_broker::codec::{Connect, Disconnect};
+use reference_broker::codec::{Connect, Disconnect, Packet};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
@@ -11,7 +11,9 @@ use tokio::time::timeout;
 use crate::probe::{Context, Patience, keep_alive};
 use crate::report::ScenarioResult;
 use crate::scenario::{Names, Scenario, Stage};
-use crate::target::{Capabilities, Connector, KEEP_ALIVE, Looked, Target, Unusable, Visitor, look};
+use crate::target::{
+    Capabilities, Connector, KEEP_ALIVE, Looked, Lost, Target, Unusable, Visitor, look,
+};
 use crate::trace::Said;
 use crate::verdict::{Outcome, Verdict};
 
@@ -298,10 +300,21 @@ pub(super) fn fresh(token: &str, before: u32) -> String {
     char::from_u32(turned).into_iter().chain(letters).collect()
 }
 
-/// Whether a target lets a fresh client in, which connects as scenarios do: a broker that crashed closes
-/// its connections too, and must not pass for that. What else it does not do is no death.
+/// Whether a target lets a fresh client in, which connects as scenarios do, and keeps it: a broker that
+/// crashed closes its connections too, and must not pass for that. One that answers no PINGREQ is not dead.
 async fn lets_in(connector: &Connector, client: &str, patience: Duration) -> Result<(), Unusable> {
     let connect = Connect::new(client).keep_alive(KEEP_ALIVE);
     let (mut visitor, _) = Visitor::open(connector, connect, patience).await?;
-    visitor.send(Disconnect::default()).await.map_err(|_| Unusable::Closed)
+    visitor.allow(patience);
+    let silent = |_| Unusable::Silent(patience);
+    visitor.send(Packet::PingReq).await.map_err(silent)?;
+    loop {
+        match visitor.next().await {
+            Ok(Packet::PingResp) => break,
+            Ok(_) => {}
+            Err(Lost::Late) => return Ok(()),
+            Err(_) => return Err(Unusable::Closed),
+        }
+    }
+    visitor.send(Disconnect::default()).await.map_err(silent)
 }
