@@ -10,8 +10,8 @@ use conformance::runner::{Options, Selection, run};
 use conformance::target::{Target, Variant};
 use conformance::verdict::Verdict;
 
-/// One fault is told by no more requirements than this.
-const REQUIREMENTS: usize = 3;
+/// One fault is told as no more causes than this.
+const CAUSES: usize = 3;
 
 /// So many in a hundred of the results that are not about the fault are as on a whole broker.
 const UNTOUCHED: usize = 95;
@@ -48,11 +48,9 @@ fn judge(
 ) {
     let causes = causes(broken);
     let failures: Vec<_> = causes.iter().filter(|it| it.verdict == Verdict::Fail).collect();
-    // One requirement may be broken in several ways, which are told below each other.
-    let requirements: BTreeSet<_> = failures.iter().map(|it| it.cause.requirement).collect();
     let breaks: BTreeSet<_> = mutant.requirements.iter().copied().collect();
-    if failures.is_empty() || requirements.len() > REQUIREMENTS {
-        writeln!(told, "{}: {} requirements", mutant.id, requirements.len()).unwrap();
+    if failures.is_empty() || failures.len() > CAUSES {
+        writeln!(told, "{}: {} causes", mutant.id, failures.len()).unwrap();
         for it in &failures {
             let (result, finding) = it.witness;
             writeln!(

@@ -10,7 +10,7 @@ use super::obstacle::obstacles;
 use super::terminal::{LABEL, LONG, NAME, SHORT, Terminal, VALUE, WIDTH, in_a_line, style};
 use super::text::{clip, counted, visible, wrap};
 use super::{CauseResult, Report, ScenarioResult, causes, rules};
-use crate::verdict::Verdict;
+use crate::verdict::{Cause, Verdict};
 
 /// How many lines are printed unasked, more or less.
 pub(super) const LINES: usize = 60;
@@ -109,6 +109,9 @@ impl Terminal<'_> {
         if let Some(reason) = &result.reason {
             self.value("but", &cut(reason), out)?;
         }
+        if !is_short && !cause.also.is_empty() {
+            self.value("also as", &self.other_forms(cause), out)?;
+        }
         match is_short {
             true => self.value("where", &self.places(cause), out)?,
             false => self.all_places(cause, out)?,
@@ -150,6 +153,12 @@ impl Terminal<'_> {
         ];
         let counts = counts.iter().filter(|(count, _)| *count > 0);
         counts.map(|(count, (one, several))| counted(*count, one, several)).collect()
+    }
+
+    /// What else was seen of the same fault.
+    fn other_forms(&self, cause: &CauseResult<'_>) -> String {
+        let forms: Vec<_> = cause.also.iter().map(Cause::id).collect();
+        self.ids(&forms.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     fn places(&self, cause: &CauseResult<'_>) -> String {

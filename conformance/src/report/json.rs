@@ -10,11 +10,11 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 
 use super::{
-    CauseResult, Obstacle, Report, RuleResult, ScenarioResult, Totals, causes, obstacles, rules,
-    trace_lines,
+    CauseNames, CauseResult, Obstacle, Report, RuleResult, ScenarioResult, Totals, causes,
+    obstacles, rules, trace_lines,
 };
 use crate::runner::Changed;
-use crate::verdict::{Finding, Verdict};
+use crate::verdict::{Cause, Finding, Verdict};
 
 /// The version of the form that is written.
 pub const SCHEMA: u32 = 2;
@@ -111,6 +111,7 @@ struct ObstacleForm<'a> {
 #[derive(Serialize)]
 struct CauseForm<'a> {
     id: String,
+    also: Vec<String>,
     requirement: &'a str,
     step: &'a str,
     verdict: &'static str,
@@ -184,6 +185,8 @@ struct FindingForm<'a> {
 
 impl<'a> From<&'a Report> for ReportForm<'a> {
     fn from(report: &'a Report) -> Self {
+        let causes = causes(report);
+        let names = CauseNames::new(&causes);
         ReportForm {
             schema: SCHEMA,
             tool: ToolForm { name: "mqttspec", version: env!("CARGO_PKG_VERSION") },
@@ -195,13 +198,13 @@ impl<'a> From<&'a Report> for ReportForm<'a> {
             duration_ms: milliseconds(report.duration),
             repeat: None,
             inconclusive: obstacles(report).into_iter().map(ObstacleForm::from).collect(),
-            causes: causes(report).into_iter().map(CauseForm::from).collect(),
+            causes: causes.into_iter().map(CauseForm::from).collect(),
             oracles: rules(report).into_iter().map(RuleForm::from).collect(),
             deviations: ListedForm {
                 stale: &report.listed.stale,
                 unfilled: report.listed.unfilled,
             },
-            scenarios: report.scenarios.iter().map(ScenarioForm::from).collect(),
+            scenarios: report.scenarios.iter().map(|it| ScenarioForm::new(it, &names)).collect(),
         }
     }
 }
@@ -245,6 +248,7 @@ impl<'a> From<CauseResult<'a>> for CauseForm<'a> {
         };
         CauseForm {
             id: cause.cause.id(),
+            also: cause.also.iter().map(Cause::id).collect(),
             requirement: cause.cause.requirement,
             step: cause.cause.step,
             verdict: cause.verdict.name(),
@@ -277,11 +281,10 @@ impl<'a> From<RuleResult<'a>> for RuleForm<'a> {
     }
 }
 
-impl<'a> From<&'a ScenarioResult> for ScenarioForm<'a> {
-    fn from(result: &'a ScenarioResult) -> Self {
-        let forms = |findings: &'a [Finding]| -> Vec<_> {
-            findings.iter().map(|finding| FindingForm::new(finding, result)).collect()
-        };
+impl<'a> ScenarioForm<'a> {
+    fn new(result: &'a ScenarioResult, names: &CauseNames) -> Self {
+        let form = |finding: &'a Finding| FindingForm::new(finding, result, names);
+        let forms = |findings: &'a [Finding]| -> Vec<_> { findings.iter().map(form).collect() };
         let has_findings = !(result.findings.is_empty() && result.oracles.is_empty());
         ScenarioForm {
             id: result.id,
@@ -291,26 +294,26 @@ impl<'a> From<&'a ScenarioResult> for ScenarioForm<'a> {
             verdict: result.verdict.name(),
             expected: result.expected,
             reason: result.reason.as_deref(),
-            blocked_by: result.blocked_by().and_then(Finding::cause).map(|cause| cause.id()),
+            blocked_by: result.blocked_by().and_then(|finding| names.of(finding)),
             duration_ms: milliseconds(result.duration),
-            finding: result.findings.first().map(|finding| FindingForm::new(finding, result)),
+            finding: result.findings.first().map(form),
             findings: forms(&result.findings),
             oracle_findings: forms(&result.oracles),
             // Of those that show nothing it would only fill the report.
             trace: if has_findings { trace_lines(&result.trace) } else { Vec::new() },
-            again: result.again.as_deref().map(|again| Box::new(again.into())),
+            again: result.again.as_deref().map(|it| Box::new(ScenarioForm::new(it, names))),
         }
     }
 }
 
 impl<'a> FindingForm<'a> {
-    fn new(finding: &'a Finding, result: &ScenarioResult) -> Self {
+    fn new(finding: &'a Finding, result: &ScenarioResult, names: &CauseNames) -> Self {
         let verdict = match result.fails_by(finding) {
             true => Verdict::Fail,
             false => Verdict::Advisory,
         };
         FindingForm {
-            cause: finding.cause().map(|cause| cause.id()),
+            cause: names.of(finding),
             requirement: finding.requirement,
             oracle: finding.oracle,
             step: finding.step,

@@ -12,7 +12,7 @@ use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
 use super::terminal::Terminal;
 use super::text::{clip, visible};
-use super::{Report, ScenarioResult, by_whom, causes, rules, title};
+use super::{CauseNames, CauseResult, Report, ScenarioResult, by_whom, causes, rules, title};
 use crate::verdict::{Finding, Verdict};
 
 /// Build servers show a message in one line; the text below it has more.
@@ -27,7 +27,9 @@ pub fn write(report: &Report, out: impl Write) -> io::Result<()> {
     if let Some(why) = report.trouble.as_deref().or(interrupted) {
         root.add_test_suite(not_whole(why));
     }
-    root.add_test_suite(causes_suite(report)?);
+    let causes = causes(report);
+    let names = CauseNames::new(&causes);
+    root.add_test_suite(causes_suite(report, &causes)?);
     root.add_test_suite(oracles_suite(report));
     if !report.listed.stale.is_empty() {
         root.add_test_suite(stale_suite(report));
@@ -36,7 +38,7 @@ pub fn write(report: &Report, out: impl Write) -> io::Result<()> {
         let mut suite = TestSuite::new(visible(format!("{section} {}", title(section)).trim()));
         suite.set_time(results.iter().map(|result| result.duration).sum());
         for result in results {
-            suite.add_test_case(case(result, &report.rerun_command(result.id))?);
+            suite.add_test_case(case(result, &report.rerun_command(result.id), &names)?);
         }
         root.add_test_suite(suite);
     }
@@ -44,9 +46,9 @@ pub fn write(report: &Report, out: impl Write) -> io::Result<()> {
 }
 
 /// A case a cause of failures.
-fn causes_suite(report: &Report) -> io::Result<TestSuite> {
+fn causes_suite(report: &Report, causes: &[CauseResult<'_>]) -> io::Result<TestSuite> {
     let mut suite = TestSuite::new("causes");
-    for cause in causes(report).iter().filter(|cause| cause.verdict == Verdict::Fail) {
+    for cause in causes.iter().filter(|cause| cause.verdict == Verdict::Fail) {
         let (_, finding) = cause.witness;
         let mut text = Vec::new();
         Terminal { verbose: true, ..Terminal::plain() }.cause(report, cause, false, &mut text)?;
@@ -128,19 +130,19 @@ fn not_whole(why: &str) -> TestSuite {
     suite
 }
 
-fn case(result: &ScenarioResult, rerun: &str) -> io::Result<TestCase> {
+fn case(result: &ScenarioResult, rerun: &str, names: &CauseNames) -> io::Result<TestCase> {
     let text = text(result, rerun)?;
     let status = match (result.verdict, result.expected) {
-        (Verdict::Inconclusive, _) => not_passed(NonSuccessKind::Error, result, &text),
+        (Verdict::Inconclusive, _) => not_passed(NonSuccessKind::Error, result, &text, names),
         (Verdict::Pass | Verdict::Advisory, true) => TestCaseStatus::success(),
         (Verdict::Fail | Verdict::NotApplicable, true)
         | (Verdict::Blocked | Verdict::Unsteady, _) => {
             let mut status = TestCaseStatus::skipped();
-            status.set_type(result.verdict.name()).set_message(message(result));
+            status.set_type(result.verdict.name()).set_message(message(result, names));
             status
         }
         (Verdict::Pass | Verdict::Fail | Verdict::Advisory | Verdict::NotApplicable, false) => {
-            not_passed(NonSuccessKind::Failure, result, &text)
+            not_passed(NonSuccessKind::Failure, result, &text, names)
         }
     };
     let mut case = named(result.id, result.section, status);
@@ -151,17 +153,25 @@ fn case(result: &ScenarioResult, rerun: &str) -> io::Result<TestCase> {
     Ok(case)
 }
 
-fn not_passed(kind: NonSuccessKind, result: &ScenarioResult, text: &str) -> TestCaseStatus {
+fn not_passed(
+    kind: NonSuccessKind,
+    result: &ScenarioResult,
+    text: &str,
+    names: &CauseNames,
+) -> TestCaseStatus {
     let mut status = TestCaseStatus::non_success(kind);
-    status.set_type(result.verdict.name()).set_message(message(result)).set_description(text);
+    status
+        .set_type(result.verdict.name())
+        .set_message(message(result, names))
+        .set_description(text);
     status
 }
 
-fn message(result: &ScenarioResult) -> String {
+fn message(result: &ScenarioResult, names: &CauseNames) -> String {
     let message = match (&result.reason, result.findings.first()) {
         (Some(reason), _) if result.is_known_deviation() => format!("known deviation: {reason}"),
         (_, Some(finding)) if result.verdict == Verdict::Blocked => {
-            let cause = finding.cause().map(|cause| cause.id()).unwrap_or_default();
+            let cause = names.of(finding).unwrap_or_default();
             format!("by {cause}: {}", said(finding))
         }
         (Some(reason), _) => reason.clone(),

@@ -19,7 +19,7 @@ mod table;
 pub mod terminal;
 mod text;
 
-pub use cause::{CauseResult, RuleResult, causes, rules};
+pub use cause::{CauseNames, CauseResult, RuleResult, causes, rules};
 pub use obstacle::{Obstacle, obstacles};
 pub use section::title;
 
