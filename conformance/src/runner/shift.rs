@@ -268,7 +268,7 @@ impl<F: FnMut(News<'_>)> Shift<F> {
         let Death { pulse, at, suspects } = death;
         let seconds = at.as_secs_f64();
         let ran = named(&suspects);
-        self.return_of(pulse).await.map_err(|ended| match ended {
+        let was_there = self.return_of(pulse).await.map_err(|ended| match ended {
             Ended::Lost(why) => {
                 Ended::Lost(format!("the target died {seconds:.1} s after the start {why}; {ran}"))
             }
@@ -277,20 +277,33 @@ impl<F: FnMut(News<'_>)> Shift<F> {
         let (prompt, timed): (Vec<_>, Vec<_>) =
             suspects.into_iter().partition(|ticket| !ticket.is_timed());
         let killers = self.try_one_by_one(prompt).await?;
-        let found = match &killers[..] {
-            [] => "none of those that take no time did it again, alone".to_owned(),
-            killers => format!("it died again of {}", killers.join(", ")),
-        };
-        self.notes.push(format!("the target died {seconds:.1} s after the start; {ran}; {found}"));
+        self.notes.push(match &killers[..] {
+            [] if was_there => format!(
+                "the target let nobody in {seconds:.1} s after the start, and did once what ran was \
+                 cut off, and lost nothing: at a limit, or too busy; {ran}"
+            ),
+            [] => format!(
+                "the target died {seconds:.1} s after the start; {ran}; none of those that take no \
+                 time did it again, alone"
+            ),
+            killers => format!(
+                "the target died {seconds:.1} s after the start; {ran}; it died again of {}",
+                killers.join(", ")
+            ),
+        });
         // They took long to get there, and are far from alone suspected.
         timed.into_iter().rev().for_each(|ticket| queue.push_front(ticket.again()));
         Ok(())
     }
 
-    /// Waits until the target is back.
-    async fn return_of(&mut self, pulse: Pulse) -> Result<(), Ended> {
+    /// Waits until the target is back. Gives whether it had not been away, but only let nobody in.
+    async fn return_of(&mut self, pulse: Pulse) -> Result<bool, Ended> {
         if self.deaths > DEATHS {
             return Err(Ended::Lost(format!("for the {}th time", self.deaths)));
+        }
+        let mut was_there = pulse == Pulse::Stopped;
+        if let Some(sentinel) = &self.sentinel {
+            was_there &= sentinel.look().await == Pulse::Beats;
         }
         self.dismiss();
         let within = RETURN * self.surroundings.patience();
@@ -299,20 +312,23 @@ impl<F: FnMut(News<'_>)> Shift<F> {
         {
             let interrupts = self.interrupts.clone();
             let back = async {
+                let mut looks = 0;
                 while !self.answers(&connector).await {
+                    looks += 1;
                     sleep(RETURN_PAUSE).await;
                 }
+                looks
             };
             tokio::select! {
                 biased;
                 () = interrupts.reach(1) => return Err(Ended::Interrupted),
-                back = timeout(within, back) => back.map_err(|_| {
+                looks = timeout(within, back) => was_there &= looks.map_err(|_| {
                     Ended::Lost(format!("and did not come back within {} s", within.as_secs()))
-                })?,
+                })? == 0,
             }
         }
         self.post_sentinel();
-        Ok(())
+        Ok(was_there)
     }
 
     /// Runs suspects alone: who kills the target again has failed. Gives their ids.
