@@ -391,6 +391,30 @@ fn to_drop_a_message_is_not_to_have_no_subscribers() {
 }
 
 #[test]
+fn a_wrong_acknowledgement_may_give_back_quota_and_no_more() {
+    for wrong in [puback, pubcomp] {
+        let mut bench = Bench::handling(|it| it.counts_wrong_acknowledgements = true);
+        let connect = Connect::new("s").session_expiry(60);
+        bench.connect("s", connect.with(PropertyId::ReceiveMaximum, 1));
+        bench.subscribe("s", "a", Q2);
+        bench.join("p");
+        for id in [1, 2, 3] {
+            bench.send("p", message("a").qos(Q2, id));
+        }
+        let first = bench.expect_publish("s");
+        bench.expect_nothing("s");
+        bench.send("s", wrong(first.packet_id));
+        let second = bench.expect_publish("s");
+        bench.send("s", wrong(first.packet_id));
+        bench.expect_nothing("s");
+        bench.cut("s");
+        bench.resume("s");
+        assert_eq!(bench.expect_publish("s"), first.dup());
+        assert_eq!(bench.expect_publish("s"), second.dup());
+    }
+}
+
+#[test]
 fn publish_may_be_repeated_before_pubrel() {
     for publish_first in [false, true] {
         let mut bench = Bench::handling(|it| it.repeats_publish_first = publish_first);

@@ -73,6 +73,13 @@ pub(super) const SWITCHES: &[Switch] = &[
     .one_of(&["unexpected acknowledgements"])
     .ruled(|| vec![tracked(Unexpected::WrongIgnored)]),
     Switch::new(
+        "counts-wrong-acknowledgements",
+        "takes a PUBACK or PUBCOMP of the wrong kind to make room for another message, and for nothing else",
+        &["U-4.9-2", "4.13.1"],
+    )
+    .one_of(&["unexpected acknowledgements"])
+    .configured(|config| config.handling.counts_wrong_acknowledgements = true),
+    Switch::new(
         "closes-for-unknown-acknowledgements",
         "closes for a PUBACK or PUBCOMP that nothing waits for",
         &["4.13.1", "U-4.13.1-1"],

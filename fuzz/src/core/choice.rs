@@ -95,5 +95,6 @@ fn handling(choices: &mut Choices<'_>) -> Handling {
         sharing: choices.of(&sharing).unwrap_or(Sharing::InTurn),
         dollar_topics: choices.of(&dollar_topics).unwrap_or(DollarTopics::Refused),
         lowest_packet_id_first: choices.flag(),
+        counts_wrong_acknowledgements: choices.flag(),
     }
 }

@@ -109,6 +109,9 @@ pub struct Handling {
     pub drops_lifetime_0: bool,
     /// Whether PUBLISH packets are repeated before PUBREL packets on a new connection (section 4.4).
     pub repeats_publish_first: bool,
+    /// Whether a PUBACK or PUBCOMP of the wrong kind gives back quota, as section 4.9 has it of all, and
+    /// is otherwise passed over, rather than ending the connection (section 4.13.1).
+    pub counts_wrong_acknowledgements: bool,
     /// Whether what a member of a Shared Subscription has not acknowledged goes to another one as soon
     /// as its connection is lost and another one is connected, rather than when its session ends (section
     /// 4.8.2).
@@ -256,6 +259,7 @@ impl Default for Handling {
             retain_if_all: false,
             drops_lifetime_0: false,
             repeats_publish_first: false,
+            counts_wrong_acknowledgements: false,
             shares_again_at_loss: false,
             retained_despite_no_local: false,
             clean_start_deletes_will: false,

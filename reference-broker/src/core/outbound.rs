@@ -266,6 +266,12 @@ impl Outbound {
         }
     }
 
+    /// Has an exchange take no part of the quota any longer. Says whether it did.
+    pub(super) fn uncount(&mut self, id: u16) -> bool {
+        let exchange = self.in_flight.get_mut(&id);
+        exchange.is_some_and(|exchange| std::mem::replace(&mut exchange.counted, false))
+    }
+
     /// Ends an exchange. Says whether that gives back quota.
     pub(super) fn finish(&mut self, id: u16) -> bool {
         let Some(exchange) = self.in_flight.remove(&id) else { return false };

@@ -118,7 +118,7 @@ impl Broker {
     pub(super) fn receive_puback(&mut self, id: ConnectionId, client: &Text, ack: &PublishAck) {
         match self.published_qos(client, ack.packet_id) {
             Some(QoS::AtLeastOnce) => self.finish_delivery(client, ack.packet_id), // MQTT-4.3.2-3, MQTT-4.8.2-6
-            Some(_) => self.refuse(id, ReasonCode::ProtocolError, "PUBACK for a QoS 2 message"),
+            Some(_) => self.receive_wrong(id, client, ack, "PUBACK for a QoS 2 message"),
             None => {} // It may answer a message of an earlier connection.
         }
     }
@@ -151,9 +151,27 @@ impl Broker {
 
     pub(super) fn receive_pubcomp(&mut self, id: ConnectionId, client: &Text, ack: &PublishAck) {
         match self.published_qos(client, ack.packet_id) {
-            Some(_) => self.refuse(id, ReasonCode::ProtocolError, "PUBCOMP before PUBREL"),
+            Some(_) => self.receive_wrong(id, client, ack, "PUBCOMP before PUBREL"),
             None => self.finish_delivery(client, ack.packet_id), // U-4.9-2
         }
+    }
+
+    /// Takes an acknowledgement that ends nothing: the message is as unacknowledged as before.
+    fn receive_wrong(
+        &mut self,
+        id: ConnectionId,
+        client: &Text,
+        ack: &PublishAck,
+        why: &'static str,
+    ) {
+        if !self.config.handling.counts_wrong_acknowledgements {
+            return self.refuse(id, ReasonCode::ProtocolError, why);
+        }
+        let Some((_, session, connection)) = self.online(client) else { return };
+        if session.outbound.uncount(ack.packet_id) {
+            connection.quota += 1; // U-4.9-2, U-4.9-3
+        }
+        self.send_waiting(client);
     }
 
     fn published_qos(&self, client: &Text, packet_id: u16) -> Option<QoS> {

@@ -160,6 +160,10 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
     "message.repeats_publish_first" => core.handling.repeats_publish_first,
         "Whether PUBLISH packets are repeated before PUBREL packets on a new connection.",
         "PUBREL first: what has got so far is soon done with, and makes room.";
+    "message.counts_wrong_acknowledgements" => core.handling.counts_wrong_acknowledgements,
+        "Whether a PUBACK or PUBCOMP of the wrong kind gives back quota and is otherwise passed over, \
+         rather than ending the connection.",
+        "It ends it: such a client has lost count.";
     "message.lowest_packet_id_first" => core.handling.lowest_packet_id_first,
         "Whether the lowest free Packet Identifier is taken next, rather than the one that has been \
          free for the longest time.",

@@ -110,7 +110,7 @@ fn handling() -> impl Strategy<Value = Handling> {
     let sharing = select(vec![Sharing::InTurn, Sharing::InTurnAbsentToo, Sharing::TheSame]);
     let dollars =
         select(vec![DollarTopics::Refused, DollarTopics::Dropped, DollarTopics::HandedOn]);
-    (vec(any::<bool>(), 12), sharing, dollars).prop_map(|(is, sharing, dollar_topics)| Handling {
+    (vec(any::<bool>(), 13), sharing, dollars).prop_map(|(is, sharing, dollar_topics)| Handling {
         copy_for_each_subscription: is[0],
         hands_on_at_release: is[1],
         queues_qos0: is[2],
@@ -125,5 +125,6 @@ fn handling() -> impl Strategy<Value = Handling> {
         drops_lifetime_0: is[9],
         repeats_publish_first: is[10],
         shares_again_at_loss: is[11],
+        counts_wrong_acknowledgements: is[12],
     })
 }

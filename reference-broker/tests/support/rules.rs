@@ -71,6 +71,8 @@ struct Limits {
     /// Packet Identifiers of messages on their way, and whether they have been released.
     at_qos1: BTreeSet<u16>,
     at_qos2: BTreeMap<u16, bool>,
+    /// Those open that have had a wrong acknowledgement, which makes room (section 4.9).
+    made_room: BTreeSet<u16>,
 }
 
 impl Rules {
@@ -132,9 +134,7 @@ impl Limits {
                 self.wants_no_problems = number(PropertyId::RequestProblemInformation) == Some(0);
                 self.method = method(&connect.properties);
             }
-            Packet::PubAck(ack) => {
-                self.at_qos1.remove(&ack.packet_id);
-            }
+            Packet::PubAck(ack) if self.at_qos1.remove(&ack.packet_id) => {}
             Packet::PubRec(ack) if self.at_qos2.get(&ack.packet_id) == Some(&false) => {
                 match ack.reason.is_error() {
                     true => self.at_qos2.remove(&ack.packet_id),
@@ -143,6 +143,9 @@ impl Limits {
             }
             Packet::PubComp(ack) if self.at_qos2.get(&ack.packet_id) == Some(&true) => {
                 self.at_qos2.remove(&ack.packet_id);
+            }
+            Packet::PubAck(ack) | Packet::PubComp(ack) => {
+                self.made_room.insert(ack.packet_id);
             }
             _ => {}
         }
@@ -195,11 +198,13 @@ impl Limits {
                 let id = publish.packet_id;
                 let is_open = self.at_qos1.contains(&id) || self.at_qos2.contains_key(&id);
                 assert!(!is_open, "packet identifier {id} is in use");
+                self.made_room.remove(&id);
                 match publish.qos {
                     QoS::AtLeastOnce => assert!(self.at_qos1.insert(id)),
                     _ => assert_eq!(self.at_qos2.insert(id, false), None),
                 }
-                let count = self.at_qos1.len() + self.at_qos2.len();
+                let open = self.at_qos1.iter().chain(self.at_qos2.keys());
+                let count = open.filter(|id| !self.made_room.contains(id)).count();
                 assert!(count <= window, "{count} messages on their way where {window} may be");
             }
             _ => {}
