@@ -32,7 +32,8 @@ struct End {
 
 impl Probe {
     /// Reads until the broker closes. Other packets than DISCONNECT are passed over: they may have
-    /// been on their way.
+    /// been on their way. So are answers that are none: an oracle says that of them, and whether the
+    /// broker closes is another question.
     async fn end(&mut self, expected: &str) -> Outcome<End> {
         let mut disconnect = None;
         let waiting: Vec<_> = self.unread.drain(..).map(|(_, packet)| packet).collect();
@@ -45,6 +46,7 @@ impl Probe {
                     return Err(self.context.stop_of("MQTT-3.14.4-1", "close", expected, observed));
                 }
                 Seen::Packet(_, packet) => disconnect = as_disconnect(packet),
+                Seen::Broken(..) if disconnect.is_none() && !self.framer.is_lost() => {}
                 Seen::Closed(_, ending) => return Ok(End { disconnect, ending }),
                 Seen::Silence(event, patience) if disconnect.is_some() => {
                     let text = format!("still open {} after its DISCONNECT", patience.said());
@@ -155,7 +157,16 @@ impl Probe {
     ///
     /// A failure when the connection is accepted, stays open, or gets a DISCONNECT.
     pub async fn refused(&mut self) -> Outcome {
-        self.refusal(false).await
+        self.refusal(false, false).await
+    }
+
+    /// As [`Probe::refused`], where the CONNACK that refuses has come: only the close is to follow.
+    ///
+    /// # Errors
+    ///
+    /// A failure when the connection stays open.
+    pub async fn closes_after_refusal(&mut self) -> Outcome {
+        self.refusal(false, true).await
     }
 
     /// As [`Probe::refused`], for a CONNECT of another protocol version: the CONNACK may then be
@@ -165,12 +176,11 @@ impl Probe {
     ///
     /// As [`Probe::refused`].
     pub async fn refused_in_any_version(&mut self) -> Outcome {
-        self.refusal(true).await
+        self.refusal(true, false).await
     }
 
-    async fn refusal(&mut self, any_version: bool) -> Outcome {
+    async fn refusal(&mut self, any_version: bool, mut is_refused: bool) -> Outcome {
         let expected = "the CONNECT refused and the connection closed";
-        let mut is_refused = false;
         loop {
             match self.look(self.context.patience().close).await {
                 Seen::Closed(..) => return Ok(()),

@@ -251,7 +251,7 @@ async fn is_taken(probe: &mut Probe) -> Outcome<bool> {
     let Some(connack) = probe.answer().await? else { return Ok(false) };
     // A broker that names errors generally gives any code.
     match connack.reason.is_error() {
-        true => probe.refused().await.map(|()| false),
+        true => probe.closes_after_refusal().await.map(|()| false),
         false => Ok(true),
     }
 }

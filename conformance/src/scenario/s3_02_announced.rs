@@ -176,7 +176,7 @@ async fn is_refused(
     if connack.reason != reason {
         stage.advise(should, &expected, observed);
     }
-    alice.refused().await
+    alice.closes_after_refusal().await
 }
 
 async fn publish_qos_as_announced(stage: &mut Stage) -> Outcome {

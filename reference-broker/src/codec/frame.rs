@@ -104,6 +104,11 @@ impl Framer {
         }
     }
 
+    /// Whether an error has left it not knowing where the next packet begins.
+    pub fn is_lost(&self) -> bool {
+        self.failed.is_some()
+    }
+
     fn cut(&mut self) -> Result<Option<Frame>, DecodeError> {
         let Some(header) = FixedHeader::decode(self.buffer.chunk())? else { return Ok(None) };
         let size = header.packet_size();
