@@ -7,7 +7,9 @@
 mod copies;
 mod fences;
 mod introduce;
+mod kept;
 mod names;
+mod refusable;
 mod s1_05_data_representation;
 mod s2_02_packet_id;
 mod s2_packet_format;

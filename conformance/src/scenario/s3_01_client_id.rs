@@ -148,7 +148,7 @@ async fn assigned(
         Some(connack) if !connack.reason.is_error() => connack,
         answer => {
             if answer.is_some() {
-                probe.refused().await?;
+                probe.closes_after_refusal().await?;
             }
             return stage.not_applicable("the target does not assign client identifiers");
         }
@@ -229,7 +229,7 @@ async fn assigned_id_resumes(stage: &mut Stage) -> Outcome {
     let connack = alice.connect(Connect::new(id).resume().session_expiry(60)).await?;
     stage.is_resumed("MQTT-3.1.3-7", "alice", &connack).await?;
     stage.proving("MQTT-3.1.2-5");
-    alice.receives(&topic, "while away").await?;
+    stage.receives_kept(&mut alice, &topic, "while away").await?;
     stage.means();
     bob.publish(&topic, "back again", QoS::AtLeastOnce).await?;
     stage.claims();

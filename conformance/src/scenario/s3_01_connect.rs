@@ -5,6 +5,7 @@ use reference_broker::codec::{
     Connect, Disconnect, Packet, PropertyId, Publish, QoS, ReasonCode, Subscribe, Will,
 };
 
+use super::refusable::{ALL_REFUSABLE, Refusable};
 use super::{Scenario, Stage, scenario};
 use crate::target::Need;
 use crate::trace::Said;
@@ -199,16 +200,12 @@ async fn disconnect_behind_connect(stage: &mut Stage) -> Outcome {
 }
 
 async fn packets_behind_refused_connect_unread(stage: &mut Stage) -> Outcome {
-    for case in ["malformed", "well formed"] {
-        let topic = stage.topic(case);
+    for kind in stage.refuses(&[Refusable::ReservedFlag, Refusable::UnknownMethod]).await? {
+        let topic = stage.topic(&format!("{kind:?}"));
         let mut bob = stage.connected("bob").await?;
         bob.subscribe(&topic, QoS::AtLeastOnce).await?;
         let mut alice = stage.open("alice").await?;
-        let connect = match case {
-            "malformed" => with_reserved_flag(alice.connect_packet()),
-            _ => bytes_of(with_unknown_method(alice.connect_packet()).into()),
-        };
-        let mut bytes = BytesMut::from(connect.as_ref());
+        let mut bytes = BytesMut::from(kind.bytes(alice.connect_packet()).as_ref());
         for packet in [
             Packet::from(Subscribe::new(1, &topic, QoS::AtLeastOnce)),
             Publish::new(&topic, "behind").retain().into(),
@@ -226,63 +223,40 @@ fn bytes_of(packet: Packet) -> Bytes {
     packet.to_bytes().unwrap_or_default()
 }
 
-/// A CONNECT that is well formed and that no broker may accept: it names an authentication method
-/// of which no broker knows (section 4.12).
-pub(super) fn with_unknown_method(connect: Connect) -> Connect {
-    connect.with(PropertyId::AuthenticationMethod, "no-such-method")
-}
-
-/// A CONNECT that no broker may accept: bit 0 of its flags is set (section 3.1.2.3).
-pub(super) fn with_reserved_flag(connect: Connect) -> Bytes {
-    let mut bytes = BytesMut::from(bytes_of(connect.into()).as_ref());
-    // The flags follow the name and the version.
-    let name = [0, 4, b'M', b'Q', b'T', b'T', 5];
-    let at = bytes.windows(name.len()).position(|window| window == name);
-    if let Some(flags) = at.and_then(|at| bytes.get_mut(at + name.len())) {
-        *flags |= 1;
-    }
-    bytes.freeze()
-}
-
 async fn refused_connect_has_no_will(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("will");
     let mut bob = stage.connected("bob").await?;
     bob.subscribe(&topic, QoS::AtLeastOnce).await?;
     stage.no_will_on(&topic, &mut bob).await?;
     let will = Will::new(&topic, "of the refused").qos(QoS::AtLeastOnce);
-
-    let mut alice = stage.open("alice").await?;
-    alice.send_bytes(with_reserved_flag(alice.connect_packet().will(will.clone()))).await?;
-    alice.refused().await?;
-    let mut alice = stage.open("alice").await?;
-    let connect = alice.connect_packet().will(will.clone()).with(PropertyId::ReceiveMaximum, 0);
-    alice.send(connect).await?;
-    alice.refused().await?;
-    stage.no_will_on(&topic, &mut bob).await?;
-
-    stage.proving("MQTT-3.1.4-2");
-    let mut alice = stage.open("alice").await?;
-    alice.send(with_unknown_method(alice.connect_packet().will(will))).await?;
-    alice.refused().await?;
-    stage.no_will_on(&topic, &mut bob).await
+    for kind in stage.refuses(&ALL_REFUSABLE).await? {
+        if kind == Refusable::UnknownMethod {
+            stage.proving("MQTT-3.1.4-2");
+        }
+        let mut alice = stage.open("alice").await?;
+        alice.send_bytes(kind.bytes(alice.connect_packet().will(will.clone()))).await?;
+        alice.refused().await?;
+        stage.no_will_on(&topic, &mut bob).await?;
+    }
+    Ok(())
 }
 
 async fn refused_connect_takes_nothing_over(stage: &mut Stage) -> Outcome {
+    let kinds = stage.refuses(&[Refusable::ReservedFlag, Refusable::UnknownMethod]).await?;
     let mut alice = stage.connected("alice").await?;
     alice.ping().await?;
-    let mut other = stage.open("other").await?;
-    other.send_bytes(with_reserved_flag(alice.connect_packet())).await?;
-    other.refused().await?;
-    stage.claims();
-    alice.ping().await?;
-    stage.serves(&mut alice).await?;
-
-    stage.proving("U-4.13.2-2");
-    let mut other = stage.open("other").await?;
-    other.send(with_unknown_method(alice.connect_packet())).await?;
-    other.refused().await?;
-    alice.ping().await?;
-    stage.serves(&mut alice).await
+    for kind in kinds {
+        if kind == Refusable::UnknownMethod {
+            stage.proving("U-4.13.2-2");
+        }
+        let mut other = stage.open("other").await?;
+        other.send_bytes(kind.bytes(alice.connect_packet())).await?;
+        other.refused().await?;
+        stage.claims();
+        alice.ping().await?;
+        stage.serves(&mut alice).await?;
+    }
+    Ok(())
 }
 
 async fn valid_flags_accepted(stage: &mut Stage) -> Outcome {
@@ -329,7 +303,7 @@ async fn credentials_are_well_formed(stage: &mut Stage) -> Outcome {
                 let observed = format!("0x{:02X}", connack.reason.value());
                 let judged = !malformed.contains(&connack.reason);
                 stage.check(judged, "credentials judged on their merits", observed)?;
-                alice.refused().await?;
+                alice.closes_after_refusal().await?;
             }
             None => {}
         }

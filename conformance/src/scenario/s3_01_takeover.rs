@@ -94,7 +94,7 @@ async fn resume_finds_subscription(stage: &mut Stage) -> Outcome {
 
     stage.claims();
     let mut alice = stage.resumed("alice", 60).await?;
-    alice.receives(&topic, "while away").await?;
+    stage.receives_kept(&mut alice, &topic, "while away").await?;
     stage.means();
     bob.publish(&topic, "back again", QoS::AtLeastOnce).await?;
     stage.proving("U-4.1-4");

@@ -4,7 +4,7 @@ use reference_broker::codec::{
     Connect, Packet, PacketType, PropertyId, Publish, PublishAck, QoS, ReasonCode, Text,
 };
 
-use super::s3_01_connect::{with_reserved_flag, with_unknown_method};
+use super::refusable::{ALL_REFUSABLE, with_unknown_method};
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
@@ -107,7 +107,7 @@ async fn connack_comes_first(stage: &mut Stage) -> Outcome {
     alice.pubrel(half_done.packet_id).await?;
     alice.send(Packet::PubComp(PublishAck::new(half_done.packet_id))).await?;
     for number in 0..10 {
-        alice.receives(&topic, &format!("message {number}")).await?;
+        stage.receives_kept(&mut alice, &topic, &format!("message {number}")).await?;
     }
     Ok(())
 }
@@ -243,23 +243,19 @@ async fn refused_connect_keeps_session(stage: &mut Stage) -> Outcome {
     alice.subscribe(&topic, QoS::AtLeastOnce).await?;
     alice.leave().await?;
     bob.publish(&topic, "queued", QoS::AtLeastOnce).await?;
-    for resume in [true, false] {
-        let mut alice = stage.open("alice").await?;
-        let connect = Connect { clean_start: !resume, ..alice.connect_packet() };
-        alice.send_bytes(with_reserved_flag(connect.clone())).await?;
-        alice.refused().await?;
-        let mut alice = stage.open("alice").await?;
-        alice.send(connect.clone().with(PropertyId::ReceiveMaximum, 0)).await?;
-        alice.refused().await?;
-        let mut alice = stage.open("alice").await?;
-        alice.send(with_unknown_method(connect)).await?;
-        alice.refused().await?;
+    for kind in stage.refuses(&ALL_REFUSABLE).await? {
+        for clean_start in [false, true] {
+            let mut alice = stage.open("alice").await?;
+            let connect = Connect { clean_start, ..alice.connect_packet() };
+            alice.send_bytes(kind.bytes(connect)).await?;
+            alice.refused().await?;
+        }
     }
     let mut alice = stage.open("alice").await?;
     let connack = alice.connect(alice.connect_packet().resume().session_expiry(60)).await?;
     stage.is_resumed("U-4.13.2-2", "alice", &connack).await?;
     stage.claims();
-    alice.receives(&topic, "queued").await?;
+    stage.receives_kept(&mut alice, &topic, "queued").await?;
     stage.nothing_on(&topic, &mut bob, &mut alice).await
 }
 

@@ -184,7 +184,10 @@ async fn overlap_queued(stage: &mut Stage) -> Outcome {
     publish_two(&mut alice, &topic, QoS::ExactlyOnce).await?;
     let mut bob = stage.resumed("bob", 60).await?;
     stage.claims();
-    let copies = copies(&mut bob, QoS::ExactlyOnce).await?;
+    let copies = match copies(&mut bob, QoS::ExactlyOnce).await {
+        Err(stop) => return Err(stage.for_want_of_kept(stop).await?),
+        copies => copies?,
+    };
     at_highest_qos(stage, &copies, QoS::ExactlyOnce, &[QoS::ExactlyOnce, QoS::AtLeastOnce])
 }
 

@@ -197,7 +197,7 @@ async fn server_closes(stage: &mut Stage) -> Outcome {
     bob.publish(&topic, "while away", QoS::AtLeastOnce).await?;
     let mut alice = stage.back("alice", 60).await?;
     stage.claims();
-    alice.receives(&topic, "while away").await.map(drop)
+    stage.receives_kept(&mut alice, &topic, "while away").await.map(drop)
 }
 
 async fn nothing_counts_after(stage: &mut Stage) -> Outcome {

@@ -99,7 +99,7 @@ async fn expiry_lengthened(stage: &mut Stage) -> Outcome {
     bob.publish(&topic, "while away", QoS::AtLeastOnce).await?;
     let mut alice = stage.back("alice", 1).await?;
     stage.claims();
-    alice.receives(&topic, "while away").await.map(drop)
+    stage.receives_kept(&mut alice, &topic, "while away").await.map(drop)
 }
 
 async fn expiry_of_last_disconnect_is_past(stage: &mut Stage) -> Outcome {

@@ -264,7 +264,7 @@ async fn expiry_starts_anew(stage: &mut Stage) -> Outcome {
         stage.wait(Duration::from_millis(2500)).await;
         alice = stage.back("alice", 4).await?;
         stage.claims();
-        alice.receives(&topic, payload).await?;
+        stage.receives_kept(&mut alice, &topic, payload).await?;
         stage.means();
         alice.ping().await?;
     }
@@ -391,7 +391,7 @@ async fn sessions_are_apart(stage: &mut Stage) -> Outcome {
         let topic = stage.topic(name);
         let mut probe = stage.back(name, 60).await?;
         stage.claims();
-        probe.receives(&topic, name).await?;
+        stage.receives_kept(&mut probe, &topic, name).await?;
         stage.means();
         stage.nothing_on(&topic, &mut bob, &mut probe).await?;
     }

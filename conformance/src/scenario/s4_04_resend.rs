@@ -321,7 +321,10 @@ async fn several_in_order(stage: &mut Stage) -> Outcome {
         let mut came = Vec::new();
         stage.claims();
         for _ in &payloads {
-            let publish = alice.message("each message once").await?;
+            let publish = match alice.message("each message once").await {
+                Err(stop) => return Err(stage.for_want_of_kept(stop).await?),
+                received => received?,
+            };
             alice.acknowledge(&publish).await?;
             came.push(publish);
         }
