@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write, stderr, stdout};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
@@ -228,6 +229,7 @@ impl Runs<'_> {
             token: token(self.target),
             topic_prefix: prefix.to_owned(),
             at_most: self.at_most,
+            known: Arc::new(self.deviations.clone()),
         };
         let mut progress = Progress::new(self.selected.len());
         let on_news = |news: News<'_>| progress.notice(&news);

@@ -22,6 +22,18 @@ impl KnownDeviations {
         report.listed = Listed { stale, unfilled: unfilled.count() };
     }
 
+    /// Whether a result has failures, and all of them are listed.
+    pub(crate) fn has_all_of(&self, result: &ScenarioResult) -> bool {
+        let own = result.findings.iter().map(|finding| (finding, true));
+        let found = result.oracles.iter().map(|finding| (finding, result.has(finding)));
+        let mut failures =
+            own.chain(found).filter(|(finding, _)| result.fails_by(finding)).peekable();
+        failures.peek().is_some()
+            && failures.all(|(finding, is_own)| {
+                self.deviations.iter().any(|it| it.covers(result, finding, is_own))
+            })
+    }
+
     /// Notes at each finding what the list says of it.
     fn mark(&self, result: &mut ScenarioResult, used: &mut [bool]) {
         let mut known_of = |result: &ScenarioResult, finding: &Finding, is_own| {

@@ -1,5 +1,5 @@
 //! No failure is told that was not seen twice: what failed is run once more, apart from the crowd and
-//! under fresh names.
+//! under fresh names. What is listed as a known deviation was seen before.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -97,7 +97,10 @@ impl<F: FnMut(News<'_>)> Shift<F> {
         let Performed { result, strained, .. } = performed;
         let index = ticket.index;
         match self.firsts.remove(&index) {
-            None if self.sees_twice() && needs_another_look(&result, strained) => {
+            None if self.sees_twice()
+                && needs_another_look(&result, strained)
+                && !self.known.has_all_of(&result) =>
+            {
                 let way = Way::of(&result);
                 let first = First { ticket, result, way, seen: 1, strained };
                 self.firsts.insert(index, first);

@@ -21,6 +21,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::deviation::KnownDeviations;
 use crate::report::{Report, ScenarioResult};
 use crate::scenario::Scenario;
 use crate::target::{Capabilities, Connector, Looked, Target, Unusable, preflight};
@@ -60,12 +61,15 @@ pub struct Options {
     pub topic_prefix: String,
     /// How many scenarios may run at once at most, those included that let time pass.
     pub at_most: Option<usize>,
+    /// What was seen before, and need not be seen twice.
+    pub known: Arc<KnownDeviations>,
 }
 
 impl Default for Options {
     fn default() -> Options {
         let (token, topic_prefix) = ("memory".to_owned(), TOPIC_PREFIX.to_owned());
-        Options { jobs: 1, timeout_scale: 1.0, token, topic_prefix, at_most: None }
+        let known = Arc::default();
+        Options { jobs: 1, timeout_scale: 1.0, token, topic_prefix, at_most: None, known }
     }
 }
 

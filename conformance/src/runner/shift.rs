@@ -8,6 +8,7 @@ use reference_broker::codec::Connect;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use crate::deviation::KnownDeviations;
 use crate::report::ScenarioResult;
 use crate::scenario::{Scenario, Timing};
 use crate::target::{Connector, KEEP_ALIVE, Unusable, Visitor};
@@ -84,6 +85,7 @@ pub(super) struct Shift<F> {
     news: F,
     started: Instant,
     all: usize,
+    pub(super) known: Arc<KnownDeviations>,
     pub(super) pace: Pace,
     sentinel: Option<Sentinel>,
     deaths: usize,
@@ -110,6 +112,7 @@ impl<F: FnMut(News<'_>)> Shift<F> {
             news,
             started: Instant::now(),
             all: 0,
+            known: Arc::clone(&options.known),
             pace: Pace::new(options.jobs, options.at_most),
             sentinel: None,
             deaths: 0,

@@ -142,6 +142,8 @@ macro_rules! failing {
 failing!(once, "1/once", 1, "no");
 failing!(always, "2/always", 99, "no");
 failing!(otherwise, "3/otherwise", 99, "\"no\" in run {run}");
+failing!(listed_so, "5/listed", 99, "no");
+failing!(not_listed_so, "5/not-listed", 99, "yes");
 failing!(one, "4/one", 99, "again");
 failing!(two, "4/two", 99, "again");
 failing!(three, "4/three", 99, "again");
@@ -169,6 +171,20 @@ async fn no_failure_is_told_that_was_not_seen_twice() {
     assert_eq!([again(0), again(1), again(2)], [Some(Verdict::Pass), None, Some(Verdict::Fail)]);
     assert!(!report.scenarios[0].trace.is_empty(), "both traces are kept");
     assert_eq!(always::RUNS.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_listed_was_seen_before() {
+    let target = Target::EmbeddedTcp(crate::target::Variant::default());
+    let scenarios = listed(&[&listed_so::IT, &not_listed_so::IT]);
+    let list = "[[deviation]]\nid = \"5/*\"\nseen = \"no\"\nreason = \"r\"\n";
+    let known = KnownDeviations::parse(list, &["5/listed", "5/not-listed"]).unwrap();
+    let options = Options { known: Arc::new(known), ..options(2) };
+    let never = std::future::pending();
+    let report = run(&target, scenarios, &options, never, |_| ()).await.unwrap();
+    assert!(report.scenarios.iter().all(|result| result.verdict == Verdict::Fail));
+    let runs = |runs: &AtomicUsize| runs.load(Ordering::Relaxed);
+    assert_eq!((runs(&listed_so::RUNS), runs(&not_listed_so::RUNS)), (1, 2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
