@@ -1,13 +1,16 @@
 //! How far a run is, live, for a person who watches.
 
 use std::io::{IsTerminal, Write, stderr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::ScenarioResult;
 use crate::runner::{News, UnderWay};
 use crate::verdict::Verdict;
+
+/// How long it takes until a line is followed by another, where there is no bar.
+const PAUSE: Duration = Duration::from_secs(30);
 
 /// A bar on standard error, or where that is no terminal a line now and then.
 #[derive(Debug)]
@@ -16,6 +19,8 @@ pub struct Progress {
     fail: usize,
     inconclusive: usize,
     started: Instant,
+    /// When the last line was written.
+    told: Option<Instant>,
 }
 
 impl Progress {
@@ -34,8 +39,11 @@ impl Progress {
         match news {
             News::Finished(result) => self.finished(result),
             News::UnderWay(under_way) if self.bar.is_hidden() => {
-                // When even standard error is gone, the run goes on.
-                let _ = writeln!(stderr(), "mqttspec: {}", self.line(under_way));
+                if self.told.is_none_or(|told| told.elapsed() >= PAUSE) {
+                    // When even standard error is gone, the run goes on.
+                    let _ = writeln!(stderr(), "mqttspec: {}", self.line(under_way));
+                    self.told = Some(Instant::now());
+                }
             }
             News::UnderWay(_) => self.bar.tick(),
         }
@@ -71,7 +79,7 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(u64::try_from(total).ok(), target);
         let style = ProgressStyle::with_template("[{bar:40}] {pos}/{len}  {elapsed}  {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
-        Progress { bar, fail: 0, inconclusive: 0, started: Instant::now() }
+        Progress { bar, fail: 0, inconclusive: 0, started: Instant::now(), told: None }
     }
 
     fn message(&self) -> String {
@@ -83,8 +91,6 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::report::fixture;
 
