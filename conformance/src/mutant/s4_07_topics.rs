@@ -1,6 +1,6 @@
 //! Topic Names and Topic Filters.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reference_broker::codec::{Packet, Subscription, Text};
 use reference_broker::core::ConnectionId;
@@ -258,13 +258,33 @@ fn widened(text: &str) -> String {
     text.rsplit_once('/').map_or("+".to_owned(), |(parent, _)| format!("{parent}/+"))
 }
 
-/// Compares topics and filters without wildcards by what `normal` makes of them.
+/// Takes topics, and filters without wildcards, of which `normal` makes the same for one: the first of
+/// them that it was given.
 fn normalizes(normal: fn(&str) -> String) -> Rules {
-    let widen = |text: &str| {
+    let first = move |known: &mut BTreeMap<String, Text>, text: &mut Text| {
         let is_plain = !text.contains(['+', '#']) && !text.starts_with('$');
-        is_plain.then(|| widened(text))
+        if is_plain && !text.is_empty() {
+            *text = known.entry(normal(text)).or_insert_with(|| text.clone()).clone();
+        }
     };
-    matches_by(widen, move |filter, topic| normal(filter) == normal(topic))
+    vec![through(
+        BTreeMap::new(),
+        move |known, mut packet, _, act| {
+            match &mut packet {
+                Packet::Publish(publish) => first(known, &mut publish.topic),
+                Packet::Subscribe(subscribe) => {
+                    let filters = subscribe.subscriptions.iter_mut().map(|it| &mut it.filter);
+                    filters.for_each(|filter| first(known, filter));
+                }
+                Packet::Unsubscribe(unsubscribe) => {
+                    unsubscribe.filters.iter_mut().for_each(|filter| first(known, filter));
+                }
+                _ => {}
+            }
+            act.receive(packet);
+        },
+        |_, packet, _, act| act.send(packet),
+    )]
 }
 
 /// Takes `PARENT/#` for `PARENT/+/#`.
