@@ -7,6 +7,7 @@ mod preflight;
 mod round_trip;
 mod spoken;
 mod strain;
+mod tempo;
 mod variant;
 mod wire;
 
@@ -20,7 +21,7 @@ use std::time::Duration;
 use reference_broker::actor::Server;
 use reference_broker::transport::{BoxStream, memory};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 pub(crate) use capabilities::declared;
 pub use capabilities::{Capabilities, Need};
@@ -39,9 +40,6 @@ const DEFAULT_PORT: u16 = 1883;
 /// How much the system holds of what is sent and not yet taken. Little, so that a write ends when
 /// the other side has nearly all of it: only then does a patience for the answer begin.
 const SEND_BUFFER: u32 = 64 * 1024;
-
-/// The pause after a connection that was refused; after each further one it is twice as long.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// How often a connection is tried before it counts as refused: who is at a limit for a moment lets
 /// a later one in.
@@ -227,6 +225,7 @@ impl Connector {
                 Box::new(ours)
             }
             Way::Tcp { address, .. } => {
+                self.strain.turn().await;
                 let stream = self.reach(address, Instant::now() + patience).await?;
                 self.strain.around(Box::new(stream))
             }
@@ -235,7 +234,6 @@ impl Connector {
     }
 
     async fn reach(&self, address: &Address, deadline: Instant) -> io::Result<TcpStream> {
-        let mut pause = PAUSE;
         for tries in 1.. {
             let reached = match timeout_at(deadline, address.connect()).await {
                 Ok(reached) => reached,
@@ -243,11 +241,10 @@ impl Connector {
             };
             let Err(error) = reached else { return reached };
             self.strain.refused();
-            if tries >= TRIES || Instant::now() + pause >= deadline {
+            if tries >= TRIES || Instant::now() >= deadline {
                 return Err(error);
             }
-            sleep(pause).await;
-            pause *= 2;
+            self.strain.rest(tries).await;
         }
         Err(io::ErrorKind::TimedOut.into())
     }

@@ -104,16 +104,25 @@ pub(super) const SWITCHES: &[Switch] = &[
         &["3.8.4", "3.10.4"],
     )
     .one_of(&["keep alive"])
-    // Half of a Keep Alive goes by before it can begin.
-    .leaves_out(&["3.1/keep-alive-any-packet-counts"])
     .ruled(|| {
         vec![rules::delays(SLOWLY, |packet, _| {
             matches!(packet, Packet::SubAck(_) | Packet::UnsubAck(_))
         })]
     }),
+    Switch::new(
+        "acknowledges-messages-late",
+        "sends PUBACK, PUBREC and PUBCOMP a second later than all other packets",
+        &["4.3.2", "4.3.3"],
+    )
+    .one_of(&["keep alive"])
+    .ruled(|| {
+        vec![rules::delays(SLOWLY, |packet, _| {
+            matches!(packet, Packet::PubAck(_) | Packet::PubRec(_) | Packet::PubComp(_))
+        })]
+    }),
 ];
 
-/// How long a broker may take over a subscription.
+/// How long a broker may take over a subscription, or a message.
 const SLOWLY: Duration = Duration::from_secs(1);
 
 /// Messages by connection and Packet Identifier.

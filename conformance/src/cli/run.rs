@@ -230,6 +230,7 @@ impl Runs<'_> {
             topic_prefix: prefix.to_owned(),
             at_most: self.at_most,
             known: Arc::new(self.deviations.clone()),
+            may_add_jobs: self.arguments.jobs.is_none() && !self.target.is_in_memory(),
         };
         let mut progress = Progress::new(self.selected.len());
         let on_news = |news: News<'_>| progress.notice(&news);

@@ -51,6 +51,8 @@ struct Shared {
     attended: Notify,
     /// Told when the record is full.
     full: Notify,
+    /// How long was waited for packets that came.
+    waited: Mutex<Duration>,
     /// What the topics of all scenarios begin with, but for the few whose first level matters.
     own: String,
 }
@@ -131,6 +133,7 @@ impl Context {
             lines: Mutex::default(),
             attended: Notify::new(),
             full: Notify::new(),
+            waited: Mutex::default(),
             own: format!("{prefix}/"),
         }))
     }
@@ -158,6 +161,17 @@ impl Context {
     /// The connections that are not to be silent for long.
     pub(super) fn lines(&self) -> Vec<Arc<Line>> {
         self.0.lines.lock().unwrap_or_else(PoisonError::into_inner).open()
+    }
+
+    /// Notes that what was waited for came: a packet, or the end.
+    pub(super) fn note_waited(&self, time: Duration) {
+        *self.0.waited.lock().unwrap_or_else(PoisonError::into_inner) += time;
+    }
+
+    /// How long was waited for what came: a target or a network that is slow takes it, and not the
+    /// scenario.
+    pub(crate) fn waited(&self) -> Duration {
+        *self.0.waited.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn now(&self) -> Duration {

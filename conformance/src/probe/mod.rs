@@ -181,6 +181,12 @@ impl Probe {
         self.line.leave_silent();
     }
 
+    /// Has PINGREQ sent in the background within this Keep Alive, until the connection is left silent.
+    pub(crate) fn attend(&self, keep_alive: Duration) {
+        self.line.attend(keep_alive);
+        self.context.attend(&self.line);
+    }
+
     /// When the last packet began to be sent: from there on a Keep Alive counts.
     pub fn last_sent(&self) -> Instant {
         self.line.last_sent()

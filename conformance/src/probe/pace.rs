@@ -85,7 +85,14 @@ impl Line {
 
     /// Leaves the connection silent where the scenario is.
     pub(super) fn leave_silent(&self) {
-        self.pace().is_attended = false;
+        let mut pace = self.pace();
+        (pace.is_attended, pace.interval) = (false, None);
+    }
+
+    /// Pings within this Keep Alive.
+    pub(super) fn attend(&self, keep_alive: Duration) {
+        let mut pace = self.pace();
+        (pace.is_attended, pace.interval) = (true, Some(keep_alive / 2));
     }
 
     /// Notes what comes, and goes: whether it answers a PINGREQ that no scenario knows of.

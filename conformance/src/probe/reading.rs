@@ -27,9 +27,13 @@ impl Probe {
             return None;
         }
         let Some(Stream(stream)) = self.stream.as_mut() else { return Some(Away::Closed) };
+        let asked = Instant::now();
         let reading = stream.read_buf(self.framer.buffer());
         match timeout(self.context.patience().reply, reading).await {
-            Ok(Ok(1..)) => None,
+            Ok(Ok(1..)) => {
+                self.context.note_waited(asked.elapsed());
+                None
+            }
             Ok(_) => Some(Away::Closed),
             Err(_) => Some(Away::Silent),
         }
@@ -37,7 +41,8 @@ impl Probe {
 
     /// Reads until the next packet, the end, or until nothing has come for `patience`.
     pub(super) async fn look(&mut self, patience: Duration) -> Seen {
-        let begun = Instant::now() + self.grace;
+        let asked = Instant::now();
+        let begun = asked + self.grace;
         let (mut deadline, end) = (begun + patience, begun + STEP * patience);
         let mut progress = 0;
         loop {
@@ -72,6 +77,7 @@ impl Probe {
                     if self.is_permitted_duplicate(&packet) || self.pass_over(&packet).await {
                         continue;
                     }
+                    self.context.note_waited(asked.elapsed());
                     return Seen::Packet(index, packet);
                 }
                 Ok(None) => {}
@@ -111,6 +117,7 @@ impl Probe {
                 }
             };
             let index = self.context.record(&self.name, What::ClosedByBroker(ending));
+            self.context.note_waited(asked.elapsed());
             self.line.rest();
             self.ended = Some((index, ending));
         }

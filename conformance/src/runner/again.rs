@@ -45,6 +45,13 @@ pub(super) struct Way {
     oracles: BTreeSet<Cause>,
 }
 
+impl First {
+    /// What it came to so far.
+    pub(super) fn verdict(&self) -> Verdict {
+        self.way.verdict
+    }
+}
+
 impl Way {
     fn of(result: &ScenarioResult) -> Way {
         let first = result.findings.first().filter(|_| is_told(result.verdict));

@@ -4,6 +4,7 @@
 //! given up, and its thread with it; another takes its place.
 
 use std::io;
+use std::sync::atomic::AtomicU32;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -52,6 +53,8 @@ impl Ground {
             prefix: TOPIC_PREFIX.to_owned(),
             scale: self.scale,
             remains: Remains::default(),
+            is_mute: false,
+            silences: AtomicU32::new(0),
         })
     }
 }

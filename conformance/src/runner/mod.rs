@@ -5,6 +5,7 @@
 mod again;
 mod crew;
 mod interrupts;
+mod mute;
 mod pace;
 mod perform;
 mod remains;
@@ -19,6 +20,7 @@ mod weigh;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 use crate::deviation::KnownDeviations;
@@ -47,6 +49,11 @@ const CLEARING: Duration = Duration::from_secs(10);
 /// Of that, what is left where the target never answered.
 const CLEARING_IN_DOUBT: Duration = Duration::from_secs(3);
 
+/// For each such time that an answer takes, as many scenarios more run at once, up to so many times as
+/// many.
+const SLOW_WAY: Duration = Duration::from_millis(150);
+const MOST_MORE: usize = 5;
+
 /// How a run is made.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -63,13 +70,22 @@ pub struct Options {
     pub at_most: Option<usize>,
     /// What was seen before, and need not be seen twice.
     pub known: Arc<KnownDeviations>,
+    /// Whether more may run at once than `jobs` where the way to the target is slow: they wait.
+    pub may_add_jobs: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
         let (token, topic_prefix) = ("memory".to_owned(), TOPIC_PREFIX.to_owned());
-        let known = Arc::default();
-        Options { jobs: 1, timeout_scale: 1.0, token, topic_prefix, at_most: None, known }
+        Options {
+            jobs: 1,
+            timeout_scale: 1.0,
+            token,
+            topic_prefix,
+            at_most: None,
+            may_add_jobs: false,
+            known: Arc::default(),
+        }
     }
 }
 
@@ -99,6 +115,13 @@ impl Options {
     /// How long the first answer of a target may take.
     fn patience(&self) -> Duration {
         Duration::from_secs_f64(5.0 * self.timeout_scale)
+    }
+
+    /// How many scenarios run at once over a way on which an answer takes this long.
+    fn jobs_over(&self, answer: Duration) -> usize {
+        let more = 1 + answer.as_millis() / SLOW_WAY.as_millis();
+        let more = usize::try_from(more).unwrap_or(MOST_MORE).min(MOST_MORE);
+        if self.may_add_jobs { self.jobs * more } else { self.jobs }
     }
 }
 
@@ -184,8 +207,11 @@ pub async fn run_watched(
         prefix: options.topic_prefix.clone(),
         scale: options.timeout_scale,
         remains: Remains::default(),
+        is_mute: looked.is_mute,
+        silences: AtomicU32::new(0),
     });
-    let mut shift = Shift::new(Arc::clone(&surroundings), interrupts.clone(), options, on_news);
+    let options = Options { jobs: options.jobs_over(looked.took), ..options.clone() };
+    let mut shift = Shift::new(Arc::clone(&surroundings), interrupts.clone(), &options, on_news);
     match shift.run(scenarios).await {
         Ok(()) => {}
         Err(Ended::Interrupted) => {

@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use crate::target::Strain;
-
 /// What happens within this time of a cut is its cause, not a further one.
 const SETTLING: Duration = Duration::from_secs(1);
 
@@ -36,9 +34,9 @@ impl Pace {
         all < self.bound.unwrap_or(self.most) && (timed || prompt < self.jobs)
     }
 
-    /// Heeds what the scenario went through that has just ended, beside `all` others.
-    pub(super) fn heed(&mut self, strain: &Strain, all: usize) {
-        let count = strain.count();
+    /// Heeds that a scenario has ended beside `all` others, and that so many times by now too many
+    /// connections were open at once.
+    pub(super) fn heed(&mut self, count: usize, all: usize) {
         let is_new = count > self.seen;
         self.seen = count;
         let settled = self.cut.is_none_or(|cut| cut.elapsed() > SETTLING);
@@ -78,27 +76,22 @@ mod tests {
 
     #[test]
     fn failing_connections_halve_what_runs_and_success_brings_it_back_slowly() {
-        let strain = Strain::default();
         let mut pace = Pace::new(8, None);
         assert!(pace.admits(false, 7, 100) && !pace.admits(false, 8, 100));
         assert!(pace.admits(true, 8, 1000));
-        strain.closed();
-        pace.heed(&strain, 39);
+        pace.heed(1, 39);
         assert_eq!(pace.bound(), Some(20));
         assert!(pace.admits(true, 0, 19) && !pace.admits(true, 0, 20));
-        strain.closed();
-        pace.heed(&strain, 39);
+        pace.heed(2, 39);
         assert_eq!(pace.bound(), Some(20), "still of the same cause");
         pace.cut = None;
-        strain.refused();
-        pace.heed(&strain, 39);
+        pace.heed(3, 39);
         assert_eq!(pace.bound(), Some(10));
-        (0..41).for_each(|_| pace.heed(&strain, 9));
+        (0..41).for_each(|_| pace.heed(3, 9));
         assert_eq!(pace.bound(), Some(11));
-        for _ in 0..9 {
+        for count in 4..13 {
             pace.cut = None;
-            strain.silent();
-            pace.heed(&strain, 9);
+            pace.heed(count, 9);
         }
         assert_eq!(pace.bound(), Some(1), "one always may");
         assert!(pace.admits(true, 0, 0) && pace.admits(false, 0, 0));

@@ -14,6 +14,9 @@ use crate::target::{Capabilities, Connector, KEEP_ALIVE, Need, Unusable, Visitor
 /// How many sessions are ended at once.
 const AT_ONCE: usize = 8;
 
+/// How often it is tried.
+const VISITS: usize = 4;
+
 /// How long a connection that was dropped may take to be noticed, and a Will of it to be published.
 const SETTLING: Duration = Duration::from_millis(200);
 
@@ -169,11 +172,18 @@ pub(super) struct Tidier<'a> {
 impl Tidier<'_> {
     /// Removes it, sessions first: the end of one may publish a Will. Gives what is left.
     pub(super) async fn remove(&self, what: Leftovers) -> Leftovers {
-        let sessions = self.end_sessions(what.sessions).await;
-        let mut retained = what.retained;
-        if !retained.is_empty() {
-            let cleared = self.clear_retained(&mut retained);
-            let _ = timeout_at(self.deadline, cleared).await;
+        let begun = Instant::now();
+        let Leftovers { mut sessions, mut retained } = what;
+        for _ in 0..VISITS {
+            sessions = self.end_sessions(sessions).await;
+            if !retained.is_empty() {
+                let cleared = self.clear_retained(&mut retained);
+                let _ = timeout_at(self.deadline, cleared).await;
+            }
+            // Who refuses now may not do so later; who does not answer is left alone.
+            if sessions.is_empty() && retained.is_empty() || begun.elapsed() > self.patience {
+                break;
+            }
         }
         Leftovers { sessions, retained }
     }
@@ -203,25 +213,30 @@ impl Tidier<'_> {
     /// Publishes an empty message on each topic, and takes those away that are acknowledged.
     async fn clear_retained(&self, topics: &mut BTreeSet<String>) -> Option<()> {
         let connect = Connect::new(self.client).keep_alive(KEEP_ALIVE);
-        let (mut visitor, _) = Visitor::open(self.connector, connect, self.patience).await.ok()?;
+        let opened = Visitor::open(self.connector, connect, self.patience).await;
+        let (mut visitor, looked) = opened.ok()?;
         let qos = match self.capabilities.meet(Need::QoS(QoS::AtLeastOnce)) {
             true => QoS::AtLeastOnce,
             false => QoS::AtMostOnce,
         };
-        for (topic, id) in topics.clone().iter().zip((1..=u16::MAX).cycle()) {
+        let window = usize::from(looked.capabilities.receive_maximum()).min(AT_ONCE);
+        for topics_at_once in topics.iter().cloned().collect::<Vec<_>>().chunks(window) {
+            let mut sent: BTreeMap<u16, &String> = (1..).zip(topics_at_once).collect();
             visitor.allow(self.patience);
-            visitor.send(Publish::new(topic, "").qos(qos, id).retain()).await.ok()?;
+            for (id, topic) in &sent {
+                visitor.send(Publish::new(*topic, "").qos(qos, *id).retain()).await.ok()?;
+            }
             if qos == QoS::AtMostOnce {
-                topics.remove(topic);
+                topics.retain(|topic| !sent.values().any(|sent| *sent == topic));
                 continue;
             }
-            loop {
+            while !sent.is_empty() {
                 match visitor.next().await.ok()? {
-                    Packet::PubAck(ack) if ack.packet_id == id => {
-                        if !ack.reason.is_error() {
+                    Packet::PubAck(ack) => {
+                        let topic = sent.remove(&ack.packet_id);
+                        if let Some(topic) = topic.filter(|_| !ack.reason.is_error()) {
                             topics.remove(topic);
                         }
-                        break;
                     }
                     Packet::Disconnect(_) => return None,
                     _ => {}

@@ -11,13 +11,13 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use crate::deviation::KnownDeviations;
 use crate::report::ScenarioResult;
 use crate::scenario::{Scenario, Timing};
-use crate::target::{Connector, KEEP_ALIVE, Unusable, Visitor};
-use crate::verdict::{Finding, Verdict};
+use crate::target::{Connector, KEEP_ALIVE, Strain, Unusable, Visitor};
 
 use super::again::{First, Way};
 use super::pace::Pace;
 use super::perform::{Performance, Performed, Surroundings};
 use super::sentinel::{Pulse, Sentinel};
+use super::weigh::killed;
 use super::{Interrupts, News, Options, RunError, UnderWay};
 
 /// How often it is said that a run is alive.
@@ -80,7 +80,7 @@ struct Death {
 
 /// All that a run is about.
 pub(super) struct Shift<F> {
-    surroundings: Arc<Surroundings>,
+    pub(super) surroundings: Arc<Surroundings>,
     interrupts: Interrupts,
     news: F,
     started: Instant,
@@ -194,12 +194,16 @@ impl<F: FnMut(News<'_>)> Shift<F> {
             let (ticket, performed) = joined
                 .map_err(|error| Ended::Trouble(RunError::Trouble(std::io::Error::other(error))))?;
             if let Some(connector) = &self.surroundings.connector {
-                self.pace.heed(connector.strain(), running.len());
+                self.pace.heed(connector.strain().crowds(), running.len());
             }
             match self.diagnose(&performed).await {
                 Pulse::Beats => {
                     begun.remove(&ticket.index);
                     self.settle(ticket, performed);
+                    if let Err(ended) = self.has_hope() {
+                        let_go(&mut running).await;
+                        return Err(ended);
+                    }
                 }
                 pulse => break pulse,
             }
@@ -218,7 +222,11 @@ impl<F: FnMut(News<'_>)> Shift<F> {
         running: &mut JoinSet<(Ticket, Performed)>,
         begun: &mut BTreeMap<usize, (Ticket, Instant)>,
     ) {
+        let strain = self.surroundings.connector.as_ref().map(Connector::strain);
         while let Some(next) = queue.front() {
+            if !begun.is_empty() && strain.is_some_and(Strain::is_waited_for) {
+                return;
+            }
             let prompt = begun.values().filter(|(ticket, _)| !ticket.is_timed()).count();
             if !self.pace.admits(next.is_timed(), prompt, begun.len()) {
                 return;
@@ -404,20 +412,4 @@ fn named(tickets: &[Ticket]) -> String {
         (_, 0) => format!("then ran {}", names.join(", ")),
         (_, more) => format!("then ran {} and {more} more", names.join(", ")),
     }
-}
-
-/// The result of a scenario that the target dies of.
-fn killed(scenario: &Scenario) -> ScenarioResult {
-    let observed = "it died while this ran beside others, and again when it ran alone".to_owned();
-    let mut result = super::trouble(scenario, "a target that goes on serving others", observed);
-    result.verdict = Verdict::Fail;
-    result.expected = false;
-    for finding in &mut result.findings {
-        *finding = Finding {
-            requirement: Some("U-4.13.1-7"),
-            oracle: Some("liveness"),
-            ..finding.clone()
-        };
-    }
-    result
 }

@@ -110,3 +110,19 @@ pub(super) fn not_alive(result: &mut ScenarioResult, why: &Unusable) {
     result.verdict = Verdict::Fail;
     result.findings.insert(0, finding);
 }
+
+/// The result of a scenario that the target dies of.
+pub(super) fn killed(scenario: &Scenario) -> ScenarioResult {
+    let observed = "it died while this ran beside others, and again when it ran alone".to_owned();
+    let mut result = trouble(scenario, "a target that goes on serving others", observed);
+    result.verdict = Verdict::Fail;
+    result.expected = false;
+    for finding in &mut result.findings {
+        *finding = Finding {
+            requirement: Some("U-4.13.1-7"),
+            oracle: Some("liveness"),
+            ..finding.clone()
+        };
+    }
+    result
+}

@@ -117,6 +117,17 @@ impl Client {
         (self.keep_alive * 3 / 4).saturating_sub(self.silence())
     }
 
+    /// Is kept alive from here on, however long the next steps take.
+    fn attend(&self) {
+        self.probe.attend(self.keep_alive);
+    }
+
+    /// Is as silent as the scenario from here on. Its silence begins with a PINGREQ.
+    async fn fall_silent(&mut self, stage: &Stage) -> Outcome {
+        self.probe.leave_silent();
+        self.sends(stage, Packet::PingReq).await
+    }
+
     /// Sends a packet, if it is not too late to.
     async fn sends(&mut self, stage: &Stage, packet: impl Into<Packet>) -> Outcome {
         let (silence, limit) = (self.silence(), self.keep_alive);
@@ -150,9 +161,11 @@ async fn keep_alive_ignores_deliveries(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("stream");
     let mut bob = stage.connected("bob").await?;
     let mut alice = with_keep_alive(stage, "alice", |connect| connect).await?;
+    alice.attend();
     alice.probe.subscribe(&topic, QoS::AtMostOnce).await?;
     bob.publish(&topic, "first", QoS::AtMostOnce).await?;
     alice.probe.receives(&topic, "first").await?;
+    alice.fall_silent(stage).await?;
     stage.claims();
     let limit = alice.timeout() + TOLERANCE;
     while alice.silence() < limit {
@@ -183,16 +196,18 @@ async fn keep_alive_any_packet_counts(stage: &mut Stage) -> Outcome {
     stage.serves(&mut bob).await?;
     let mut clients: Vec<Client> = Vec::new();
     for name in NAMES {
-        clients.push(with_keep_alive(stage, name, |connect| connect).await?);
-        if let [acknowledges] = &mut clients[..] {
-            acknowledges.probe.subscribe(&topic, QoS::AtLeastOnce).await?;
+        let mut client = with_keep_alive(stage, name, |connect| connect).await?;
+        // To connect the others takes time that it has not.
+        client.attend();
+        if clients.is_empty() {
+            client.probe.subscribe(&topic, QoS::AtLeastOnce).await?;
             let rounds = ROUNDS.map(str::to_owned);
             bob.publish_together(&topic, &rounds, QoS::AtLeastOnce).await?;
         }
-        // To connect them takes time that those before have not.
-        for client in &mut clients {
-            client.sends(stage, Packet::PingReq).await?;
-        }
+        clients.push(client);
+    }
+    for client in &mut clients {
+        client.fall_silent(stage).await?;
     }
     for _ in ROUNDS {
         let rest = clients.iter().map(Client::rest).min().unwrap_or_default();
@@ -212,10 +227,15 @@ async fn keep_alive_any_packet_counts(stage: &mut Stage) -> Outcome {
         acknowledges.sends(stage, answer).await?;
     }
     stage.claims();
+    // A PINGRESP may be of before.
+    let mut asked = Vec::new();
     for client in &mut clients {
-        // A PINGRESP may be of before.
         let id = client.probe.packet_id();
         client.sends(stage, Subscribe::new(id, stage.topic("last"), QoS::AtMostOnce)).await?;
+        client.attend();
+        asked.push(id);
+    }
+    for (client, id) in clients.iter_mut().zip(asked) {
         client.probe.suback(id).await?;
     }
     Ok(())
@@ -230,8 +250,9 @@ async fn keep_alive_publishes_will(stage: &mut Stage) -> Outcome {
     stage.no_will_on(&topic, &mut carol).await?;
     let will = Will::new(&topic, "will").qos(QoS::AtLeastOnce);
     let mut alice = with_keep_alive(stage, "alice", |connect| connect.will(will.clone())).await?;
+    alice.attend();
     stage.nothing_on(&topic, &mut bob, &mut carol).await?;
-    alice.sends(stage, Packet::PingReq).await?;
+    alice.fall_silent(stage).await?;
     times_out(stage, &mut alice).await?;
     stage.proving("U-3.1.2.5-1");
     carol.receives_will(&topic, "will").await?;
@@ -243,7 +264,9 @@ async fn keep_alive_keeps_session(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     let kept = |connect: Connect| connect.session_expiry(60);
     let mut alice = with_keep_alive(stage, "alice", kept).await?;
+    alice.attend();
     alice.probe.subscribe(&topic, QoS::AtLeastOnce).await?;
+    alice.fall_silent(stage).await?;
     times_out(stage, &mut alice).await?;
     stage.proving("MQTT-3.1.2-23");
     stage.means();

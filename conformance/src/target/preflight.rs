@@ -11,7 +11,7 @@ use reference_broker::codec::{
 };
 use reference_broker::transport::BoxStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::capabilities::ASKED_EXPIRY;
 use super::round_trip::{self, Trip};
@@ -28,9 +28,6 @@ const SHOWN: usize = 24;
 /// begun, or be at a limit for a moment.
 const TRIES: u32 = 4;
 
-/// The pause after the first such try; after each further one it is twice as long.
-const PAUSE: Duration = Duration::from_millis(50);
-
 /// Keep Alive, in seconds: that of most scenarios.
 pub(crate) const KEEP_ALIVE: u16 = 3600;
 
@@ -41,6 +38,10 @@ pub struct Looked {
     pub capabilities: Capabilities,
     /// What a reader of the report should know, as sentences.
     pub notes: Vec<String>,
+    /// How long its CONNACK took.
+    pub(crate) took: Duration,
+    /// Whether it answered nothing but CONNECT.
+    pub(crate) is_mute: bool,
     /// Whether a session was there.
     pub(crate) session_present: bool,
     /// The Keep Alive that the target sets, in seconds.
@@ -53,6 +54,8 @@ impl Looked {
         Looked {
             capabilities: Capabilities::undeclared(),
             notes: Vec::new(),
+            took: Duration::ZERO,
+            is_mute: false,
             session_present: false,
             keep_alive: None,
         }
@@ -62,6 +65,8 @@ impl Looked {
         Looked {
             capabilities: Capabilities::of(connack),
             notes: Vec::new(),
+            took: Duration::ZERO,
+            is_mute: false,
             session_present: connack.session_present,
             keep_alive: connack.properties.number(PropertyId::ServerKeepAlive),
         }
@@ -156,6 +161,7 @@ pub async fn preflight(
     if done.is_empty() && rest.iter().all(|trip| trip.is_barred()) {
         return Err(Unusable::Barred { below: topics.to_owned(), said: said(&rest) });
     }
+    looked.is_mute = done.is_empty() && rest.iter().all(|trip| trip.met_silence());
     if !rest.is_empty() {
         let rest = said(&rest);
         looked.notes.push(format!("not every message goes through below '{topics}/': {rest}"));
@@ -216,7 +222,6 @@ impl Visitor {
         connect: Connect,
         patience: Duration,
     ) -> Result<(Visitor, Looked), Unusable> {
-        let mut pause = PAUSE;
         let mut tries = 0;
         loop {
             tries += 1;
@@ -226,8 +231,7 @@ impl Visitor {
                 return opened;
             }
             connector.strain().closed();
-            sleep(pause).await;
-            pause *= 2;
+            connector.strain().rest(tries).await;
         }
     }
 
@@ -237,7 +241,8 @@ impl Visitor {
         patience: Duration,
     ) -> Result<(Visitor, Looked), Unusable> {
         let stream = connector.connect(patience).await.map_err(Unusable::Unreachable)?;
-        let deadline = Instant::now() + patience;
+        let begun = Instant::now();
+        let deadline = begun + patience;
         let mut visitor = Visitor { stream, framer: Framer::new(MOST), deadline };
         if visitor.send(connect).await.is_err() {
             return Err(Unusable::Closed);
@@ -246,7 +251,9 @@ impl Visitor {
             Ok(Packet::ConnAck(connack)) if connack.reason.is_error() => {
                 return Err(Unusable::Refused(connack.reason));
             }
-            Ok(Packet::ConnAck(connack)) => Looked::at(&connack),
+            Ok(Packet::ConnAck(connack)) => {
+                Looked { took: begun.elapsed(), ..Looked::at(&connack) }
+            }
             Ok(packet) => {
                 let problem = format!("{} in answer to a CONNECT", packet.packet_type());
                 let bytes = packet.to_bytes().unwrap_or_default();

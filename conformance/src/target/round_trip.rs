@@ -37,6 +37,8 @@ enum Trouble {
     Undelivered,
     /// Something that no right or limit explains.
     Broken(String),
+    /// It answers nothing at all, be it PINGREQ.
+    Mute,
 }
 
 impl Trip {
@@ -53,6 +55,11 @@ impl Trip {
     /// Whether the want of a right may be why it did not arrive.
     pub(super) fn is_barred(&self) -> bool {
         matches!(self.trouble, Some(Trouble::Refused(_) | Trouble::Undelivered))
+    }
+
+    /// Whether the target said nothing at all.
+    pub(super) fn met_silence(&self) -> bool {
+        matches!(self.trouble, Some(Trouble::Mute))
     }
 
     /// Whether nothing more is to be waited for.
@@ -96,6 +103,7 @@ impl fmt::Display for Trip {
             Some(Trouble::Refused(how)) => write!(f, "refused by {how}"),
             Some(Trouble::Undelivered) => f.write_str("accepted and not delivered"),
             Some(Trouble::Broken(how)) => f.write_str(how),
+            Some(Trouble::Mute) => f.write_str("no SUBACK, and no PINGRESP"),
         }
     }
 }
@@ -120,8 +128,9 @@ pub(super) async fn all(
             Err(why) => Some(Trouble::Broken(format!("the target {why}"))),
         };
         trips.iter_mut().for_each(|trip| trip.settle(ended.as_ref()));
+        let can_go_on = matches!(ended, Some(Trouble::Refused(_) | Trouble::Broken(_)));
         let is_hopeless =
-            ended.is_none() && !trips.iter().any(|trip| trip.is_done() || trip.is_barred());
+            !can_go_on && !trips.iter().any(|trip| trip.is_done() || trip.is_barred());
         if is_hopeless || trips.iter().all(Trip::is_done) {
             break;
         }
@@ -133,6 +142,9 @@ pub(super) async fn all(
 async fn round(mut visitor: Visitor, trips: &mut [Trip], patience: Duration) -> Option<Trouble> {
     visitor.allow(patience);
     let ended = match exchange(&mut visitor, trips).await {
+        Err(Stopped::Lost(Lost::Late)) if is_mute(&mut visitor, trips, patience).await => {
+            Some(Trouble::Mute)
+        }
         Ok(()) | Err(Stopped::Lost(Lost::Late)) => None,
         Err(Stopped::Lost(Lost::Closed)) => {
             Some(Trouble::Broken("the connection closed by the broker".to_owned()))
@@ -151,6 +163,16 @@ async fn round(mut visitor: Visitor, trips: &mut [Trip], patience: Duration) -> 
     // It ends the session, and with it the subscriptions.
     let _ = visitor.send(Disconnect::default()).await;
     ended
+}
+
+/// Whether a target that did not even answer a SUBSCRIBE answers nothing else either.
+async fn is_mute(visitor: &mut Visitor, trips: &[Trip], patience: Duration) -> bool {
+    if trips.iter().any(|trip| trip.subscribed || trip.is_over()) {
+        return false;
+    }
+    visitor.allow(patience);
+    let _ = visitor.send(Packet::PingReq).await;
+    matches!(visitor.next().await, Err(Lost::Late))
 }
 
 /// Why a round ended before its end.

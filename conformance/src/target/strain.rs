@@ -2,14 +2,16 @@
 
 use std::io;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use reference_broker::transport::BoxStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::tempo::{Lesson, Tempo};
 
 /// How long a target is left alone after the first connection that did not come about.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -27,12 +29,28 @@ struct Counts {
     open: AtomicUsize,
     /// The most that were open when one did not come about.
     most: AtomicUsize,
+    /// How often too many were found to be open at once.
+    crowds: AtomicUsize,
+    tempo: Mutex<Tempo>,
+}
+
+impl Counts {
+    fn tempo(&self) -> MutexGuard<'_, Tempo> {
+        // Nothing is done by halves while it is held.
+        self.tempo.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
 }
 
 /// A stream that counts as open.
 struct Counted {
     stream: BoxStream,
-    _open: Open,
+    open: Open,
+    /// Whether anything has come.
+    is_heard: bool,
 }
 
 /// A connection that counts as open for as long as this lives.
@@ -48,7 +66,7 @@ impl Drop for Open {
 impl Strain {
     /// Counts a connection as open until it is dropped.
     pub(super) fn around(&self, stream: BoxStream) -> BoxStream {
-        Box::new(Counted { stream, _open: self.open() })
+        Box::new(Counted { stream, open: self.open(), is_heard: false })
     }
 
     fn open(&self) -> Open {
@@ -73,12 +91,39 @@ impl Strain {
 
     fn note(&self, count: &AtomicUsize) {
         count.fetch_add(1, Ordering::Relaxed);
-        self.0.most.fetch_max(self.0.open.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.0.most.fetch_max(self.0.open(), Ordering::Relaxed);
     }
 
-    /// Leaves a target alone for a while on which a connection was tried so many times: each time for
-    /// twice as long.
+    /// Waits until one more connection may be opened.
+    pub(super) async fn turn(&self) {
+        let now = Instant::now();
+        let at = self.0.tempo().turn(now);
+        if at > now {
+            sleep_until(at).await;
+        }
+    }
+
+    /// Whether connections are waited for: more that want some do no good then.
+    pub fn is_waited_for(&self) -> bool {
+        self.0.tempo().is_waited_for(Instant::now())
+    }
+
+    /// Whether fewer connections may be opened than are wanted.
+    pub fn is_bounded(&self) -> bool {
+        self.0.tempo().rate().is_some()
+    }
+
+    /// How often too many connections were found to be open at once.
+    pub fn crowds(&self) -> usize {
+        self.0.crowds.load(Ordering::Relaxed)
+    }
+
+    /// Leaves a target alone for a while on which a connection was tried so many times and did not come
+    /// about: each time for twice as long.
     pub async fn rest(&self, tries: u32) {
+        if self.0.tempo().failed(Instant::now(), self.0.open()) == Lesson::Crowd {
+            self.0.crowds.fetch_add(1, Ordering::Relaxed);
+        }
         sleep(PAUSE * 2_u32.saturating_pow(tries.saturating_sub(1))).await;
     }
 
@@ -108,11 +153,14 @@ impl Strain {
         }
         let most = self.0.most.load(Ordering::Relaxed);
         let slowed = slowed_to.map(|jobs| format!(", so at last {jobs} scenarios ran at once"));
+        let rate = self.0.tempo().rate();
+        let rate = rate.map(|rate| format!(", and at most {rate:.0} were opened a second"));
         Some(format!(
-            "connections did not come about ({}; {most} were open then at most){}: the target or the \
+            "connections did not come about ({}; {most} were open then at most){}{}: the target or the \
              network has a limit or loses some; raise it, or run with fewer --jobs",
             told.join(", "),
             slowed.unwrap_or_default(),
+            rate.unwrap_or_default(),
         ))
     }
 }
@@ -123,7 +171,15 @@ impl AsyncRead for Counted {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        pin!(&mut self.get_mut().stream).poll_read(cx, buffer)
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let polled = pin!(&mut this.stream).poll_read(cx, buffer);
+        if !this.is_heard && buffer.filled().len() > before {
+            this.is_heard = true;
+            let counts = &this.open.0;
+            counts.tempo().came_about(Instant::now(), counts.open());
+        }
+        polled
     }
 }
 
