@@ -267,6 +267,8 @@ pub mod step {
     pub const ADVICE: &str = "advice";
     /// What an oracle checks.
     pub const ORACLE: &str = "oracle";
+    /// What a broker does not want, or not now, for reasons of its own: never a failure.
+    pub const POLICY: &str = "policy";
 
     const fn step(name: &'static str, requirement: &'static str) -> Step {
         Step { name, requirement }

@@ -118,6 +118,24 @@ fn losing_link(broker: &Broker, nth: usize) -> SocketAddr {
     })
 }
 
+/// A link that lets in no more than so many connections a second, and counts those too that it closes.
+fn hasty_link(broker: &Broker, most: usize) -> SocketAddr {
+    let (address, seen) = (broker.address.clone(), Mutex::new(Vec::<Instant>::new()));
+    server(move |client| {
+        let mut seen = seen.lock().unwrap();
+        seen.retain(|at| at.elapsed() < Duration::from_secs(1));
+        seen.push(Instant::now());
+        if seen.len() > most {
+            return;
+        }
+        drop(seen);
+        let upstream = TcpStream::connect(&address).unwrap();
+        let (back, answers) = (client.try_clone().unwrap(), upstream.try_clone().unwrap());
+        pump(client, upstream, |_| true);
+        pump(answers, back, |_| true);
+    })
+}
+
 /// Ends the last life of a broker: the threads that serve it never let go of it.
 struct Mortal(Arc<Mutex<Broker>>);
 
@@ -294,6 +312,48 @@ fn a_link_that_loses_connections_fails_nothing() {
         assert_eq!(with_verdict(&report, verdict), [""; 0], "{text}");
     }
     assert!(with_verdict(&report, "pass").len() > 40, "{text}");
+}
+
+#[test]
+fn a_limit_of_connections_a_second_leaves_nearly_all_to_be_tested() {
+    let broker = Broker::start(&[]);
+    let address = hasty_link(&broker, 25);
+    let arguments = ["2.2", "3.12", "3.9", "4.7", "4.3"];
+    let (_, report, text) = run(&format!("mqtt://{address}"), &arguments);
+    for verdict in ["fail", "blocked"] {
+        assert_eq!(with_verdict(&report, verdict), [""; 0], "{text}");
+    }
+    let (passed, all) = (with_verdict(&report, "pass").len(), report["scenarios"].as_array());
+    assert!(passed * 50 > all.unwrap().len() * 49, "{text}");
+    assert!(notes(&report).contains("were opened a second"), "{text}");
+}
+
+#[test]
+fn what_is_refused_now_and_then_is_tried_again() {
+    // DISCONNECT 0x98 in the place of every 25th packet.
+    let broker = Broker::start(&[]);
+    let (upstream, count) = (broker.address.clone(), Arc::new(AtomicUsize::new(0)));
+    let address = server(move |client| {
+        let upstream = TcpStream::connect(&upstream).unwrap();
+        let (back, answers) = (client.try_clone().unwrap(), upstream.try_clone().unwrap());
+        let (mut last, count) = (client.try_clone().unwrap(), Arc::clone(&count));
+        pump(client, upstream, move |bytes| {
+            let counts = matches!(bytes[0] >> 4, 3 | 8 | 10 | 12);
+            if !counts || (count.fetch_add(1, Ordering::Relaxed) + 1) % 25 > 0 {
+                return true;
+            }
+            let _ = last.write_all(&[0xE0, 0x01, 0x98]);
+            false
+        });
+        pump(answers, back, |_| true);
+    });
+    let arguments = ["2.1", "3.12", "3.9", "3.8"];
+    let (_, report, text) = run(&format!("mqtt://{address}"), &arguments);
+    for verdict in ["fail", "blocked"] {
+        assert_eq!(with_verdict(&report, verdict), [""; 0], "{text}");
+    }
+    let (passed, all) = (with_verdict(&report, "pass").len(), report["scenarios"].as_array());
+    assert!(passed * 10 > all.unwrap().len() * 9, "{text}");
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub(super) const SWITCHES: &[Switch] = &[
     }),
     Switch::new(
         "closes-at-every-tenth-request",
-        "closes with 0x97 instead of taking every tenth message or request",
+        "closes with 0x97 instead of taking every tenth message, request or PINGREQ",
         &["U-3.14.2.1-16"],
     )
     // Who meets it is told so.
@@ -63,7 +63,10 @@ pub(super) const SWITCHES: &[Switch] = &[
         vec![rules::inward(move |packet, at, act| {
             let counts = matches!(
                 packet.packet_type(),
-                PacketType::Publish | PacketType::Subscribe | PacketType::Unsubscribe
+                PacketType::Publish
+                    | PacketType::Subscribe
+                    | PacketType::Unsubscribe
+                    | PacketType::PingReq
             );
             seen += u32::from(counts && is_accepted(at));
             match counts && is_accepted(at) && seen.is_multiple_of(10) {

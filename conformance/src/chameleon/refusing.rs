@@ -5,7 +5,7 @@ use std::str::from_utf8;
 
 use reference_broker::codec::{
     ConnAck, Connect, Disconnect, Packet, Properties, PropertyId, PublishAck, QoS, ReasonCode,
-    Text, Value,
+    SubscribeAck, Text, Value,
 };
 use reference_broker::core::DollarTopics;
 use reference_broker::topic::SubscriptionFilter;
@@ -113,6 +113,24 @@ pub(super) const SWITCHES: &[Switch] = &[
     )
     .bounds()
     .ruled(|| vec![refuses_unsubscribe()]),
+    Switch::new(
+        "refuses-every-fourth-subscribe",
+        "answers every fourth SUBSCRIBE with 0x97, and takes nothing of it for a sign of life",
+        &["U-3.9.3-8"],
+    )
+    .bounds()
+    .ruled(|| {
+        let mut seen = 0_u32;
+        vec![rules::answers(move |packet, at| match packet {
+            Packet::Subscribe(subscribe) if is_accepted(at) => {
+                seen += 1;
+                let reasons = vec![ReasonCode::QuotaExceeded; subscribe.subscriptions.len()];
+                let ack = SubscribeAck::new(subscribe.packet_id, reasons);
+                seen.is_multiple_of(4).then(|| vec![Packet::SubAck(ack)])
+            }
+            _ => None,
+        })]
+    }),
     Switch::new(
         "closes-for-refused-topics",
         "closes where it could refuse a topic in an acknowledgement",

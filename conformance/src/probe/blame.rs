@@ -139,11 +139,29 @@ impl Context {
     }
 
     pub(crate) fn trouble_at(&self, expected: &str, observed: String, event: usize) -> Stop {
+        self.shows_nothing(step::CHECK, expected, observed, event)
+    }
+
+    /// The broker does not want what was asked for, for reasons of its own, which it may not have
+    /// another time.
+    pub(super) fn refused(&self, expected: &str, observed: String) -> Stop {
+        let last = self.lock().events.len().saturating_sub(1);
+        self.refused_at(expected, observed, last)
+    }
+
+    pub(super) fn refused_at(&self, expected: &str, observed: String, event: usize) -> Stop {
+        self.shows_nothing(step::POLICY, expected, observed, event)
+    }
+
+    fn shows_nothing(
+        &self,
+        step: &'static str,
+        expected: &str,
+        observed: String,
+        event: usize,
+    ) -> Stop {
         let observed = Observed { seen: general(&observed), text: observed, event };
-        Stop::Inconclusive(Finding {
-            requirement: None,
-            ..finding(step::CHECK, "", expected, observed)
-        })
+        Stop::Inconclusive(Finding { requirement: None, ..finding(step, "", expected, observed) })
     }
 
     /// Notes that a SHOULD is not followed; the scenario goes on.

@@ -52,7 +52,7 @@ impl Probe {
         let ends = matches!(packet, Packet::Disconnect(_));
         if let Some(policy) = policy.or(self.too_large().filter(|_| ends)) {
             let observed = format!("{}: {policy}", packet_text(packet));
-            return self.context.trouble_at(expected, observed, index);
+            return self.context.refused_at(expected, observed, index);
         }
         self.stop(step, expected, as_observed(index, packet))
     }

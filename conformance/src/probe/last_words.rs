@@ -8,9 +8,9 @@ use reference_broker::codec::Packet;
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::trace::{What, packet_text};
-use crate::verdict::{Finding, Outcome, Stop};
+use crate::verdict::{Finding, Outcome, Stop, step};
 
-use super::policy::policy_of;
+use super::policy::{policy_of, reservation_of};
 use super::reading::next_packet;
 use super::{Context, Probe, Stream};
 
@@ -59,16 +59,44 @@ impl Context {
         self.record(probe, What::Received(packet));
     }
 
-    /// What a scenario came to, in the light of what its connections had to say in the end: a failure is
-    /// none if one of them was closed for load, rights or limits, and what is inconclusive has a reason.
+    /// Why the broker did not do all that it was asked for, if it said so in a packet that a step has
+    /// read and that was no trouble there: what it refused it need not have looked at, and has no effect.
+    fn reservation(&self) -> Option<String> {
+        let mut found = None;
+        self.each(|event| {
+            let What::Received(packet) = &event.what else { return };
+            if let (None, Some(policy)) = (&found, reservation_of(packet)) {
+                found = Some(format!("{} had got {}: {policy}", event.probe, packet_text(packet)));
+            }
+        });
+        found
+    }
+
+    /// What a scenario came to, in the light of what its connections had to say: a failure is none if
+    /// something was refused, or one of them closed, for load, rights or limits, and what is
+    /// inconclusive has a reason.
     pub(crate) fn weighed(&self, outcome: Outcome) -> Outcome {
+        let excused = |finding: Finding, excuse: String| {
+            let observed = format!("{}; {excuse}", finding.observed);
+            Stop::Inconclusive(Finding {
+                requirement: None,
+                step: step::POLICY,
+                observed,
+                ..finding
+            })
+        };
         match (outcome, self.excuses()) {
             (
                 Err(Stop::Fail(finding) | Stop::Blocked(finding) | Stop::Inconclusive(finding)),
                 Some(excuse),
-            ) => {
-                let observed = format!("{}; {excuse}", finding.observed);
-                Err(Stop::Inconclusive(Finding { requirement: None, observed, ..finding }))
+            ) => Err(excused(finding, excuse)),
+            (Err(stop @ (Stop::Fail(_) | Stop::Blocked(_))), None) => {
+                Err(match (self.reservation(), stop) {
+                    (Some(excuse), Stop::Fail(finding) | Stop::Blocked(finding)) => {
+                        excused(finding, excuse)
+                    }
+                    (_, stop) => stop,
+                })
             }
             (outcome, _) => outcome,
         }

@@ -14,6 +14,19 @@ pub(super) fn policy_of(packet: &Packet) -> Option<&'static str> {
     policies_of(packet).next()
 }
 
+/// Why a broker did not do what it was asked for, if that is for want of rights, or for load and limits:
+/// not for what it was asked for.
+pub(super) fn reservation_of(packet: &Packet) -> Option<&'static str> {
+    let is_about_it = |policy: &&str| match packet {
+        // No code of UNSUBACK is about the request but 0x8F (table 3-9).
+        Packet::UnsubAck(ack) => ack.reasons.contains(&ReasonCode::TopicFilterInvalid),
+        // It tells why it does not let a client in, and that is seen there.
+        Packet::ConnAck(_) => true,
+        _ => [UNWILLING, TOO_LARGE].contains(policy),
+    };
+    policies_of(packet).find(|policy| !is_about_it(policy))
+}
+
 /// As [`policy_of`], for each refusal in a packet that may have several.
 pub(crate) fn policies_of(packet: &Packet) -> impl Iterator<Item = &'static str> {
     let reasons = match packet {

@@ -242,7 +242,7 @@ impl Probe {
         let text = packet_text(&packet);
         match policy_of(&packet) {
             _ if !reason.is_error() => Ok(()),
-            Some(policy) => Err(self.context.trouble("a success", format!("{text}: {policy}"))),
+            Some(policy) => Err(self.context.refused("a success", format!("{text}: {policy}"))),
             None => {
                 let expected = format!("a {} that says success", packet.packet_type());
                 let observed = Observed { seen: kind_of(&packet), ..self.context.observed(text) };

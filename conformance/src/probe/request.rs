@@ -240,7 +240,7 @@ impl Probe {
         let expected = asked.iter().map(|qos| format!("QoS {}", qos.value())).collect::<Vec<_>>();
         let expected = format!("SUBACK that grants {}", expected.join(", "));
         if let Some(policy) = policy_of(&packet) {
-            return Err(self.context.trouble(&expected, format!("{observed}: {policy}")));
+            return Err(self.context.refused(&expected, format!("{observed}: {policy}")));
         }
         let is_means = self.context.phase() == Phase::Means;
         let codes: Vec<_> = suback.reasons.iter().map(|code| code.value()).collect();
@@ -276,7 +276,7 @@ impl Probe {
             None => Ok(()),
             Some(policy) => {
                 let observed = format!("{}: {policy}", packet_text(&answer));
-                Err(self.context.trouble("an answer without a limit", observed))
+                Err(self.context.refused("an answer without a limit", observed))
             }
         }
     }

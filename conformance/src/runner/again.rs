@@ -19,6 +19,12 @@ const OFTEN: u32 = 4;
 /// How often a scenario is run in all, whatever it comes to.
 const RUNS: u32 = 6;
 
+/// How often, where the target refused something each time, for reasons of its own.
+const REFUSALS: u32 = 5;
+
+/// How often, where it was the same each time.
+const SAME_REFUSALS: u32 = 3;
+
 /// How many scenarios that fail by one cause are run once more, for the others too.
 const OF_ONE_CAUSE: usize = 5;
 
@@ -91,11 +97,23 @@ fn needs_another_look(result: &ScenarioResult, strained: bool) -> bool {
     match result.verdict {
         Verdict::Fail | Verdict::Blocked => true,
         Verdict::Inconclusive => {
-            // What is lost on the way, and not what the target does not want.
+            // What is lost on the way, or what the target does not want now.
             strained || result.findings.first().is_some_and(|finding| finding.step != step::CHECK)
         }
         _ => result.oracles.iter().any(|finding| finding.is_failure()),
     }
+}
+
+/// Whether two refusals for reasons of the target's own are not the same: a further run may meet none.
+fn is_by_chance(first: &ScenarioResult, again: &ScenarioResult, ticket: Ticket) -> bool {
+    let refused = |result: &ScenarioResult| {
+        let finding = result.findings.first().filter(|finding| finding.step == step::POLICY)?;
+        Some((finding.expected.clone(), finding.event))
+    };
+    let (first, again) = (refused(first), refused(again));
+    // Once more where they are the same: that too may be by chance.
+    let runs = ticket.before + 1;
+    again.is_some() && runs < if first == again { SAME_REFUSALS } else { REFUSALS }
 }
 
 impl<F: FnMut(News<'_>)> Shift<F> {
@@ -132,9 +150,17 @@ impl<F: FnMut(News<'_>)> Shift<F> {
                 true => self.finished(index, first.result),
                 false => drop(self.firsts.insert(index, first)),
             }
+        } else if is_told(first.way.verdict)
+            && again.verdict == Verdict::Inconclusive
+            && ticket.before + 1 < REFUSALS
+        {
+            // This one showed nothing, for or against.
+            self.firsts.insert(index, first);
         } else if (first.strained || first.way.verdict == Verdict::Inconclusive) && !is_last {
             // The first one showed little, so this one counts in its place.
-            match needs_another_look(&again, strained) && again.verdict != Verdict::Inconclusive {
+            let is_by_chance = is_by_chance(&first.result, &again, ticket);
+            let is_told = again.verdict != Verdict::Inconclusive || is_by_chance;
+            match needs_another_look(&again, strained) && is_told {
                 true => {
                     let first = First { ticket, result: again, way, seen: 1, strained };
                     self.firsts.insert(index, first);
@@ -168,7 +194,8 @@ impl<F: FnMut(News<'_>)> Shift<F> {
         for (index, first) in std::mem::take(&mut self.firsts) {
             let count = counts.entry(first.way.clone()).or_default();
             *count += 1;
-            let is_alone = first.strained || self.unsteady_ways.contains(&first.way);
+            let is_by_chance = first.strained || first.way.verdict == Verdict::Inconclusive;
+            let is_alone = is_by_chance || self.unsteady_ways.contains(&first.way);
             match is_alone || *count <= OF_ONE_CAUSE {
                 true => self.firsts.insert(index, first),
                 false => self.held.insert(index, first),
