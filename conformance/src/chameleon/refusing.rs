@@ -119,6 +119,8 @@ pub(super) const SWITCHES: &[Switch] = &[
         &["U-3.9.3-8"],
     )
     .bounds()
+    // It may be a SUBSCRIBE with many levels.
+    .forgoes(&["U-4.7.3-4"])
     .ruled(|| {
         let mut seen = 0_u32;
         vec![rules::answers(move |packet, at| match packet {

@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{timeout, timeout_at};
 
-use crate::probe::{Context, Patience, keep_alive};
+use crate::probe::{Context, Patience, keep_alive, policies_of};
 use crate::report::ScenarioResult;
 use crate::scenario::{Names, Scenario, Stage};
 use crate::target::{
@@ -371,6 +371,10 @@ async fn lets_in(
     loop {
         match visitor.next().await {
             Ok(Packet::PingResp) => break,
+            // Who closes for rights, load or limits, and says so, is alive.
+            Ok(packet @ Packet::Disconnect(_)) if policies_of(&packet).next().is_some() => {
+                return Ok(true);
+            }
             Ok(_) => {}
             Err(Lost::Late) => return Ok(false),
             Err(_) => return Err(Unusable::Closed),
