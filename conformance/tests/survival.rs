@@ -339,7 +339,7 @@ fn what_is_refused_now_and_then_is_tried_again() {
         let (mut last, count) = (client.try_clone().unwrap(), Arc::clone(&count));
         pump(client, upstream, move |bytes| {
             let counts = matches!(bytes[0] >> 4, 3 | 8 | 10 | 12);
-            if !counts || (count.fetch_add(1, Ordering::Relaxed) + 1) % 25 > 0 {
+            if !counts || !(count.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(25) {
                 return true;
             }
             let _ = last.write_all(&[0xE0, 0x01, 0x98]);

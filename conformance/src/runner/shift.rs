@@ -245,12 +245,13 @@ impl<F: FnMut(News<'_>)> Shift<F> {
         else {
             return Pulse::Beats;
         };
-        match self.answers(connector).await {
-            false => Pulse::Stopped,
-            true => match &self.sentinel {
-                Some(sentinel) => sentinel.look().await,
-                None => Pulse::Beats,
-            },
+        // Where connections have to wait, one that fails may be one too many.
+        let is_bounded = connector.strain().is_bounded();
+        match (self.answers(connector).await, &self.sentinel) {
+            (false, Some(sentinel)) if is_bounded => sentinel.look().await,
+            (false, _) => Pulse::Stopped,
+            (true, Some(sentinel)) => sentinel.look().await,
+            (true, None) => Pulse::Beats,
         }
     }
 

@@ -97,9 +97,10 @@ impl Tempo {
             false => Lesson::Crowd,
         };
         // Slowness does no harm to what comes of a crowd, and soon passes.
-        let slower = self.rate.map_or(opened as f64 / 2.0, |rate| rate * 0.7);
+        let (by, rest) = if self.is_near() { (0.85, REST / 4) } else { (0.7, REST) };
+        let slower = self.rate.map_or(opened as f64 / 2.0, |rate| rate * by);
         self.rate = Some(slower.clamp(FLOOR, CEILING));
-        self.next = Some(now + REST);
+        self.next = Some(now + rest);
         self.cuts += 1;
         lesson
     }
@@ -118,6 +119,11 @@ impl Tempo {
         self.opened.iter().filter(|at| **at <= now).count()
     }
 
+    /// Whether the bound is about known: it was met again and again.
+    fn is_near(&self) -> bool {
+        self.cuts > 2
+    }
+
     fn is_settled(&self, now: Instant) -> bool {
         self.changed.is_none_or(|changed| now - changed > WINDOW)
     }
@@ -129,8 +135,7 @@ impl Tempo {
             return;
         }
         self.changed = Some(now);
-        // A bound that was met again and again is not far away.
-        let by = if self.cuts > 2 { 1.05 } else { 1.15 };
+        let by = if self.is_near() { 1.05 } else { 1.15 };
         self.rate = Some(rate * by).filter(|rate| *rate < CEILING);
     }
 
