@@ -241,7 +241,7 @@ impl Connector {
             };
             let Err(error) = reached else { return reached };
             self.strain.refused();
-            if tries >= TRIES || Instant::now() >= deadline {
+            if tries >= TRIES || Instant::now() + Strain::pause(tries) >= deadline {
                 return Err(error);
             }
             self.strain.rest(tries).await;

@@ -124,7 +124,12 @@ impl Strain {
         if self.0.tempo().failed(Instant::now(), self.0.open()) == Lesson::Crowd {
             self.0.crowds.fetch_add(1, Ordering::Relaxed);
         }
-        sleep(PAUSE * 2_u32.saturating_pow(tries.saturating_sub(1))).await;
+        sleep(Strain::pause(tries)).await;
+    }
+
+    /// How long a target is left alone on which a connection was tried so many times.
+    pub(super) fn pause(tries: u32) -> Duration {
+        PAUSE * 2_u32.saturating_pow(tries.saturating_sub(1))
     }
 
     /// How many there were.
