@@ -60,6 +60,8 @@ impl Probe {
     /// A step was not answered as the standard has it. Where the session was not there that it
     /// stands on, that is what blocks, whatever the step is about.
     pub(super) fn stop(&self, step: Step, expected: &str, observed: Observed) -> Stop {
+        let step =
+            if step == step::DELIVER && self.has_session() { step::DELIVER_KEPT } else { step };
         match self.lacks_session.clone() {
             Some(lack) => {
                 let Step { name, requirement } = step::RESUME;
@@ -95,9 +97,17 @@ impl Probe {
     }
 
     fn has_connack(&self) -> bool {
-        self.context.any(|event| {
-            event.probe == self.name && matches!(event.what, What::Received(Packet::ConnAck(_)))
-        })
+        self.has_received(|packet| matches!(packet, Packet::ConnAck(_)))
+    }
+
+    /// Whether it goes on with a session.
+    fn has_session(&self) -> bool {
+        self.has_received(|packet| matches!(packet, Packet::ConnAck(it) if it.session_present))
+    }
+
+    fn has_received(&self, is_it: impl Fn(&Packet) -> bool) -> bool {
+        let is_own = |what: &What| matches!(what, What::Received(packet) if is_it(packet));
+        self.context.any(|event| event.probe == self.name && is_own(&event.what))
     }
 
     /// Of anything.

@@ -8,6 +8,7 @@ mod interrupts;
 mod mute;
 mod pace;
 mod perform;
+pub(crate) mod plain;
 mod remains;
 mod repeat;
 mod select;
@@ -229,6 +230,9 @@ pub async fn run_watched(
     report.notes.extend(surroundings.strain_note(shift.pace.bound()));
     report.notes.extend(surroundings.clear(report.trouble.is_some(), &interrupts).await);
     report.scenarios = shift.results.into_values().collect();
+    let mut broken = plain::Broken::default();
+    report.scenarios.iter().for_each(|result| broken.note(result));
+    report.scenarios.iter_mut().for_each(|result| broken.weigh(result));
     report.duration = started.elapsed();
     Ok(report)
 }

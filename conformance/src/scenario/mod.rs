@@ -64,6 +64,7 @@ mod sessions;
 mod stage;
 mod vectors;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -72,6 +73,7 @@ use std::time::Duration;
 
 use crate::target::Need;
 use crate::trace::{Event, What};
+use crate::verdict::step::Step;
 use crate::verdict::{Finding, Outcome};
 
 pub(crate) use names::Names;
@@ -117,6 +119,9 @@ pub struct Scenario {
     /// The requirements on clients that it breaks itself, to see what a broker makes of that. Malformed
     /// vectors need not say so: their bytes do.
     pub breaks: &'static [&'static str],
+    /// The steps of which it is the plain case: where one of them fails here, it does so for everybody,
+    /// and is no fault of what others claim.
+    pub plain: &'static [Step],
     run: Run,
 }
 
@@ -154,7 +159,7 @@ impl Scenario {
     ) -> Scenario {
         let run = Run::Steps(steps);
         let timing = Timing::Prompt;
-        Scenario { id, shows, requirements, needs: &[], timing, breaks: &[], run }
+        Scenario { id, shows, requirements, needs: &[], timing, breaks: &[], plain: &[], run }
     }
 
     /// Says what the target must have.
@@ -172,6 +177,12 @@ impl Scenario {
     /// Says that it breaks these requirements on clients.
     pub(crate) const fn breaks(mut self, requirements: &'static [&'static str]) -> Scenario {
         self.breaks = requirements;
+        self
+    }
+
+    /// Says that it is the plain case of these steps.
+    pub(crate) const fn plain(mut self, steps: &'static [Step]) -> Scenario {
+        self.plain = steps;
         self
     }
 
@@ -231,6 +242,13 @@ pub fn all() -> &'static [Scenario] {
         all.sort_by_key(|scenario| section_order(scenario.section())); // Stable: files keep theirs.
         all
     })
+}
+
+/// The scenario of this id.
+pub fn find(id: &str) -> Option<&'static Scenario> {
+    static PLACES: OnceLock<BTreeMap<&str, &Scenario>> = OnceLock::new();
+    let places = PLACES.get_or_init(|| all().iter().map(|it| (it.id, it)).collect());
+    places.get(id).copied()
 }
 
 /// `3.10` comes after `3.9`.

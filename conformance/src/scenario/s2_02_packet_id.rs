@@ -17,7 +17,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "2.2/publish-acks-echo-ids",
         publish_acks_echo_ids,
         "Every step of a QoS 1 or 2 exchange has the packet identifier of its PUBLISH",
-        ["MQTT-2.2.1-5", "U-1.5.2-1"]
+        ["MQTT-2.2.1-5", "U-1.5.2-1", "MQTT-4.3.2-4"]
     )
     .needs(QOS_2),
     scenario!(

@@ -15,7 +15,7 @@ use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
 use crate::trace::Said;
-use crate::verdict::{Outcome, Stop};
+use crate::verdict::{Outcome, Stop, step};
 
 const QOS_1: &[Need] = &[Need::QoS(QoS::AtLeastOnce)];
 const SESSION: &[Need] = &[Need::QoS(QoS::AtLeastOnce), Need::Sessions];
@@ -27,6 +27,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A connection that is lost publishes its Will, once, whether or not its session stays",
         ["MQTT-3.1.2-8", "U-3.1.2.5-1", "U-3.1.3.2.2-2"]
     )
+    .plain(&[step::WILL])
     .needs(SESSION),
     scenario!(
         "3.1/will-after-error-of-client",

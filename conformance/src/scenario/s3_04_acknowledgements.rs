@@ -20,7 +20,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.4/accepted-means-delivered",
         puback_accepts,
         "A QoS 1 message with a subscriber is accepted as such and delivered",
-        ["U-3.4.2.1-2", "U-3.4.2.1-3"]
+        ["U-3.4.2.1-2", "U-3.4.2.1-3", "MQTT-4.5.0-1"]
     )
     .needs(UP_TO_1),
     scenario!(
@@ -41,7 +41,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.5/accepted-means-delivered",
         pubrec_accepts,
         "A QoS 2 message with a subscriber is accepted as such and delivered",
-        ["U-3.5.2.1-2", "U-3.5.2.1-3"]
+        ["U-3.5.2.1-2", "U-3.5.2.1-3", "MQTT-4.5.0-1"]
     )
     .needs(UP_TO_2),
     scenario!(

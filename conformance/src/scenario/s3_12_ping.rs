@@ -4,7 +4,7 @@ use reference_broker::codec::{Packet, PropertyId, Publish, PublishAck, QoS};
 
 use super::{Scenario, Stage, scenario};
 use crate::target::Need;
-use crate::verdict::Outcome;
+use crate::verdict::{Outcome, step};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     scenario!(
@@ -13,6 +13,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "Each of a hundred PINGREQ in one write is answered by one PINGRESP",
         ["MQTT-3.12.4-1", "U-3.1.2.10-2"]
     )
+    .plain(&[step::PING])
     .needs(UP_TO_1),
     scenario!(
         "3.12/answers-with-full-window",
@@ -36,6 +37,9 @@ async fn answers_each(stage: &mut Stage) -> Outcome {
     const COUNT: usize = 100;
     let topic = stage.topic("alive");
     let mut alice = stage.connected("alice").await?;
+    stage.claims();
+    alice.ping().await?;
+    stage.means();
     alice.send_together(&vec![Packet::PingReq; COUNT]).await?;
     let is_answer = |packet: &Packet| (*packet == Packet::PingResp).then_some(());
     stage.claims();

@@ -8,7 +8,7 @@ use super::copies::{numbered, text};
 use super::{Scenario, Stage, scenario};
 use crate::target::Need;
 use crate::trace::Said;
-use crate::verdict::Outcome;
+use crate::verdict::{Outcome, step};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     scenario!(
@@ -43,6 +43,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "QoS 1 and 2 messages published meanwhile come on resume, in order, as first copies",
         ["U-4.1-6", "MQTT-4.5.0-1", "MQTT-3.3.1-1", "MQTT-4.6.0-5"]
     )
+    .plain(&[step::DELIVER_KEPT])
     .needs(&[Need::QoS(QoS::AtLeastOnce)]),
     scenario!(
         "4.1/no-expiry-ends-with-connection",

@@ -9,7 +9,7 @@ use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
 use crate::trace::{Said, packet_text};
-use crate::verdict::Outcome;
+use crate::verdict::{Outcome, step};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     scenario!(
@@ -24,6 +24,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "Each QoS 1 message is acknowledged once, with its Packet Identifier, and arrives",
         ["MQTT-4.3.2-4"]
     )
+    .plain(&[step::PUBACK])
     .needs(QOS1),
     scenario!(
         "4.3/qos1-identifier-free-after-puback",
@@ -46,6 +47,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "PUBLISH is answered by PUBREC and PUBREL by PUBCOMP, and the message arrives once",
         ["MQTT-4.3.3-8", "MQTT-4.3.3-11"]
     )
+    .plain(&[step::PUBREC, step::PUBCOMP])
     .needs(QOS2),
     scenario!(
         "4.3/qos2-repeated-before-pubrel",

@@ -12,7 +12,7 @@ use super::copies::{is_repeated, numbered};
 use super::{Scenario, Stage, scenario};
 use crate::target::Need;
 use crate::trace::Said;
-use crate::verdict::Outcome;
+use crate::verdict::{Outcome, step};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     scenario!(
@@ -36,6 +36,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "PUBREC in each of its lengths is answered by PUBREL with the same identifier",
         ["MQTT-4.3.3-4"]
     )
+    .plain(&[step::PUBREL])
     .needs(QOS2),
     scenario!(
         "4.3/error-pubrec-ends-exchange",

@@ -5,9 +5,17 @@ use reference_broker::codec::QoS;
 use super::copies::numbered;
 use super::{Scenario, Stage, scenario};
 use crate::target::Need;
-use crate::verdict::Outcome;
+use crate::verdict::{Outcome, step};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
+    scenario!(
+        "4.5/every-connected-subscriber",
+        every_connected_subscriber,
+        "Each of three subscribers gets each of three messages at QoS 1 and 2",
+        ["MQTT-4.5.0-1"]
+    )
+    .needs(&[Need::QoS(QoS::AtLeastOnce)])
+    .plain(&[step::DELIVER]),
     scenario!(
         "4.5/every-matching-session",
         every_matching_session,
@@ -23,6 +31,30 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     )
     .needs(&[Need::QoS(QoS::AtLeastOnce)]),
 ];
+
+async fn every_connected_subscriber(stage: &mut Stage) -> Outcome {
+    let mut bob = stage.connected("bob").await?;
+    for qos in stage.acknowledged_levels() {
+        let topic = stage.topic(&format!("plain{}", qos.value()));
+        let mut subscribers = Vec::new();
+        for name in ["alice", "carol", "dave"] {
+            let mut probe = stage.connected(&format!("{name}{}", qos.value())).await?;
+            probe.subscribe(&topic, qos).await?;
+            subscribers.push(probe);
+        }
+        for payload in numbered(3) {
+            bob.publish(&topic, &payload, qos).await?;
+        }
+        stage.claims();
+        for probe in &mut subscribers {
+            for payload in numbered(3) {
+                probe.receives(&topic, &payload).await?;
+            }
+        }
+        stage.means();
+    }
+    Ok(())
+}
 
 async fn every_matching_session(stage: &mut Stage) -> Outcome {
     const STORED: [&str; 3] = ["carol", "dave", "erin"];

@@ -73,6 +73,7 @@ pub(super) fn scenarios() -> impl Iterator<Item = Scenario> {
         needs: vector.needs,
         timing: Timing::Prompt,
         breaks: &[],
+        plain: &[],
         run: Run::Vector(vector),
     })
 }
