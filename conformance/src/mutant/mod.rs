@@ -64,7 +64,7 @@ use reference_broker::transport::BoxStream;
 use crate::boundary::Rules;
 use crate::boundary::segments::{Piece, Segments};
 
-pub use trial::{Collateral, Fate, Holes, Kill, Matrix, Trial};
+pub use trial::{Collateral, Collided, Fate, Holes, Kill, Matrix, Trial};
 pub use tries::{Reach, Tries};
 
 /// One way of being broken.
@@ -75,6 +75,9 @@ pub struct Mutant {
     pub breaks: &'static str,
     /// The requirements it breaks.
     pub requirements: &'static [&'static str],
+    /// Requirements that cannot hold either where those are broken in this way. To notice only
+    /// these does not catch the mutant.
+    pub also: &'static [&'static str],
     /// Whether it touches nearly everything, so that the suite has to tell it as one cause.
     pub systemic: bool,
     configure: fn(&mut Config),
@@ -91,12 +94,27 @@ impl Mutant {
         rules: impl Fn() -> Rules + Send + Sync + 'static,
     ) -> Mutant {
         let (rules, configure) = (Box::new(rules), |_: &mut Config| ());
-        Mutant { id, breaks, requirements, systemic: false, configure, rules, reads: None }
+        Mutant {
+            id,
+            breaks,
+            requirements,
+            also: &[],
+            systemic: false,
+            configure,
+            rules,
+            reads: None,
+        }
     }
 
     /// It touches nearly everything.
     fn systemic(mut self) -> Mutant {
         self.systemic = true;
+        self
+    }
+
+    /// Where it does what it does, these requirements cannot hold either.
+    fn also(mut self, requirements: &'static [&'static str]) -> Mutant {
+        self.also = requirements;
         self
     }
 
@@ -242,7 +260,7 @@ mod tests {
             assert!(ids.insert(id), "{id} stands twice");
             assert!(id.contains('/') && !mutant.breaks.is_empty(), "{id}");
             assert!(!mutant.requirements.is_empty(), "{id} cites nothing");
-            for requirement in mutant.requirements {
+            for requirement in mutant.requirements.iter().chain(mutant.also) {
                 assert!(requirement::find(requirement).is_some(), "{id} cites {requirement}");
             }
         }

@@ -2,7 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::oracle;
 use crate::report::ScenarioResult;
-use crate::scenario::Scenario;
+use crate::runner::plain::{Broken, failing};
+use crate::scenario::{self, Scenario};
 use crate::verdict::{Finding, Verdict};
 
 use super::Mutant;
@@ -41,6 +42,30 @@ pub struct Kill {
     pub cites: bool,
 }
 
+/// What a result says that fails though it cites nothing that the mutant breaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collided {
+    /// The requirement that is told to be broken; empty where the tester itself failed.
+    pub requirement: &'static str,
+    /// The kind of step.
+    pub step: &'static str,
+    /// What was expected.
+    pub expected: String,
+    /// What was seen.
+    pub observed: String,
+}
+
+impl From<&Finding> for Collided {
+    fn from(finding: &Finding) -> Collided {
+        Collided {
+            requirement: finding.requirement.unwrap_or_default(),
+            step: finding.step,
+            expected: finding.expected.clone(),
+            observed: finding.observed.clone(),
+        }
+    }
+}
+
 /// One mutant against the suite.
 #[derive(Debug)]
 pub struct Trial {
@@ -52,14 +77,18 @@ pub struct Trial {
     pub tripped: BTreeMap<&'static str, bool>,
     /// The results that fail though they cite nothing that it breaks: scenarios, and rules of oracles
     /// as `oracle/packet-ids/MQTT-2.2.1-4`.
-    pub collateral: BTreeSet<String>,
+    pub collateral: BTreeMap<String, Collided>,
     /// How many scenarios it was tried against.
     pub tried: usize,
     /// The result that shows best how it was noticed: of those that cite what it breaks the one
     /// with the shortest trace.
     pub witness: Option<Box<ScenarioResult>>,
-    /// Whether a finding told, by its requirement, what the mutant breaks, be it one that only blocks.
-    told: bool,
+    /// The scenarios with a finding that told, by its requirement, what the mutant breaks, be it one that
+    /// only blocks.
+    told: BTreeSet<&'static str>,
+    /// What scenarios fail by themselves.
+    failing: BTreeMap<&'static str, Finding>,
+    broken: Broken,
 }
 
 impl Trial {
@@ -68,17 +97,19 @@ impl Trial {
             mutant,
             kills: Vec::new(),
             tripped: BTreeMap::new(),
-            collateral: BTreeSet::new(),
+            collateral: BTreeMap::new(),
             tried: 0,
             witness: None,
-            told: false,
+            told: BTreeSet::new(),
+            failing: BTreeMap::new(),
+            broken: Broken::default(),
         }
     }
 
     /// How the mutant fared.
     pub fn fate(&self) -> Fate {
         let cited = self.kills.iter().any(|kill| kill.cites) || self.tripped.values().any(|it| *it);
-        match (cited || self.told, self.kills.is_empty() && self.tripped.is_empty()) {
+        match (cited || !self.told.is_empty(), self.kills.is_empty() && self.tripped.is_empty()) {
             (true, _) => Fate::Caught,
             (false, false) => Fate::ByChance,
             (false, true) => Fate::Alive,
@@ -89,19 +120,33 @@ impl Trial {
         finding.requirement.is_some_and(|id| self.mutant.requirements.contains(&id))
     }
 
+    /// Whether what was found cannot hold on the mutant, be it what it breaks or what goes with that.
+    fn goes_with(&self, finding: &Finding) -> bool {
+        self.breaks(finding) || finding.requirement.is_some_and(|id| self.mutant.also.contains(&id))
+    }
+
     /// Takes in what a scenario came to.
     pub(super) fn note(&mut self, result: &ScenarioResult) {
         self.tried += 1;
-        self.told |= result.findings.iter().any(|finding| self.breaks(finding));
+        if result.findings.iter().any(|finding| self.breaks(finding)) {
+            self.told.insert(result.id);
+        }
+        if let Some(finding) = failing(result) {
+            self.broken.note(result);
+            self.failing.insert(result.id, finding.clone());
+        }
         let scenario_cites = self.mutant.breaks_one_of(&result.requirements);
-        let cites = scenario_cites || result.findings.iter().any(|it| self.breaks(it));
         if let Some(verdict) = own_verdict(result) {
             let is_own = |it: &&Finding| it.oracle.is_none() && self.breaks(it);
             let cites = scenario_cites || result.findings.iter().any(|it| is_own(&it));
             self.kills.push(Kill { scenario: result.id, verdict, cites });
         }
-        if result.verdict == Verdict::Fail && !cites {
-            self.collateral.insert(result.id.to_owned());
+        if result.verdict == Verdict::Fail
+            && !scenario_cites
+            && !result.findings.iter().any(|it| self.goes_with(it))
+            && let Some(finding) = result.findings.iter().find(|it| it.is_failure())
+        {
+            self.collateral.insert(result.id.to_owned(), finding.into());
         }
         for finding in &result.oracles {
             let Some(name) = finding.oracle else { continue };
@@ -110,12 +155,25 @@ impl Trial {
             });
             if let Some(requirement) = finding.requirement
                 && finding.is_failure()
-                && !self.breaks(finding)
+                && !self.goes_with(finding)
             {
-                self.collateral.insert(format!("oracle/{name}/{requirement}"));
+                let rule = oracle::rule(name, requirement);
+                self.collateral.entry(rule).or_insert_with(|| finding.into());
             }
         }
         self.keep_if_best(result);
+    }
+
+    /// Leaves out what is blocked by what fails in its plain case. To be called once, when all are in.
+    pub(super) fn settle(&mut self) {
+        for (id, finding) in &self.failing {
+            let cited = scenario::find(id).map_or(&[][..], |scenario| scenario.requirements);
+            if self.broken.step(cited, finding).is_some() {
+                self.kills.retain(|kill| kill.scenario != *id);
+                self.told.remove(id);
+                self.collateral.remove(*id);
+            }
+        }
     }
 
     fn keep_if_best(&mut self, result: &ScenarioResult) {

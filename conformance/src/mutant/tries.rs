@@ -130,6 +130,7 @@ impl List {
     fn finish(&self, under_way: UnderWay) {
         let UnderWay { number, mut trial, .. } = under_way;
         let place = |id| self.scenarios.iter().position(|scenario| scenario.id == id);
+        trial.settle();
         trial.kills.sort_by_cached_key(|kill| place(kill.scenario));
         // Whoever waited may have given up.
         let _ = self.finished.send(Ok((number, trial)));
@@ -153,7 +154,11 @@ impl UnderWay {
                 // The same for this mutant whichever others are tried.
                 let id = self.trial.mutant.id.bytes();
                 let seed = id.fold(seed, |seed, byte| Chance::new(seed ^ u64::from(byte)).number());
-                Chance::new(seed).some_of(others, sample)
+                let (plain, others): (Vec<_>, Vec<_>) =
+                    others.into_iter().partition(|scenario| !scenario.plain.is_empty());
+                let mut chosen = Chance::new(seed).some_of(others, sample);
+                chosen.extend(plain);
+                chosen
             }
             Reach::Citing { .. } | Reach::Everything => others,
         }

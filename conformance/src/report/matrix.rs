@@ -1,5 +1,6 @@
 //! The kill matrix: which scenario and which oracle notices which mutant.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use serde_json::json;
@@ -17,15 +18,22 @@ pub fn json(matrix: &Matrix, reach: Reach, scenarios: &[&'static Scenario]) -> S
         });
         let oracles = trial.tripped.iter();
         let oracles = oracles.map(|(name, cites)| json!({ "oracle": name, "cites": cites }));
+        let collateral = trial.collateral.iter().map(|(result, it)| {
+            json!({
+                "result": result, "requirement": it.requirement, "step": it.step,
+                "expected": it.expected, "observed": it.observed,
+            })
+        });
         json!({
             "id": trial.mutant.id,
             "breaks": trial.mutant.breaks,
             "requirements": trial.mutant.requirements,
+            "also": trial.mutant.also,
             "fate": trial.fate().name(),
             "scenarios": kills.collect::<Vec<_>>(),
             "oracles": oracles.collect::<Vec<_>>(),
             "tried": trial.tried,
-            "collateral": trial.collateral,
+            "collateral": collateral.collect::<Vec<_>>(),
         })
     };
     let holes = matrix.holes(scenarios);
@@ -35,7 +43,7 @@ pub fn json(matrix: &Matrix, reach: Reach, scenarios: &[&'static Scenario]) -> S
         Reach::Citing { sample, seed } => json!({ "size": sample, "seed": seed }),
     };
     let report = json!({
-        "schema": 1,
+        "schema": 2,
         "sample": sample,
         "totals": {
             "mutants": matrix.trials.len(),
@@ -76,9 +84,15 @@ pub fn collateral(matrix: &Matrix, reach: Reach) -> String {
         );
     }
     for trial in matrix.trials.iter().filter(|trial| trial.collateral.len() > MUCH) {
-        let results: Vec<_> = trial.collateral.iter().map(String::as_str).collect();
-        let count = results.len();
-        let _ = writeln!(text, "collateral {count} of {}: {}", trial.mutant.id, results.join(" "));
+        let (count, id) = (trial.collateral.len(), trial.mutant.id);
+        let _ = writeln!(text, "collateral {count} of {id}: {}", trial.mutant.breaks);
+        let mut by_requirement = BTreeMap::<_, Vec<_>>::new();
+        for (result, collided) in &trial.collateral {
+            by_requirement.entry(collided.requirement).or_default().push(result.as_str());
+        }
+        for (requirement, results) in by_requirement {
+            let _ = writeln!(text, "  {requirement}: {}", results.join(" "));
+        }
     }
     text
 }
