@@ -93,7 +93,7 @@ pub(crate) const ATTACKS: &[Attack] = attacks![
         [], 1024, 700;
     topics::wills, "largest-wills":
         "the largest Wills of many clients are bounded together, and so are their CONNECT packets",
-        [], 1024, 700;
+        [], 1536, 1024;
     subscriptions::million, "million-subscriptions":
         "subscriptions up to the bound are kept, and those beyond refused",
         [], 1024, 768;
