@@ -294,6 +294,8 @@ pub mod step {
     pub const DELIVER: Step = step("receive", "MQTT-4.5.0-1");
     /// A message is delivered to a session that was gone on with.
     pub const DELIVER_KEPT: Step = step("receive on resume", "U-4.1-6");
+    /// A message is delivered to a member of a Shared Subscription.
+    pub const DELIVER_SHARED: Step = step("receive as a member", "U-4.8.2-4");
     /// A QoS 0 message is delivered, which the network may lose.
     pub const DELIVER_ONCE: Step = step("receive at QoS 0", "U-4.3.1-1");
     /// The Will of a connection that is gone is delivered.
@@ -306,30 +308,6 @@ pub mod step {
     pub const READ: Step = step("read", "U-1.2-1");
     /// Whatever else comes, or does not.
     pub const OTHER: Step = step("other", "U-1.2-2");
-
-    const ALL: [Step; 16] = [
-        CONNECT,
-        RESUME,
-        SUBSCRIBE,
-        UNSUBSCRIBE,
-        PUBACK,
-        PUBREC,
-        PUBCOMP,
-        PUBREL,
-        DELIVER,
-        DELIVER_KEPT,
-        DELIVER_ONCE,
-        WILL,
-        PING,
-        CLOSE,
-        READ,
-        OTHER,
-    ];
-
-    /// The step of this name.
-    pub fn find(name: &str) -> Option<Step> {
-        ALL.into_iter().find(|step| step.name == name)
-    }
 }
 
 /// Why a scenario ended before its last step.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reference_broker::codec::{Packet, Text};
+use reference_broker::codec::{Packet, Subscription, Text};
 use reference_broker::core::ConnectionId;
 
 use super::Rule;
@@ -17,6 +17,8 @@ pub struct Back {
     pub took_over: bool,
     /// Whether it had sent DISCONNECT.
     pub had_left: bool,
+    /// Whether it has asked for a Shared Subscription.
+    pub is_member: bool,
 }
 
 #[derive(Debug, Default)]
@@ -25,6 +27,7 @@ struct Resumes {
     current: Option<(ConnectionId, Back)>,
     times: BTreeMap<Text, u32>,
     left: BTreeSet<Text>,
+    members: BTreeSet<Text>,
 }
 
 /// Goes through what a client is sent at once on the resume of its session, after CONNACK: what it
@@ -36,15 +39,20 @@ pub fn on_resume(
         let times = resumes.times.entry(at.id()).or_default();
         *times += 1;
         let had_left = resumes.left.remove(&at.id());
-        let back = Back { times: *times, took_over: at.is_takeover(), had_left };
+        let is_member = resumes.members.contains(&at.id());
+        let back = Back { times: *times, took_over: at.is_takeover(), had_left, is_member };
         resumes.current = Some((at.connection, back));
     };
     through(
         Resumes::default(),
         |resumes, packet, at, act| {
             resumes.current = None;
-            if matches!(packet, Packet::Disconnect(_)) {
-                resumes.left.insert(at.id());
+            match &packet {
+                Packet::Disconnect(_) => drop(resumes.left.insert(at.id())),
+                Packet::Subscribe(it) if it.subscriptions.iter().any(is_shared) => {
+                    resumes.members.insert(at.id());
+                }
+                _ => {}
             }
             act.receive(packet);
         },
@@ -61,4 +69,8 @@ pub fn on_resume(
             _ => act.send(packet),
         },
     )
+}
+
+fn is_shared(subscription: &Subscription) -> bool {
+    subscription.filter.starts_with("$share/")
 }

@@ -74,6 +74,11 @@ impl Subscriptions {
         at.client().and_then(|client| self.0.get(&client.id)).unwrap_or(&NONE)
     }
 
+    /// What a client has by this very filter.
+    pub fn held(&self, client: &Text, filter: &Text) -> Option<Held> {
+        self.0.get(client)?.get(filter).copied()
+    }
+
     /// The shared filters of a client that match a topic.
     pub fn shared(&self, client: &Text, topic: &str) -> Vec<SubscriptionFilter> {
         let Ok(topic) = TopicName::parse(topic) else { return Vec::new() };

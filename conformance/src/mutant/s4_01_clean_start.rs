@@ -21,7 +21,8 @@ pub(super) fn mutants() -> Vec<Mutant> {
                     |_, held| Some(held),
                 )]
             },
-        ),
+        )
+        .also(&["MQTT-3.3.2-3"]),
         Mutant::new(
             "4.1/clean-start-keeps-messages",
             "After a clean start messages of the old session come, but no others",

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reference_broker::codec::{Packet, PropertyId, Publish, QoS, Text};
-use reference_broker::core::{Input, Moment, Output};
+use reference_broker::core::{ConnectionId, Input, Moment, Output};
 
 use super::Mutant;
 use crate::boundary::Rules;
@@ -25,7 +25,8 @@ fn kept_state() -> Vec<Mutant> {
             "A session in which nobody has subscribed yet is not kept",
             &["U-4.1-3"],
             empty_sessions_lost,
-        ),
+        )
+        .also(&["MQTT-3.2.2-3", "MQTT-3.1.3-9"]),
         Mutant::new(
             "4.1/empty-session-not-announced",
             "Session Present is 0 for a session in which nobody has subscribed yet",
@@ -92,9 +93,21 @@ fn kept_state() -> Vec<Mutant> {
             "4.1/queue-of-four",
             "The fifth message that waits for a session is lost",
             &["U-4.1-6", "MQTT-4.5.0-1"],
-            Rules::new,
-        )
-        .configured(|config| config.queue_limit = 4),
+            || {
+                let mut came: BTreeMap<ConnectionId, u32> = BTreeMap::new();
+                vec![on_resume(move |packet, at, act, _| match &packet {
+                    Packet::Publish(publish) if !publish.dup => {
+                        let came = came.entry(at.connection).or_default();
+                        *came += 1;
+                        match *came == 5 {
+                            true => act.settle(publish),
+                            false => act.send(packet),
+                        }
+                    }
+                    _ => act.send(packet),
+                })]
+            },
+        ),
         Mutant::new(
             "4.1/queue-marked-dup",
             "Messages that have waited for a session are marked as repeated",
@@ -152,7 +165,8 @@ fn lifetime() -> Vec<Mutant> {
                     }
                 })]
             },
-        ),
+        )
+        .also(&["MQTT-4.1.0-2"]),
         Mutant::new(
             "4.1/first-expiry-kept",
             "The Session Expiry Interval of the first connection holds for the later ones",
@@ -176,7 +190,8 @@ fn lifetime() -> Vec<Mutant> {
             "The Session Expiry Interval runs from CONNECT, and the next connection finds nothing",
             &["MQTT-4.1.0-1", "U-4.1-1"],
             expires_while_connected,
-        ),
+        )
+        .also(&["MQTT-3.2.2-3", "MQTT-3.1.2-23"]),
     ]
 }
 

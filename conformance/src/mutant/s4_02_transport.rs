@@ -10,7 +10,15 @@ pub(super) fn mutants() -> Vec<Mutant> {
             "Of a segment only the first packet is read",
             &["U-4.2-2", "MQTT-4.2-1"],
             |piece| piece.earlier == 0,
-        ),
+        )
+        .also(&[
+            "MQTT-3.8.4-1",
+            "MQTT-3.8.4-2",
+            "MQTT-3.10.4-5",
+            "MQTT-3.12.4-1",
+            "MQTT-4.3.2-4",
+            "MQTT-3.3.4-1",
+        ]),
         Mutant::reading(
             "4.2/cut-within-fixed-header",
             "The rest of a packet is lost that is cut after its first byte",

@@ -33,18 +33,28 @@ fn acknowledgements() -> Vec<Mutant> {
                     }
                 })]
             },
+        )
+        .also(&["MQTT-2.2.1-5"]),
+        Mutant::new(
+            "4.3/qos0-twice",
+            "A message at QoS 0 with a payload of 13 to 16 bytes comes twice",
+            &["U-4.3.1-1"],
+            || {
+                vec![repeats(|packet, _| match packet {
+                    Packet::Publish(it) => {
+                        it.qos == QoS::AtMostOnce && (13..=16).contains(&it.payload.len())
+                    }
+                    _ => false,
+                })]
+            },
         ),
-        Mutant::new("4.3/qos0-twice", "A message at QoS 0 comes twice", &["U-4.3.1-1"], || {
-            vec![repeats(
-                |packet, _| matches!(packet, Packet::Publish(it) if it.qos == QoS::AtMostOnce),
-            )]
-        }),
         Mutant::new(
             "4.3/qos0-raised",
             "A QoS 0 message is handed on at QoS 1",
             &["MQTT-4.3.1-1"],
             qos0_raised,
-        ),
+        )
+        .also(&["MQTT-3.8.4-8"]),
         Mutant::new(
             "4.3/puback-identifier-cut",
             "PUBACK carries 15 bits of the Packet Identifier",
@@ -56,7 +66,8 @@ fn acknowledgements() -> Vec<Mutant> {
                     }
                 })]
             },
-        ),
+        )
+        .also(&["MQTT-2.2.1-5"]),
         Mutant::new(
             "4.3/every-twentieth-puback-lost",
             "Every twentieth PUBACK is lost",
@@ -80,7 +91,8 @@ fn acknowledgements() -> Vec<Mutant> {
                     }
                 })]
             },
-        ),
+        )
+        .also(&["MQTT-2.2.1-5"]),
         Mutant::new(
             "4.3/pubcomp-identifier-cut",
             "PUBCOMP carries 15 bits of the Packet Identifier",
@@ -92,7 +104,8 @@ fn acknowledgements() -> Vec<Mutant> {
                     }
                 })]
             },
-        ),
+        )
+        .also(&["MQTT-2.2.1-5"]),
         Mutant::new(
             "4.3/pubcomp-of-the-last-publish",
             "PUBCOMP carries the identifier of the last QoS 2 PUBLISH, not that of PUBREL",

@@ -9,6 +9,7 @@ use reference_broker::core::{ConnectionId, Input, Output};
 use super::Mutant;
 use crate::boundary::Rules;
 use crate::boundary::resume::on_resume;
+use crate::boundary::rules::messages::{Key, key};
 use crate::boundary::rules::{At, crossing, delays, outward, reads_connect, through};
 use crate::boundary::window::{Order, Window};
 
@@ -115,28 +116,35 @@ fn order() -> Vec<Mutant> {
         ),
         Mutant::new(
             "4.6/next-before-repeated",
-            "On resume a message that waits for room is sent before the one that is sent again",
+            "On resume a message that waits for a room of one is sent before the one that is sent again",
             &["MQTT-4.6.0-5"],
             next_before_repeated,
-        ),
+        )
+        .also(&["MQTT-3.3.4-9"]),
     ]
 }
 
 fn third_copy_lost() -> Rules {
     vec![through(
-        0_u32,
-        |copies, packet, _, act| {
-            if matches!(packet, Packet::Publish(_)) {
-                *copies = 0;
-            }
+        (None::<Key>, 0_u32),
+        |(published, copies), packet, _, act| {
+            *published = match &packet {
+                Packet::Publish(publish) => Some(key(publish)),
+                _ => None,
+            };
+            *copies = 0;
             act.receive(packet);
         },
-        |copies, packet, _, act| {
-            *copies += u32::from(matches!(&packet, Packet::Publish(publish) if !publish.dup));
-            match matches!(packet, Packet::Publish(_)) && *copies == 3 {
-                true => {}
-                false => act.send(packet),
+        |(published, copies), packet, _, act| {
+            if let Packet::Publish(publish) = &packet
+                && published.as_ref() == Some(&key(publish))
+            {
+                *copies += 1;
+                if *copies == 3 {
+                    return act.settle(publish);
+                }
             }
+            act.send(packet);
         },
     )]
 }
@@ -257,8 +265,8 @@ fn waiting_after_live() -> Rules {
 fn next_before_repeated() -> Rules {
     let wider = reads_connect(|connect, _| {
         let id = PropertyId::ReceiveMaximum;
-        if let (false, Some(maximum)) = (connect.clean_start, connect.properties.number(id)) {
-            connect.properties.set(id, maximum + 1);
+        if (connect.clean_start, connect.properties.number(id)) == (false, Some(1)) {
+            connect.properties.set(id, 2_u32);
         }
     });
     let late = on_resume(|packet, at, act, _| match &packet {

@@ -37,13 +37,15 @@ fn levels() -> Vec<Mutant> {
             "A filter that ends with a separator is taken for the one without",
             &["U-4.7.3-3", "U-4.7.1.1-1", "U-4.7.3-5"],
             || takes_for(|text| text.strip_suffix('/').unwrap_or(text).to_owned()),
-        ),
+        )
+        .also(&["MQTT-3.3.2-3"]),
         Mutant::new(
             "4.7/empty-levels-dropped",
             "Empty levels within a filter are left out",
             &["U-4.7.1.1-1", "U-4.7.3-5"],
             || takes_for(|text| text.replace("//", "/")),
-        ),
+        )
+        .also(&["MQTT-3.3.2-3"]),
         Mutant::new(
             "4.7/many-levels-lost",
             "Messages on topics of more than a hundred levels get lost",
@@ -106,7 +108,8 @@ fn wildcards() -> Vec<Mutant> {
                     None => text.to_owned(),
                 })
             },
-        ),
+        )
+        .also(&["MQTT-3.3.2-3"]),
         Mutant::new(
             "4.7/hash-not-for-parent",
             "The multi-level wildcard does not match the level it stands below",
@@ -150,10 +153,19 @@ fn characters() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "4.7/ascii-case-folded",
-            "Topics that differ in the case of ASCII letters are one",
+            "Topics of long words that differ in the case of their ASCII letters are one",
             &["U-4.7.3-1"],
-            || normalizes(|text| text.to_ascii_lowercase()),
-        ),
+            || {
+                normalizes(|text| {
+                    let folded = |level: &str| match level.len() > 6 {
+                        true => level.to_ascii_lowercase(),
+                        false => level.to_owned(),
+                    };
+                    text.split('/').map(folded).collect::<Vec<_>>().join("/")
+                })
+            },
+        )
+        .also(&["MQTT-3.3.2-3"]),
         Mutant::new(
             "4.7/other-case-folded",
             "Topics that differ in the case of letters beyond ASCII are one",
@@ -171,7 +183,8 @@ fn characters() -> Vec<Mutant> {
             "Spaces at the end of a topic do not count",
             &["U-4.7.3-2"],
             || normalizes(|text| text.trim_end_matches(' ').to_owned()),
-        ),
+        )
+        .also(&["MQTT-3.3.2-3", "MQTT-3.3.1-5"]),
         Mutant::new(
             "4.7/composed",
             "Combining characters are composed before topics are compared",

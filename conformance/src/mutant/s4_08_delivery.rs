@@ -12,7 +12,7 @@ use crate::boundary::resume::on_resume;
 use crate::boundary::rules::subscriptions::grants_secretly;
 use crate::boundary::rules::{At, FORGED, crossing, forges, ignores, inward, reads};
 use crate::boundary::subscriptions::Subscriptions;
-use crate::boundary::{Boundary, Client, Rules};
+use crate::boundary::{Boundary, Rules};
 
 pub(super) fn mutants() -> Vec<Mutant> {
     let mut all = options();
@@ -87,8 +87,9 @@ fn members() -> Vec<Mutant> {
             "What waits for a member of a shared subscription comes to it twice",
             &["U-4.8.2-1"],
             || {
-                vec![on_resume(|packet, _, act, _| {
+                vec![on_resume(|packet, _, act, back| {
                     if let Packet::Publish(publish) = &packet
+                        && back.is_member
                         && !publish.dup
                         && publish.qos == QoS::AtLeastOnce
                     {
@@ -154,19 +155,24 @@ fn shared_filter(subscribe: &Subscribe) -> Option<Text> {
 /// Subscribes secretly, and for a moment only, to the filter by itself.
 fn retained_on_joining(from: u32) -> Rules {
     let mut joined: BTreeMap<Text, u32> = BTreeMap::new();
-    vec![forges(move |packet, _, act| {
+    let mut known = Subscriptions::default();
+    vec![forges(move |packet, at, act| {
         let secret = match &packet {
             Packet::Subscribe(subscribe) => shared_filter(subscribe).and_then(|text| {
                 let times = joined.entry(text.clone()).or_default();
                 *times += 1;
-                let filter = text.splitn(3, '/').nth(2)?.to_owned();
-                (*times > from).then_some(filter)
+                let filter = Text::from(text.splitn(3, '/').nth(2)?);
+                let qos = subscribe.subscriptions.first()?.options.maximum_qos;
+                // Who has it for itself is to keep it.
+                let is_new = *times > from && known.held(&at.id(), &filter).is_none();
+                is_new.then_some((filter, qos))
             }),
             _ => None,
         };
+        known.note(&packet, at);
         act.receive(packet);
-        if let Some(filter) = secret {
-            act.receive(Subscribe::new(FORGED, filter.as_str(), QoS::AtMostOnce));
+        if let Some((filter, qos)) = secret {
+            act.receive(Subscribe::new(FORGED, filter.clone(), qos));
             act.receive(Unsubscribe::new(FORGED, filter));
         }
     })]
@@ -199,13 +205,12 @@ fn qos_of_the_last() -> Rules {
         };
         act.receive(packet);
         if let Some((filter, qos)) = joined {
-            let members: Vec<Text> = known.members(&filter).cloned().collect();
-            let of = |(connection, client): (ConnectionId, &Client)| {
-                members.contains(&client.id).then_some(connection)
-            };
-            for connection in at.clients.iter().filter_map(of) {
-                let join = Subscribe::new(FORGED, filter.clone(), qos);
-                act.boundary.pass(Input::Received(connection, join.into()));
+            for (connection, client) in at.clients.iter() {
+                if let Some(mut held) = known.held(&client.id, &filter) {
+                    held.options.maximum_qos = qos;
+                    let join = held.request(filter.clone());
+                    act.boundary.pass(Input::Received(connection, join.into()));
+                }
             }
         }
     })]
@@ -307,9 +312,9 @@ fn goes_to_another(which: fn(&Exchange, bool) -> bool) -> Rules {
 }
 
 fn begun_not_completed() -> Rules {
-    let shared = |packet: &Packet| matches!(packet, Packet::Publish(it) if it.dup && it.qos == QoS::ExactlyOnce);
-    vec![on_resume(move |packet, _, act, _| {
-        if !shared(&packet) {
+    let begun = |packet: &Packet| matches!(packet, Packet::Publish(it) if it.dup && it.qos == QoS::ExactlyOnce);
+    vec![on_resume(move |packet, _, act, back| {
+        if !(back.is_member && begun(&packet)) {
             act.send(packet);
         }
     })]

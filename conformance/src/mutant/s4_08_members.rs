@@ -22,7 +22,8 @@ pub(super) fn mutants() -> Vec<Mutant> {
             "UNSUBSCRIBE of a shared filter is answered and has no effect",
             &["U-4.8.2-5", "MQTT-3.10.4-1"],
             || unsubscribe_without_effect(|_| true),
-        ),
+        )
+        .also(&["U-4.8.2-10"]),
         Mutant::new(
             "4.8/ends-with-its-creator",
             "A shared subscription ends when the first to join it leaves it",

@@ -7,6 +7,7 @@ use reference_broker::topic::{SubscriptionFilter, TopicError};
 
 use super::Mutant;
 use crate::boundary::Rules;
+use crate::boundary::rules::messages::{Key, key};
 use crate::boundary::rules::subscriptions::{claims_to_grant, delivers_knowing, takes_filters_for};
 use crate::boundary::rules::{At, reads_publish, through};
 
@@ -42,7 +43,8 @@ fn groups() -> Vec<Mutant> {
                     !count.is_multiple_of(3)
                 })
             },
-        ),
+        )
+        .also(&["U-4.8.2-1"]),
         Mutant::new(
             "4.8/qos0-to-all-members",
             "At QoS 0 every member of a shared subscription gets each message",
@@ -108,7 +110,8 @@ fn filters() -> Vec<Mutant> {
             "The share name is matched as the first level of the filter",
             &["U-4.8.2-2"],
             || takes_for(|name, filter| Some(format!("$share/{name}/{name}/{filter}"))),
-        ),
+        )
+        .also(&["U-4.8.2-1", "U-4.8.2-3", "U-4.8.2-4", "U-4.8.2-11"]),
         Mutant::new(
             "4.8/wildcards-taken-literally",
             "A single-level wildcard in a shared filter matches nothing",
@@ -189,14 +192,20 @@ fn shared_messages(
 }
 
 fn one_copy_for_a_client() -> Rules {
-    let mut served = BTreeSet::new();
     vec![through(
-        (),
-        |(), packet, _, act| act.receive(packet),
-        move |(), packet, at, act| {
+        (None::<Key>, BTreeSet::new()),
+        |(published, served), packet, _, act| {
+            *published = match &packet {
+                Packet::Publish(publish) => Some(key(publish)),
+                _ => None,
+            };
+            served.clear();
+            act.receive(packet);
+        },
+        |(published, served), packet, at, act| {
             if let Packet::Publish(publish) = &packet
-                && !publish.dup
-                && !served.insert((at.connection, publish.topic.clone(), publish.payload.clone()))
+                && published.as_ref() == Some(&key(publish))
+                && !served.insert(at.connection)
             {
                 return;
             }

@@ -128,7 +128,8 @@ fn room() -> Vec<Mutant> {
             "A message too large for the client is left out but takes room",
             &["U-4.9-2"],
             too_large_takes_room,
-        ),
+        )
+        .also(&["MQTT-3.1.2-25"]),
         Mutant::new(
             "4.9/too-large-sent",
             "A message too large for the client is sent to it if it had to wait for room",
@@ -169,7 +170,8 @@ fn connections() -> Vec<Mutant> {
             "Messages that are sent again on resume are not counted",
             &["MQTT-4.9.0-2"],
             || vec![Window { repeated_are_free: true, ..Window::default() }.rule()],
-        ),
+        )
+        .also(&["MQTT-3.3.4-9"]),
         Mutant::new(
             "4.9/narrower-with-each-resume",
             "What was left open on one connection narrows the window of the next by one",
@@ -296,6 +298,8 @@ fn deaf_while_full(which: fn(&Packet) -> bool) -> Rules {
 }
 
 fn too_large_takes_room() -> Rules {
+    // Below this, CONNACK and DISCONNECT have to be cut to fit as well.
+    const LEAST: u32 = 60;
     let limit = |at: At<'_>| {
         let connect = at.client().map(|client| &client.connect);
         connect.and_then(|it| it.properties.number(PropertyId::MaximumPacketSize))
@@ -306,7 +310,10 @@ fn too_large_takes_room() -> Rules {
             limit(at).is_some_and(|limit| size > limit as usize)
         }),
         reads_connect(|connect, _| {
-            connect.properties.retain(|it| it.id != PropertyId::MaximumPacketSize);
+            let limit = connect.properties.number(PropertyId::MaximumPacketSize);
+            if limit.is_some_and(|limit| limit >= LEAST) {
+                connect.properties.retain(|it| it.id != PropertyId::MaximumPacketSize);
+            }
         }),
     ]
 }

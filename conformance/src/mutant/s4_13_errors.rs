@@ -103,16 +103,24 @@ fn malformed() -> Vec<Mutant> {
             "A malformed UNSUBSCRIBE is overlooked",
             &["MQTT-4.13.1-1"],
             || vec![endures(|kind, _| kind == Some(PacketType::Unsubscribe))],
-        ),
+        )
+        .also(&[
+            "MQTT-3.10.1-1",
+            "MQTT-3.10.3-1",
+            "U-1.5.7-1",
+            "U-2.2.2.2-1",
+            "U-2.2.2.2-12",
+            "U-3.10.3-1",
+        ]),
         Mutant::new(
-            "4.13/second-malformed-overlooked",
-            "Malformed bytes close only the first connection that sends any",
+            "4.13/second-malformed-publish-overlooked",
+            "A malformed PUBLISH closes only the first connection that sends one",
             &["MQTT-4.13.1-1"],
             || {
                 let mut count = 0_u32;
-                vec![endures(move |_, _| {
-                    count += 1;
-                    count > 1
+                vec![endures(move |kind, _| {
+                    count += u32::from(kind == Some(PacketType::Publish));
+                    kind == Some(PacketType::Publish) && count > 1
                 })]
             },
         ),

@@ -88,7 +88,6 @@ pub struct Trial {
     told: BTreeSet<&'static str>,
     /// What scenarios fail by themselves.
     failing: BTreeMap<&'static str, Finding>,
-    broken: Broken,
 }
 
 impl Trial {
@@ -102,7 +101,6 @@ impl Trial {
             witness: None,
             told: BTreeSet::new(),
             failing: BTreeMap::new(),
-            broken: Broken::default(),
         }
     }
 
@@ -132,7 +130,6 @@ impl Trial {
             self.told.insert(result.id);
         }
         if let Some(finding) = failing(result) {
-            self.broken.note(result);
             self.failing.insert(result.id, finding.clone());
         }
         let scenario_cites = self.mutant.breaks_one_of(&result.requirements);
@@ -166,12 +163,16 @@ impl Trial {
 
     /// Leaves out what is blocked by what fails in its plain case. To be called once, when all are in.
     pub(super) fn settle(&mut self) {
-        for (id, finding) in &self.failing {
-            let cited = scenario::find(id).map_or(&[][..], |scenario| scenario.requirements);
-            if self.broken.step(cited, finding).is_some() {
-                self.kills.retain(|kill| kill.scenario != *id);
-                self.told.remove(id);
-                self.collateral.remove(*id);
+        let mut broken = Broken::default();
+        let failing =
+            |scenario: &'static Scenario| Some((scenario, self.failing.get(scenario.id)?));
+        let failing: Vec<_> = scenario::all().iter().filter_map(failing).collect();
+        failing.iter().for_each(|(scenario, finding)| broken.note_failing(scenario, finding));
+        for (scenario, finding) in failing {
+            if broken.blame(scenario.requirements, finding).is_some() {
+                self.kills.retain(|kill| kill.scenario != scenario.id);
+                self.told.remove(scenario.id);
+                self.collateral.remove(scenario.id);
             }
         }
     }

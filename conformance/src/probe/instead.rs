@@ -1,6 +1,6 @@
 //! What is said of something that came in the place of what was expected.
 
-use reference_broker::codec::{Packet, QoS, ReasonCode, Side};
+use reference_broker::codec::{Packet, QoS, ReasonCode, Side, Subscribe};
 
 use crate::trace::{What, packet_text};
 use crate::verdict::Stop;
@@ -60,8 +60,11 @@ impl Probe {
     /// A step was not answered as the standard has it. Where the session was not there that it
     /// stands on, that is what blocks, whatever the step is about.
     pub(super) fn stop(&self, step: Step, expected: &str, observed: Observed) -> Stop {
-        let step =
-            if step == step::DELIVER && self.has_session() { step::DELIVER_KEPT } else { step };
+        let step = match step {
+            step::DELIVER if self.is_member() => step::DELIVER_SHARED,
+            step::DELIVER if self.has_session() => step::DELIVER_KEPT,
+            step => step,
+        };
         match self.lacks_session.clone() {
             Some(lack) => {
                 let Step { name, requirement } = step::RESUME;
@@ -103,6 +106,17 @@ impl Probe {
     /// Whether it goes on with a session.
     fn has_session(&self) -> bool {
         self.has_received(|packet| matches!(packet, Packet::ConnAck(it) if it.session_present))
+    }
+
+    /// Whether it has asked for a Shared Subscription.
+    fn is_member(&self) -> bool {
+        let is_shared = |subscribe: &Subscribe| {
+            subscribe.subscriptions.iter().any(|it| it.filter.starts_with("$share/"))
+        };
+        self.context.any(|event| {
+            event.probe == self.name
+                && matches!(&event.what, What::Sent(Packet::Subscribe(it)) if is_shared(it))
+        })
     }
 
     fn has_received(&self, is_it: impl Fn(&Packet) -> bool) -> bool {

@@ -117,6 +117,22 @@ impl Probe {
         }
     }
 
+    /// As [`Probe::receives`], whatever other messages come before it.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it does not come.
+    pub async fn receives_sometime(&mut self, topic: &str, payload: &str) -> Outcome<Publish> {
+        let expected = called_message(topic, payload);
+        loop {
+            let publish = self.message(&expected).await?;
+            self.acknowledge(&publish).await?;
+            if *publish.topic == *topic && *publish.payload == *payload.as_bytes() {
+                return Ok(publish);
+            }
+        }
+    }
+
     /// Waits for the next message and leaves it without an acknowledgement.
     ///
     /// # Errors
@@ -282,15 +298,34 @@ impl Probe {
     ///
     /// A failure when one has.
     pub async fn has_no_message(&mut self) -> Outcome {
+        match self.message_by_now().await? {
+            None => Ok(()),
+            Some(observed) => Err(self.not_silent("no message", observed)),
+        }
+    }
+
+    /// As [`Probe::has_no_message`], where the client has as many messages to acknowledge as it takes at
+    /// once: that none comes then is what a scenario stands on.
+    ///
+    /// # Errors
+    ///
+    /// When one has come.
+    pub async fn has_full_window(&mut self) -> Outcome {
+        let expected = "no message beyond the Receive Maximum";
+        match self.message_by_now().await? {
+            None => Ok(()),
+            Some(observed) => {
+                Err(self.context.stop_of("MQTT-3.3.4-9", step::CHECK, expected, observed))
+            }
+        }
+    }
+
+    /// The first message that no step has taken and that came before an answer to PINGREQ.
+    async fn message_by_now(&mut self) -> Outcome<Option<Observed>> {
         let context = self.context.clone();
         context.as_means(self.ping()).await?;
         let message = self.unread.iter().find(|(_, packet)| matches!(packet, Packet::Publish(_)));
-        match message {
-            None => Ok(()),
-            Some((index, packet)) => {
-                Err(self.not_silent("no message", as_observed(*index, packet)))
-            }
-        }
+        Ok(message.map(|(index, packet)| as_observed(*index, packet)))
     }
 
     /// Checks that the connection is open and that no packet of this type that no step has taken

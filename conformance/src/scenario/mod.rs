@@ -120,7 +120,7 @@ pub struct Scenario {
     /// vectors need not say so: their bytes do.
     pub breaks: &'static [&'static str],
     /// The steps of which it is the plain case: where one of them fails here, it does so for everybody,
-    /// and is no fault of what others claim.
+    /// and what others claim by it is blocked.
     pub plain: &'static [Step],
     run: Run,
 }

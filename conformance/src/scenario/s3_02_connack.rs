@@ -18,7 +18,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.2/connack-comes-first",
         connack_comes_first,
         "On a resumed session CONNACK comes before everything that was waiting",
-        ["MQTT-3.2.0-1", "U-3.1.4-6"]
+        ["MQTT-3.2.0-1", "U-3.1.4-6", "U-4.1-6", "MQTT-4.4.0-1"]
     )
     .needs(&[Need::Sessions, Need::QoS(QoS::ExactlyOnce)]),
     scenario!(

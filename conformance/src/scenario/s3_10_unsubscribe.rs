@@ -175,7 +175,7 @@ async fn qos1_in_flight_completes(stage: &mut Stage) -> Outcome {
     let again = alice.receives(&topic, "unfinished").await?;
     let is_same = again.dup && again.packet_id == first.packet_id;
     let expected = format!("PUBLISH again with DUP 1 and id={}", first.packet_id);
-    stage.check(is_same, &expected, packet_text(&again.into()))?;
+    stage.stands_on("MQTT-4.4.0-1", is_same, &expected, packet_text(&again.into()))?;
     stage.means();
     alice.ping().await
 }

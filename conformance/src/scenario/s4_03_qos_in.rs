@@ -40,6 +40,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "QoS 1 messages sent without waiting for PUBACK are all acknowledged, and arrive",
         ["MQTT-4.3.2-4", "U-4.3.2-1"]
     )
+    .plain(&[step::PUBACK])
     .needs(QOS1),
     scenario!(
         "4.3/qos2-exchange",

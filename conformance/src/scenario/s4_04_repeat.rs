@@ -5,7 +5,7 @@ use reference_broker::codec::{Packet, Publish, PublishAck, QoS};
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
-use crate::verdict::Outcome;
+use crate::verdict::{Outcome, step};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     scenario!(
@@ -14,6 +14,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A QoS 1 PUBLISH repeated on resume is acknowledged, and arrives once or twice",
         ["MQTT-4.3.2-4", "MQTT-4.5.0-1"]
     )
+    .plain(&[step::PUBACK])
     .needs(&[Need::QoS(QoS::AtLeastOnce)]),
     scenario!(
         "4.4/client-repeats-unread-qos2-publish",

@@ -9,7 +9,7 @@ use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
 use crate::trace::Said;
-use crate::verdict::Outcome;
+use crate::verdict::{Outcome, step};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     scenario!(
@@ -18,6 +18,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "However the connection ended, PUBLISH is sent again on resume: same identifier, DUP 1",
         ["MQTT-4.4.0-1", "MQTT-3.3.1-1", "MQTT-4.3.2-3", "MQTT-4.3.3-3", "U-4.1-5"]
     )
+    .plain(&[step::DELIVER_KEPT])
     .needs(QOS1),
     scenario!(
         "4.4/unacknowledged-pubrel",
@@ -25,6 +26,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "However the connection ended, PUBREL is sent again on resume, and PUBLISH is not",
         ["MQTT-4.4.0-1", "MQTT-4.3.3-5", "MQTT-4.3.3-6", "U-4.1-5"]
     )
+    .plain(&[step::PUBREL])
     .needs(QOS2),
     scenario!(
         "4.4/acknowledgement-at-the-last-moment",
@@ -68,6 +70,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "Several unacknowledged messages come again, and in order before those never sent",
         ["MQTT-4.4.0-1", "MQTT-4.6.0-5", "MQTT-3.3.1-1"]
     )
+    .plain(&[step::DELIVER_KEPT])
     .needs(QOS1),
     scenario!(
         "4.4/stages-side-by-side",

@@ -1,13 +1,13 @@
 //! Section 4.6: Message ordering, as it binds a broker.
 
-use reference_broker::codec::{Packet, PropertyId, Publish, QoS};
+use reference_broker::codec::{Connect, Packet, PropertyId, Publish, QoS};
 
 use super::copies::{last_copies, numbered, text, texts};
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
 use crate::trace::Said;
-use crate::verdict::Outcome;
+use crate::verdict::{Outcome, step};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     scenario!(
@@ -17,6 +17,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ["MQTT-4.6.0-5", "MQTT-4.6.0-6"]
     )
     .needs(QOS1),
+    scenario!(
+        "4.6/behind-a-full-window",
+        behind_a_full_window,
+        "What waits for room comes in the order it was published, one message for each acknowledged",
+        ["MQTT-4.6.0-5", "MQTT-4.6.0-6"]
+    )
+    .needs(QOS1)
+    .plain(&[step::DELIVER]),
     scenario!(
         "4.6/small-window",
         small_window,
@@ -105,6 +113,27 @@ async fn same_topic_and_qos(stage: &mut Stage) -> Outcome {
     let expected: Vec<_> = payloads.iter().filter(|payload| order.contains(payload)).collect();
     let holds = order.iter().eq(expected);
     stage.check(holds, "the messages in order, at QoS 0", order.said())
+}
+
+async fn behind_a_full_window(stage: &mut Stage) -> Outcome {
+    for qos in stage.acknowledged_levels() {
+        let topic = stage.topic(&format!("full{}", qos.value()));
+        stage.means();
+        let limited = |connect: Connect| connect.with(PropertyId::ReceiveMaximum, 1);
+        let mut alice = stage.connected_with("alice", limited).await?;
+        alice.subscribe(&topic, qos).await?;
+        let mut bob = stage.connected("bob").await?;
+        for payload in numbered(5) {
+            bob.publish(&topic, &payload, qos).await?;
+        }
+        stage.claims();
+        for payload in numbered(5) {
+            alice.receives(&topic, &payload).await?;
+        }
+        stage.means();
+        alice.leave().await?;
+    }
+    Ok(())
 }
 
 async fn small_window(stage: &mut Stage) -> Outcome {

@@ -8,7 +8,7 @@ use super::copies::{numbered, sorted, texts};
 use super::{Scenario, Stage, scenario};
 use crate::target::Need;
 use crate::trace::{Said, packet_text};
-use crate::verdict::Outcome;
+use crate::verdict::{Outcome, step};
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     scenario!(
@@ -17,6 +17,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "The only member of a shared subscription gets every message once",
         ["U-4.8.2-4", "U-4.8.2-2"]
     )
+    .plain(&[step::DELIVER_SHARED])
     .needs(SHARED),
     scenario!(
         "4.8/one-copy-in-the-group",

@@ -63,6 +63,7 @@ async fn expired_behind_window(stage: &mut Stage) -> Outcome {
         bob.publish_with(publish).await?;
     }
     stage.wait(Duration::from_secs(3)).await;
+    alice.has_full_window().await?;
     alice.acknowledge(&first).await?;
     bob.publish(&topic, "next", QoS::AtLeastOnce).await?;
     stage.claims();

@@ -158,7 +158,8 @@ pub fn grants_secretly(
             if let Packet::SubAck(suback) = &mut packet
                 && let Some(reasons) = asked.remove(&(at.connection, suback.packet_id))
             {
-                suback.reasons = reasons;
+                let granted = suback.reasons.iter_mut().zip(reasons);
+                granted.filter(|(now, _)| !now.is_error()).for_each(|(now, reason)| *now = reason);
             }
             act.send(packet);
         },
