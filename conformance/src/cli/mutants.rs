@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use conformance::exit::Exit;
-use conformance::mutant::{self, Fate, Matrix, Mutant, Reach, Trial, Tries};
+use conformance::mutant::{self, Collateral, Fate, Matrix, Mutant, Reach, Trial, Tries};
 use conformance::report::matrix;
 use conformance::report::terminal::{Terminal, wants_colour};
 use conformance::requirement;
@@ -183,8 +183,19 @@ fn summary(
             matrix.advisory_only().len()
         );
     }
+    if everything.is_some() && !matrix.collateral().is_small() {
+        let (most, maximum) = Collateral::BOUNDS;
+        let _ = writeln!(
+            text,
+            "collateral is to be at most {most} for 99 of 100, and {maximum} for each"
+        );
+    }
     print(&text)?;
-    match matrix.count(Fate::Alive) == 0 && holes.scenarios.is_empty() && holes.oracles.is_empty() {
+    let is_whole = holes.scenarios.is_empty()
+        && holes.oracles.is_empty()
+        && matrix.count(Fate::ByChance) == 0
+        && matrix.collateral().is_small();
+    match matrix.count(Fate::Alive) == 0 && (everything.is_none() || is_whole) {
         true => Ok(Exit::AsExpected),
         false => Ok(Exit::Unexpected),
     }

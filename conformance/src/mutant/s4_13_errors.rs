@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reference_broker::codec::{Packet, PacketType, PublishAck, QoS, Text, Unsubscribe};
+use reference_broker::codec::{Fault, Packet, PacketType, PublishAck, QoS, Text, Unsubscribe};
 use reference_broker::core::{ConnectionId, Input, Output};
 
 use super::Mutant;
@@ -94,7 +94,7 @@ fn malformed() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "4.13/malformed-publish-delivers-last",
-            "A malformed PUBLISH closes the connection, but what it would say is delivered",
+            "A PUBLISH at QoS 3 closes the connection, but what it would say is delivered",
             &["MQTT-4.13.1-1"],
             malformed_publish_delivers_last,
         ),
@@ -114,13 +114,13 @@ fn malformed() -> Vec<Mutant> {
         ]),
         Mutant::new(
             "4.13/second-malformed-publish-overlooked",
-            "A malformed PUBLISH closes only the first connection that sends one",
+            "A PUBLISH with too large a Property Length closes nothing after another malformed one",
             &["MQTT-4.13.1-1"],
             || {
                 let mut count = 0_u32;
-                vec![endures(move |kind, _| {
+                vec![endures(move |kind, error| {
                     count += u32::from(kind == Some(PacketType::Publish));
-                    kind == Some(PacketType::Publish) && count > 1
+                    count > 1 && error.fault == Fault::PropertyLengthOverrun
                 })]
             },
         ),
@@ -285,7 +285,7 @@ fn malformed_publish_delivers_last() -> Rules {
                 Input::Received(connection, packet @ Packet::Publish(_)) => {
                     last.insert(*connection, packet.clone());
                 }
-                Input::Malformed(connection, Some(PacketType::Publish), _) => {
+                Input::Malformed(connection, _, error) if error.fault == Fault::PublishQoS3 => {
                     let again = last.remove(connection).into_iter();
                     again.for_each(|it| boundary.pass(Input::Received(*connection, it)));
                 }

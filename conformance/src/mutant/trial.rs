@@ -236,6 +236,17 @@ pub struct Collateral {
     pub maximum: usize,
 }
 
+impl Collateral {
+    /// What 99 of 100 mutants, and what all may have at the most.
+    pub const BOUNDS: (usize, usize) = (2, 5);
+
+    /// Whether it is as small as is asked of the suite: one fault is to be told once.
+    pub fn is_small(self) -> bool {
+        let (most, maximum) = Collateral::BOUNDS;
+        self.median == 0 && self.most <= most && self.maximum <= maximum
+    }
+}
+
 impl Matrix {
     /// How many mutants fared like this.
     pub fn count(&self, fate: Fate) -> usize {
