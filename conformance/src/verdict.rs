@@ -294,6 +294,8 @@ pub mod step {
     pub const DELIVER: Step = step("receive", "MQTT-4.5.0-1");
     /// A message is delivered to a session that was gone on with.
     pub const DELIVER_KEPT: Step = step("receive on resume", "U-4.1-6");
+    /// A message that is published once its session goes on is delivered by a subscription of that.
+    pub const DELIVER_RESUMED: Step = step("receive after resume", "U-4.1-4");
     /// A QoS 0 message is delivered, which the network may lose.
     pub const DELIVER_ONCE: Step = step("receive at QoS 0", "U-4.3.1-1");
     /// The Will of a connection that is gone is delivered.
@@ -307,7 +309,7 @@ pub mod step {
     /// Whatever else comes, or does not.
     pub const OTHER: Step = step("other", "U-1.2-2");
 
-    const ALL: [Step; 16] = [
+    const ALL: [Step; 17] = [
         CONNECT,
         RESUME,
         SUBSCRIBE,
@@ -318,6 +320,7 @@ pub mod step {
         PUBREL,
         DELIVER,
         DELIVER_KEPT,
+        DELIVER_RESUMED,
         DELIVER_ONCE,
         WILL,
         PING,
