@@ -296,6 +296,8 @@ pub mod step {
     pub const DELIVER_KEPT: Step = step("receive on resume", "U-4.1-6");
     /// A message is delivered to a member of a Shared Subscription.
     pub const DELIVER_SHARED: Step = step("receive as a member", "U-4.8.2-4");
+    /// A message that is published once its session goes on is delivered by a subscription of that.
+    pub const DELIVER_RESUMED: Step = step("receive after resume", "U-4.1-4");
     /// A QoS 0 message is delivered, which the network may lose.
     pub const DELIVER_ONCE: Step = step("receive at QoS 0", "U-4.3.1-1");
     /// The Will of a connection that is gone is delivered.

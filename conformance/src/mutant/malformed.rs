@@ -18,10 +18,12 @@ pub(super) fn mutants() -> Vec<Mutant> {
 }
 
 fn overlooks(id: &'static str, requirement: &'static [&'static str; 1]) -> Mutant {
+    // Who overlooks them does not close for them.
     Mutant::new(id, "Bytes that break this are overlooked", requirement, || {
         let [forbids] = *requirement;
         vec![endures(move |_, error| error.fault.requirement(Side::Client) == forbids)]
     })
+    .also(&["MQTT-4.13.1-1"])
 }
 
 /// Ids, and the requirement of each. Made once, so that they live as long as those written.

@@ -20,12 +20,12 @@ fn answers() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "2.2/pubrec-ids-signed",
-            "A PUBREC never has a packet identifier above 32,767",
+            "The PUBREC of packet identifier 32,768, negative to this broker, has 32,767",
             &["MQTT-2.2.1-5", "U-1.5.2-1"],
             || {
                 vec![writes(|packet, _| {
                     if let Packet::PubRec(ack) = packet {
-                        ack.packet_id = ack.packet_id.min(0x7FFF);
+                        ack.packet_id -= u16::from(ack.packet_id == 0x8000);
                     }
                 })]
             },

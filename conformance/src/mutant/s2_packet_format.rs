@@ -1,10 +1,10 @@
 //! The format of control packets, but for Packet Identifiers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reference_broker::codec::{
     Packet, PacketType, Properties, Property, PropertyId, Publish, QoS, ReasonCode, Side,
-    Subscribe, SubscribeAck,
+    Subscribe, SubscribeAck, Text,
 };
 use reference_broker::core::{ConnectionId, Input};
 
@@ -23,11 +23,11 @@ fn sizes() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "2.1/remaining-length-one-short",
-            "A message loses its last byte where its remaining length has three bytes",
+            "A message loses its last byte where its remaining length is the least of three bytes",
             &["U-2.1.4-1"],
             || {
                 vec![delivers(|publish, _| {
-                    if size(publish) >= 4 + 16_384 {
+                    if size(publish) == 4 + 16_384 {
                         publish.payload.truncate(publish.payload.len().saturating_sub(1));
                     }
                 })]
@@ -61,7 +61,8 @@ fn properties() -> Vec<Mutant> {
             "Of a message's properties none is read behind a user property, but user properties",
             &["U-2.2.2.2-4"],
             || vec![publishes(|publish, _| until_user_property(&mut publish.properties))],
-        ),
+        )
+        .also(&["MQTT-3.3.2-4", "MQTT-3.3.2-15", "MQTT-3.3.2-16", "MQTT-3.3.2-20"]),
         Mutant::new(
             "2.2/connect-properties-behind-user-property-lost",
             "Of CONNECT's properties none is read behind a user property",
@@ -99,12 +100,14 @@ fn properties() -> Vec<Mutant> {
         ),
         Mutant::new(
             "2.2/long-properties-eat-payload",
-            "Behind 128 bytes of properties a message loses the first byte of its payload",
+            "Behind properties of 128 bytes a message loses the first byte of its payload",
             &["U-2.2.2.1-1"],
             || {
                 vec![delivers(|publish, _| {
+                    // Without them it is shorter by them and by a byte of their length.
                     let bare = Publish { properties: Properties::default(), ..publish.clone() };
-                    if size(publish) - size(&bare) > 128 && !publish.payload.is_empty() {
+                    let more = remaining(publish).saturating_sub(remaining(&bare));
+                    if more == 128 + 1 && !publish.payload.is_empty() {
                         publish.payload = publish.payload.slice(1..);
                     }
                 })]
@@ -141,30 +144,29 @@ fn effects() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "2.4/second-filter-granted-only",
-            "The second filter of a SUBSCRIBE is granted and not subscribed to",
+            "Of two filters of a SUBSCRIBE with the same options the second is granted and not subscribed to",
             &["U-2.4-1"],
             || vec![subscribes_to_first_only()],
         ),
         Mutant::new(
             "2.4/unsubscribe-without-effect",
-            "UNSUBSCRIBE is answered with success and not carried out",
+            "UNSUBSCRIBE from what was not the first filter of its SUBSCRIBE succeeds and is not carried out",
             &["U-2.4-1"],
-            || {
-                vec![answers(|packet, _| match packet {
-                    Packet::Unsubscribe(request) => {
-                        let reasons = vec![ReasonCode::Success; request.filters.len()];
-                        let ack = SubscribeAck::new(request.packet_id, reasons);
-                        Some(vec![Packet::UnsubAck(ack)])
-                    }
-                    _ => None,
-                })]
-            },
+            || vec![keeps_later_filters()],
         ),
     ]
 }
 
 fn size(publish: &Publish) -> usize {
     Packet::from(publish.clone()).encoded_len().unwrap_or(0)
+}
+
+/// The remaining length of a message.
+fn remaining(publish: &Publish) -> usize {
+    let size = size(publish);
+    // A byte of fixed header, and of the length as many as it needs.
+    let header = |bytes: &usize| size - 1 - bytes < 1 << (7 * bytes);
+    size - 1 - (1..=4).find(header).unwrap_or(4)
 }
 
 /// Takes another Maximum Packet Size for the client's.
@@ -224,7 +226,8 @@ fn subscribes_to_first_only() -> Box<dyn Rule> {
         BTreeMap::<(ConnectionId, u16), Vec<ReasonCode>>::new(),
         |granted, mut packet, at, act| {
             if let Packet::Subscribe(subscribe) = &mut packet
-                && subscribe.subscriptions.len() > 1
+                && let [first, second] = &subscribe.subscriptions[..]
+                && first.options == second.options
             {
                 let rest = subscribe.subscriptions.split_off(1);
                 let codes =
@@ -247,9 +250,29 @@ fn subscribes_to_first_only() -> Box<dyn Rule> {
     )
 }
 
+/// Says of filters that stood behind another in their SUBSCRIBE that they were ended.
+fn keeps_later_filters() -> Box<dyn Rule> {
+    let mut later = BTreeSet::<(ConnectionId, Text)>::new();
+    answers(move |packet, at| match packet {
+        Packet::Subscribe(subscribe) => {
+            let filters = subscribe.subscriptions.iter().skip(1).map(|it| it.filter.clone());
+            later.extend(filters.map(|filter| (at.connection, filter)));
+            None
+        }
+        Packet::Unsubscribe(request) => {
+            let is_later = |filter: &Text| later.contains(&(at.connection, filter.clone()));
+            request.filters.iter().all(is_later).then(|| {
+                let reasons = vec![ReasonCode::Success; request.filters.len()];
+                vec![Packet::UnsubAck(SubscribeAck::new(request.packet_id, reasons))]
+            })
+        }
+        _ => None,
+    })
+}
+
 /// Whether it is a packet of this type with a user property that it has already.
 fn is_repeating(packet_type: PacketType, packet: &Packet) -> bool {
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     let mut all = packet.properties().into_iter().flat_map(Properties::user_properties);
     packet.packet_type() == packet_type && !all.all(|property| seen.insert(property))
 }

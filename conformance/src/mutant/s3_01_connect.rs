@@ -107,7 +107,11 @@ fn around() -> Vec<Mutant> {
                     let is_connect = matches!(packet, Packet::Connect(_));
                     !is_connect && at.client().is_some_and(|client| !client.accepted)
                 };
-                vec![ignores(is_early), delays(Duration::from_millis(1), is_connack)]
+                // What comes right behind CONNACK waits with it.
+                let is_late = |packet: &Packet, at: At<'_>| {
+                    is_connack(packet, at) || at.client().is_some_and(|client| !client.accepted)
+                };
+                vec![ignores(is_early), delays(Duration::from_millis(1), is_late)]
             },
         ),
         Mutant::new(

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use reference_broker::codec::{Packet, PropertyId, Publish, QoS, Text};
+use reference_broker::codec::{ConnAck, Disconnect, Packet, PropertyId, Publish, QoS, Text};
 use reference_broker::core::ConnectionId;
 
 use super::Mutant;
@@ -21,16 +21,32 @@ fn receive_maximum() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "3.1/receive-maximum-one-more",
-            "One message more than its receive maximum is on its way to a client",
+            "One message more than its receive maximum is on its way to a client that takes more than one",
             &["MQTT-3.3.4-9", "MQTT-4.9.0-1"],
-            || vec![with_receive_maximum(|maximum| maximum.saturating_add(1).min(0xFFFF))],
-        ),
+            || {
+                vec![with_receive_maximum(|maximum| match maximum {
+                    2..0xFFFF => maximum + 1,
+                    _ => maximum,
+                })]
+            },
+        )
+        .also(&["MQTT-4.9.0-2"]),
         Mutant::new(
             "3.1/receive-maximum-bytes-swapped",
-            "The bytes of a receive maximum are read in reverse order",
+            "The bytes of a receive maximum are read in reverse order where it is the first property",
             &["U-1.5.2-1"],
-            || vec![with_receive_maximum(|maximum| maximum >> 8 | (maximum & 0xFF) << 8)],
-        ),
+            || {
+                vec![connects(|connect, _| {
+                    let maximum = PropertyId::ReceiveMaximum;
+                    let is_first = connect.properties.iter().next().map(|it| it.id) == Some(maximum);
+                    let given = connect.properties.number(maximum).filter(|_| is_first);
+                    if let Some(given) = given {
+                        connect.properties.set(maximum, given >> 8 | (given & 0xFF) << 8);
+                    }
+                })]
+            },
+        )
+        .also(&["MQTT-3.3.4-9", "MQTT-4.9.0-2"]),
         Mutant::new(
             "3.1/receive-maximum-of-first-connection",
             "The receive maximum of a session's first connection holds for all of them",
@@ -113,6 +129,7 @@ fn packet_size() -> Vec<Mutant> {
                             act.send(packet);
                         }
                     }),
+                    as_short_as_asked(),
                     with_size_limit(|_| u32::MAX),
                 ]
             },
@@ -221,7 +238,7 @@ fn limit_of(client: &Client) -> Option<u32> {
     client.connect.properties.number(PropertyId::MaximumPacketSize)
 }
 
-fn is_oversized(packet: &Packet, at: At<'_>) -> bool {
+pub(super) fn is_oversized(packet: &Packet, at: At<'_>) -> bool {
     at.client().and_then(limit_of).is_some_and(|limit| size(packet) > limit)
 }
 
@@ -250,7 +267,25 @@ fn keeps_oversized() -> Rules {
             }
         },
     );
-    vec![drops, with_size_limit(|_| u32::MAX)]
+    vec![drops, as_short_as_asked(), with_size_limit(|_| u32::MAX)]
+}
+
+/// What is no message goes out without what would make it too large, as the core leaves it out if
+/// it knows the limit.
+fn as_short_as_asked() -> Box<dyn Rule> {
+    writes(|packet, at| {
+        let is_too_long = is_oversized(packet, at);
+        match packet {
+            Packet::ConnAck(ConnAck { properties, .. })
+            | Packet::Disconnect(Disconnect { properties, .. })
+                if is_too_long =>
+            {
+                let optional = [PropertyId::ReasonString, PropertyId::UserProperty];
+                properties.retain(|it| !optional.contains(&it.id));
+            }
+            _ => {}
+        }
+    })
 }
 
 /// Forwards the alias of the last message that came in to these clients.

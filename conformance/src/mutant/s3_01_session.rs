@@ -1,17 +1,18 @@
 //! Which session a client gets, and what a takeover does to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use reference_broker::codec::{Connect, Packet, QoS, ReasonCode, Text};
-use reference_broker::core::{ConnectionId, Output};
+use reference_broker::codec::{Connect, Packet, QoS, ReasonCode, Text, Unsubscribe};
+use reference_broker::core::{ConnectionId, Input, Output};
 
 use super::Mutant;
 use crate::boundary::Rule;
 use crate::boundary::rules::subscriptions::resubscribes_noted;
 use crate::boundary::rules::{
-    At, NOWHERE, accepts, both, connects, outputs, reads, refuses, session_expiry, swallows,
+    At, FORGED, NOWHERE, accepts, answers_forged, both, connects, crossing, reads, refuses,
+    session_expiry, swallows, through,
 };
-use crate::boundary::subscriptions::Held;
+use crate::boundary::subscriptions::{Held, Subscriptions};
 
 pub(super) fn mutants() -> Vec<Mutant> {
     let mut all = resumption();
@@ -35,9 +36,9 @@ fn resumption() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.1/resume-loses-subscriptions",
-            "A session goes on with its queue and without its subscriptions",
+            "A session goes on without its subscription if it has but one, and a message was published meanwhile",
             &["MQTT-3.1.2-5", "U-4.1-4"],
-            || vec![resubscribes_kept(|_, present| present, |_, _| None)],
+            || vec![loses_only_subscription()],
         ),
         Mutant::new(
             "3.1/no-session-to-resume-refused",
@@ -59,11 +60,11 @@ fn clean_start() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "3.1/clean-start-keeps-subscriptions",
-            "A clean start leaves a session its subscriptions",
+            "A clean start of a session that lasts leaves it its subscriptions",
             &["MQTT-3.1.2-4"],
             || {
                 vec![resubscribes_kept(
-                    |at, present| !present && at.is_clean_start(),
+                    |at, present| !present && at.is_clean_start() && is_kept(at),
                     |_, held| Some(Held { identifier: None, ..held }),
                 )]
             },
@@ -88,9 +89,14 @@ fn clean_start() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.1/clean-start-keeps-session-untold",
-            "A clean start goes on with the session there is, and says it does not",
+            "A clean start of a session that lasts goes on with the one there is, and says it does not",
             &["MQTT-3.1.2-4"],
-            || vec![untold(), connects(|connect, _| connect.clean_start = false)],
+            || {
+                vec![
+                    untold(),
+                    connects(|connect, _| connect.clean_start &= session_expiry(connect) == 0),
+                ]
+            },
         ),
     ]
 }
@@ -101,20 +107,13 @@ fn takeover() -> Vec<Mutant> {
             "3.1/second-takeover-leaves-old-open",
             "Only the first takeover of all closes the old connection",
             &["MQTT-3.1.4-3"],
-            || vec![leaves_open_from_second()],
+            || vec![leaves_open(|count, _| count > 1)],
         ),
         Mutant::new(
             "3.1/resuming-takeover-leaves-old-open",
             "A takeover without a clean start leaves the old connection open",
             &["MQTT-3.1.4-3"],
-            || {
-                vec![connects(|connect, at| {
-                    // Another client for the core, with nothing to go on with.
-                    if !connect.clean_start && at.other_of(&connect.client_id).is_some() {
-                        connect.client_id = format!("{}2", connect.client_id).into();
-                    }
-                })]
-            },
+            || vec![leaves_open(|_, clean_start| !clean_start)],
         ),
         Mutant::new(
             "3.1/takeover-without-a-word",
@@ -151,9 +150,14 @@ fn takeover() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.1/takeover-ends-session",
-            "A takeover begins with no session, whatever it asks for",
+            "A takeover of a client without a Will begins with no session, whatever it asks for",
             &["MQTT-3.1.2-5", "MQTT-3.2.2-3"],
-            || vec![at_takeover(|connect| connect.clean_start = true)],
+            || {
+                vec![connects(|connect, at| {
+                    let other = at.other_of(&connect.client_id).and_then(|it| at.clients.get(it));
+                    connect.clean_start |= other.is_some_and(|it| it.connect.will.is_none());
+                })]
+            },
         ),
         Mutant::new(
             "3.1/takeover-ignores-clean-start",
@@ -219,8 +223,50 @@ fn resubscribes_kept(
     when: fn(At<'_>, bool) -> bool,
     alter: fn(&str, Held) -> Option<Held>,
 ) -> Box<dyn Rule> {
-    let kept = |at: At<'_>| at.client().is_some_and(|it| session_expiry(&it.connect) > 0);
-    resubscribes_noted(kept, when, alter)
+    resubscribes_noted(is_kept, when, alter)
+}
+
+/// Whether the session of a client outlasts its connection.
+fn is_kept(at: At<'_>) -> bool {
+    at.client().is_some_and(|it| session_expiry(&it.connect) > 0)
+}
+
+/// Ends the subscription of a session that has but one, when it is resumed and there were messages
+/// since its client was last heard of.
+fn loses_only_subscription() -> Box<dyn Rule> {
+    #[derive(Default)]
+    struct Known {
+        subscriptions: Subscriptions,
+        published: u32,
+        /// How many messages there had been when a client was last heard of.
+        heard: BTreeMap<Text, u32>,
+        /// Who has come back, and had missed some.
+        back: BTreeSet<ConnectionId>,
+    }
+    through(
+        Known::default(),
+        |known, packet, at, act| {
+            known.subscriptions.note(&packet, at);
+            known.published += u32::from(matches!(packet, Packet::Publish(_)));
+            let before = known.heard.insert(at.id(), known.published);
+            if matches!(packet, Packet::Connect(_)) && before.is_some_and(|it| it < known.published)
+            {
+                known.back.insert(at.connection);
+            }
+            act.receive(packet);
+        },
+        |known, packet, at, act| {
+            let resumes = matches!(&packet, Packet::ConnAck(connack) if connack.session_present);
+            if !answers_forged(&packet) {
+                act.send(packet);
+            }
+            let own = known.subscriptions.of(at);
+            let loses = resumes && own.len() == 1 && known.back.contains(&at.connection);
+            for filter in own.keys().filter(|_| loses) {
+                act.receive(Unsubscribe::new(FORGED, filter.clone()));
+            }
+        },
+    )
 }
 
 /// Takes a new message for the repetition of one that an earlier session had open.
@@ -251,25 +297,40 @@ fn remembers_exchanges() -> Box<dyn Rule> {
     })
 }
 
-fn leaves_open_from_second() -> Box<dyn Rule> {
-    let mut count = 0;
-    let mut kept = BTreeSet::new();
-    outputs(move |output, boundary| {
-        match &output {
-            Output::Send(connection, Packet::Disconnect(disconnect))
-                if disconnect.reason == ReasonCode::SessionTakenOver =>
-            {
-                count += 1;
-                if count > 1 {
-                    kept.insert(*connection);
-                    return;
-                }
+/// Leaves the old connection open at takeovers of which `which` is true, given the how-manieth of
+/// all it is and whether it asks for a clean start. The core takes it for closed.
+fn leaves_open(which: fn(u32, bool) -> bool) -> Box<dyn Rule> {
+    #[derive(Default)]
+    struct Takeovers {
+        clean_start: bool,
+        count: u32,
+        kept: BTreeSet<ConnectionId>,
+    }
+    crossing(
+        Takeovers::default(),
+        |takeovers, input, boundary| {
+            if let Input::Received(_, Packet::Connect(connect)) = &input {
+                takeovers.clean_start = connect.clean_start;
             }
-            Output::Close(connection) if kept.contains(connection) => return,
-            _ => {}
-        }
-        boundary.emit(output);
-    })
+            boundary.pass(input);
+        },
+        move |takeovers, output, boundary| {
+            match &output {
+                Output::Send(connection, Packet::Disconnect(disconnect))
+                    if disconnect.reason == ReasonCode::SessionTakenOver =>
+                {
+                    takeovers.count += 1;
+                    if which(takeovers.count, takeovers.clean_start) {
+                        takeovers.kept.insert(*connection);
+                        return;
+                    }
+                }
+                Output::Close(connection) if takeovers.kept.contains(connection) => return,
+                _ => {}
+            }
+            boundary.emit(output);
+        },
+    )
 }
 
 /// Tells nobody who asked for a clean start of a session.

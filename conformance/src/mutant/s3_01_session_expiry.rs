@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use reference_broker::codec::{Packet, PropertyId};
+use reference_broker::codec::{Disconnect, Packet, PropertyId, ReasonCode};
 use reference_broker::core::{ConnectionId, Moment};
 
 use super::Mutant;
 use crate::boundary::Rule;
-use crate::boundary::rules::{connects, leaves, reads, session_expiry};
+use crate::boundary::rules::{connects, inward, leaves, reads, session_expiry};
 
 pub(super) fn mutants() -> Vec<Mutant> {
     vec![
@@ -16,11 +16,12 @@ pub(super) fn mutants() -> Vec<Mutant> {
             "Without a session expiry interval a session is kept for a minute",
             &["U-3.1.2.11.2-2"],
             || {
-                vec![connects(|connect, _| {
+                let default = connects(|connect, _| {
                     if !connect.properties.contains(PropertyId::SessionExpiryInterval) {
                         connect.properties.push(PropertyId::SessionExpiryInterval, 60);
                     }
-                })]
+                });
+                vec![raises_none(), default]
             },
         ),
         Mutant::new(
@@ -29,6 +30,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
             &["U-3.1.2.11.2-2"],
             || {
                 vec![
+                    raises_none(),
                     leaves(|disconnect, at| {
                         let ends = at.client().is_some_and(|it| session_expiry(&it.connect) == 0);
                         if ends && disconnect.properties.is_empty() {
@@ -82,6 +84,24 @@ pub(super) fn mutants() -> Vec<Mutant> {
             || vec![with_expiry(|expiry| if expiry == u32::MAX { 1 } else { expiry })],
         ),
     ]
+}
+
+/// Refuses a DISCONNECT that raises an interval of 0, which the core does not know of: to it this
+/// ends the session and has the Will published.
+fn raises_none() -> Box<dyn Rule> {
+    const INTERVAL: PropertyId = PropertyId::SessionExpiryInterval;
+    inward(|mut packet, at, act| {
+        let none = at.client().is_some_and(|client| session_expiry(&client.connect) == 0);
+        if let Packet::Disconnect(disconnect) = &mut packet
+            && none
+            && disconnect.properties.number(INTERVAL).unwrap_or(0) > 0
+        {
+            act.send(Disconnect::because(ReasonCode::ProtocolError));
+            disconnect.reason = ReasonCode::DisconnectWithWill;
+            disconnect.properties.set(INTERVAL, 0);
+        }
+        act.receive(packet);
+    })
 }
 
 fn with_expiry(alter: fn(u32) -> u32) -> Box<dyn Rule> {

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reference_broker::codec::{Packet, Property, PropertyId, Publish, QoS, Text, Value, Will};
+use reference_broker::codec::{
+    Packet, Property, PropertyId, Publish, QoS, ReasonCode, Text, Value, Will,
+};
 use reference_broker::core::{Input, Moment};
 
 use super::Mutant;
 use crate::boundary::Rule;
-use crate::boundary::rules::{At, both, connects, inputs, published};
+use crate::boundary::rules::{At, both, connects, inputs, published, will_delay};
 use crate::chameleon::wills_late;
 
 pub(super) fn mutants() -> Vec<Mutant> {
@@ -206,7 +208,7 @@ fn lifetime() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.1/will-outlives-publication",
-            "A Will that was published is published again when the client comes back",
+            "A Will that was published without a delay is published again when the client comes back",
             &["MQTT-3.1.2-10"],
             || vec![published_again_on_return()],
         ),
@@ -336,14 +338,22 @@ fn not_queued(between: fn(&str, &str) -> bool) -> Box<dyn Rule> {
 
 fn published_again_on_return() -> Box<dyn Rule> {
     let mut last = BTreeMap::<Text, Will>::new();
+    let mut left = BTreeSet::new();
     inputs(move |input, boundary| {
         match &input {
             Input::Closed(connection) => {
                 if let Some(client) = boundary.clients.get(*connection)
                     && let Some(will) = &client.connect.will
+                    && !left.remove(connection)
+                    && will_delay(&client.connect) == Some(0)
                 {
                     last.insert(client.id.clone(), will.clone());
                 }
+            }
+            Input::Received(connection, Packet::Disconnect(it))
+                if it.reason == ReasonCode::Success =>
+            {
+                left.insert(*connection);
             }
             Input::Received(_, Packet::Connect(connect)) if !connect.clean_start => {
                 if let Some(will) = last.remove(&connect.client_id) {

@@ -29,7 +29,8 @@ fn delays() -> Vec<Mutant> {
                     will.properties.retain(|property| property.id != PropertyId::WillDelayInterval);
                 })]
             },
-        ),
+        )
+        .also(&["MQTT-3.1.3-9"]),
         Mutant::new(
             "3.1/will-delay-halved",
             "A Will is published after half its delay",

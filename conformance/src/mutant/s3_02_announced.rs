@@ -2,6 +2,7 @@
 
 use reference_broker::codec::{
     Disconnect, Packet, Properties, PropertyId, PublishAck, QoS, ReasonCode, SubscribeAck,
+    Subscription,
 };
 
 use super::Mutant;
@@ -54,14 +55,15 @@ fn kept() -> Vec<Mutant> {
         .configured(|config| config.maximum_qos = QoS::AtLeastOnce),
         Mutant::new(
             "3.2/maximum-qos-refuses-subscriptions",
-            "A SUBSCRIBE that asks for more than QoS 0 is refused as malformed where that is the maximum",
+            "A SUBSCRIBE that asks for one filter at QoS 2 is refused where the maximum is 0",
             &["MQTT-3.2.2-10"],
             || {
-                vec![answers(|packet, _| match packet {
+                let is_high = |it: &Subscription| it.options.maximum_qos == QoS::ExactlyOnce;
+                vec![answers(move |packet, _| match packet {
                     Packet::Subscribe(it)
-                        if it.subscriptions.iter().any(|it| it.options.maximum_qos > QoS::AtMostOnce) =>
+                        if it.subscriptions.len() == 1 && it.subscriptions.iter().all(is_high) =>
                     {
-                        let reasons = vec![ReasonCode::PacketIdentifierInUse; it.subscriptions.len()];
+                        let reasons = vec![ReasonCode::PacketIdentifierInUse];
                         let properties = Properties::default();
                         let ack = SubscribeAck { packet_id: it.packet_id, properties, reasons };
                         Some(vec![Packet::SubAck(ack)])

@@ -6,9 +6,9 @@ use reference_broker::codec::{Disconnect, Packet, PropertyId, QoS, ReasonCode, T
 use reference_broker::core::ConnectionId;
 
 use super::Mutant;
+use crate::boundary::rules::messages::removes_retained;
 use crate::boundary::rules::{
-    accepts, both, closes, inward, keeps_open, only, outward, publishes, repeats, session_expiry,
-    swallows,
+    accepts, both, closes, inward, keeps_open, only, outward, repeats, session_expiry, swallows,
 };
 use crate::boundary::{Client, Rule};
 
@@ -24,10 +24,17 @@ fn acceptance() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "3.2/connack-after-first-ping",
-            "The first PINGRESP comes with another CONNACK",
+            "The first PINGRESP that a client gets behind a message comes with another CONNACK",
             &["MQTT-3.2.0-2"],
             || {
-                let mut first = only(1, |packet, _| matches!(packet, Packet::PingResp));
+                let mut served = BTreeSet::new();
+                let mut first = only(1, move |packet, at| match packet {
+                    Packet::Publish(_) => {
+                        served.insert(at.connection);
+                        false
+                    }
+                    packet => *packet == Packet::PingResp && served.contains(&at.connection),
+                });
                 vec![outward(move |packet, at, act| {
                     if first(&packet, at) {
                         act.send(reference_broker::codec::ConnAck::new(false, ReasonCode::Success));
@@ -74,10 +81,11 @@ fn acceptance() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.2/queue-waits-for-first-packet",
-            "What waits for a client is sent when it has sent something after CONNECT",
+            "A PUBREL waits until its client sends something, if messages were published while it was away",
             &["U-3.1.4-6"],
             || vec![waits_for_first_packet()],
-        ),
+        )
+        .also(&["MQTT-4.4.0-1"]),
         Mutant::new(
             "3.2/refusal-leaves-connection-open",
             "The connection stays open after a CONNACK that refuses an authentication method",
@@ -128,7 +136,7 @@ fn sessions() -> Vec<Mutant> {
                 let mut kept = BTreeSet::<Text>::new();
                 vec![accepts(move |connack, at| {
                     let Some(client) = at.client() else { return };
-                    let was_kept = kept.remove(&client.id);
+                    let was_kept = kept.remove(&client.id) && client.connect.clean_start;
                     connack.session_present |= was_kept && !connack.reason.is_error();
                     if session_expiry(&client.connect) > 0 {
                         kept.insert(client.id.clone());
@@ -138,11 +146,13 @@ fn sessions() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.2/session-always-present",
-            "Who asks for a session is told of one, though there is none",
+            "Who asks for a session and comes for the first time is told of one",
             &["MQTT-3.2.2-3"],
             || {
-                vec![accepts(|connack, at| {
-                    let asks = at.client().is_some_and(|client| !client.connect.clean_start);
+                let mut known = BTreeSet::<Text>::new();
+                vec![accepts(move |connack, at| {
+                    let Some(client) = at.client() else { return };
+                    let asks = known.insert(client.id.clone()) && !client.connect.clean_start;
                     connack.session_present |= asks && !connack.reason.is_error();
                 })]
             },
@@ -224,23 +234,45 @@ fn capabilities() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "3.2/qos-2-refused-unannounced",
-            "A message at QoS 2 closes with 0x9B, though CONNACK has no maximum QoS",
+            "Messages at QoS 0, 1 and 2 right behind CONNECT close with 0x9B, though CONNACK has no maximum QoS",
             &["MQTT-3.2.2-9"],
             || {
-                vec![inward(|packet, _, act| match packet {
-                    Packet::Publish(publish) if publish.qos == QoS::ExactlyOnce => {
-                        act.send(Disconnect::because(ReasonCode::QoSNotSupported));
-                        act.close();
+                let mut levels: BTreeMap<ConnectionId, Vec<Option<QoS>>> = BTreeMap::new();
+                vec![inward(move |packet, at, act| {
+                    let level = match &packet {
+                        Packet::Connect(_) => return act.receive(packet),
+                        Packet::Publish(publish) => Some(publish.qos),
+                        _ => None,
+                    };
+                    let levels = levels.entry(at.connection).or_default();
+                    levels.push(level);
+                    match levels[..] == QoS::ALL.map(Some) {
+                        true => {
+                            act.send(Disconnect::because(ReasonCode::QoSNotSupported));
+                            act.close();
+                        }
+                        false => act.receive(packet),
                     }
-                    packet => act.receive(packet),
                 })]
             },
         ),
         Mutant::new(
             "3.2/retained-messages-not-kept",
-            "Messages are not retained, though CONNACK does not say so",
+            "Nothing is retained on topics that had other messages, though CONNACK does not say so",
             &["U-3.2.2.3.5-2"],
-            || vec![publishes(|publish, _| publish.retain = false)],
+            || {
+                let mut others = BTreeSet::<Text>::new();
+                vec![removes_retained(move |packet, _| match packet {
+                    Packet::Publish(publish) if !publish.retain => {
+                        others.insert(publish.topic.clone());
+                        Vec::new()
+                    }
+                    Packet::Publish(publish) if others.contains(&publish.topic) => {
+                        vec![publish.topic.clone()]
+                    }
+                    _ => Vec::new(),
+                })]
+            },
         ),
         Mutant::new(
             "3.2/size-limit-above-announced",
@@ -267,24 +299,32 @@ fn capabilities() -> Vec<Mutant> {
 }
 
 fn waits_for_first_packet() -> Box<dyn Rule> {
-    /// What waits for each client that has sent nothing but CONNECT.
-    type Waiting = BTreeMap<ConnectionId, Vec<Packet>>;
+    #[derive(Default)]
+    struct Waiting {
+        published: u32,
+        /// How many messages there had been when a client was last heard of.
+        heard: BTreeMap<Text, u32>,
+        /// What waits for each client that has sent nothing but CONNECT.
+        packets: BTreeMap<ConnectionId, Vec<Packet>>,
+    }
     both(
-        Waiting::new(),
+        Waiting::default(),
         |waiting, packet, at, act| {
+            waiting.published += u32::from(matches!(packet, Packet::Publish(_)));
+            let before = waiting.heard.insert(at.id(), waiting.published);
             match packet {
-                Packet::Connect(_) => _ = waiting.insert(at.connection, Vec::new()),
+                Packet::Connect(_) if before.is_some_and(|it| it < waiting.published) => {
+                    waiting.packets.insert(at.connection, Vec::new());
+                }
                 _ => {
-                    let packets = waiting.remove(&at.connection).unwrap_or_default();
+                    let packets = waiting.packets.remove(&at.connection).unwrap_or_default();
                     packets.into_iter().for_each(|packet| act.send(packet));
                 }
             }
             act.receive(packet);
         },
-        |waiting, packet, at, act| match waiting.get_mut(&at.connection) {
-            Some(packets) if matches!(packet, Packet::Publish(_) | Packet::PubRel(_)) => {
-                packets.push(packet);
-            }
+        |waiting, packet, at, act| match waiting.packets.get_mut(&at.connection) {
+            Some(packets) if matches!(packet, Packet::PubRel(_)) => packets.push(packet),
             _ => act.send(packet),
         },
     )

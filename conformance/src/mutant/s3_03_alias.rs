@@ -310,6 +310,22 @@ fn aliases<K: Ord + Send + 'static>(
     })]
 }
 
+/// Uses aliases towards clients that have a maximum, for as long as their sessions last.
+fn aliases_kept() -> Rules {
+    let mut given: BTreeMap<Text, Given> = BTreeMap::new();
+    vec![writes(move |packet, at| {
+        let Some(client) = at.client() else { return };
+        match packet {
+            Packet::ConnAck(connack) if !connack.session_present => _ = given.remove(&client.id),
+            Packet::Publish(publish) if maximum(client) > 0 => {
+                let given = given.entry(client.id.clone()).or_default();
+                use_alias(given, publish, maximum(client));
+            }
+            _ => {}
+        }
+    })]
+}
+
 fn towards_clients() -> Vec<Mutant> {
     vec![
         Mutant::new(
@@ -340,7 +356,7 @@ fn towards_clients() -> Vec<Mutant> {
             "3.3/alias-to-client-outlives-connection",
             "Aliases towards a client stand for their topics on its next connection too",
             &["MQTT-3.3.2-7"],
-            || aliases(maximum, |_, client| client.id.clone()),
+            aliases_kept,
         ),
         Mutant::new(
             "3.3/alias-to-client-maximum-kept",

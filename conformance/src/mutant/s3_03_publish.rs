@@ -8,8 +8,9 @@ use reference_broker::codec::{
 use reference_broker::core::{ConnectionId, Input, Output};
 
 use super::Mutant;
+use super::s3_08_options::is_plain;
 use crate::boundary::rules::messages::{Cause, Key, delivered, delivered_for, key, remembers};
-use crate::boundary::rules::{adds, answers, inward, reads, writes};
+use crate::boundary::rules::{answers, inward, reads, through, writes};
 use crate::boundary::{Boundary, Rule, Rules};
 
 pub(super) fn mutants() -> Vec<Mutant> {
@@ -35,13 +36,29 @@ fn answered() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.3/puback-for-qos-2-too",
-            "A message at QoS 2 is answered by PUBREC and PUBACK",
+            "A message at QoS 2 from who has sent one at QoS 0 is answered by PUBREC and PUBACK",
             &["MQTT-3.3.4-1"],
             || {
-                vec![adds(|packet, _| match packet {
-                    Packet::PubRec(ack) => vec![Packet::PubAck(PublishAck::new(ack.packet_id))],
-                    _ => Vec::new(),
-                })]
+                vec![through(
+                    BTreeSet::<ConnectionId>::new(),
+                    |at_0, packet, at, act| {
+                        let is_at_0 = |it: &Publish| it.qos == QoS::AtMostOnce;
+                        if matches!(&packet, Packet::Publish(it) if is_at_0(it)) {
+                            at_0.insert(at.connection);
+                        }
+                        act.receive(packet);
+                    },
+                    |at_0, packet, at, act| {
+                        let more = match &packet {
+                            Packet::PubRec(ack) if at_0.contains(&at.connection) => {
+                                Some(PublishAck::new(ack.packet_id))
+                            }
+                            _ => None,
+                        };
+                        act.send(packet);
+                        more.into_iter().for_each(|ack| act.send(Packet::PubAck(ack)));
+                    },
+                )]
             },
         ),
         Mutant::new(
@@ -131,14 +148,18 @@ fn topics() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "3.3/plus-takes-all-below",
-            "A filter brings what is below its first +, whatever levels follow",
+            "A + between levels, below the second, takes the last level for anything",
             &["MQTT-3.3.2-3"],
             || {
                 vec![reads(|packet, _| {
                     let Packet::Subscribe(Subscribe { subscriptions, .. }) = packet else { return };
                     for subscription in subscriptions {
-                        if let Some((above, _)) = subscription.filter.split_once("/+/") {
-                            subscription.filter = Text::from(format!("{above}/#"));
+                        if let Some((above, last)) = subscription.filter.split_once("/+/")
+                            && is_plain(above)
+                            && above.contains('/')
+                            && !last.contains(['/', '+', '#'])
+                        {
+                            subscription.filter = Text::from(format!("{above}/+/+"));
                         }
                     }
                 })]

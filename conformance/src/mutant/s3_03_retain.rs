@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reference_broker::codec::{Connect, Packet, PropertyId, Publish, QoS, Text};
+use reference_broker::codec::{Connect, Packet, PropertyId, Publish, PublishAck, QoS, Text};
+use reference_broker::core::ConnectionId;
 
 use super::Mutant;
 use crate::boundary::rules::messages::{
     Cause, delivered_for, published, remembers, removes_retained,
 };
-use crate::boundary::rules::through;
+use crate::boundary::rules::{At, FORGED, answers_forged, through};
 use crate::boundary::{Rule, Rules};
 
 pub(super) fn mutants() -> Vec<Mutant> {
@@ -34,6 +35,46 @@ fn retaining(
             alter(publish, before.as_ref());
         }
     })
+}
+
+/// Has messages retained behind the clients' backs: those that `which` gives at a PUBLISH, once the
+/// core has taken that in.
+fn retains_behind(
+    mut which: impl FnMut(&Publish, At<'_>) -> Option<Publish> + Send + 'static,
+) -> Box<dyn Rule> {
+    const SECRET: (&str, &str) = ("retained", "by the boundary");
+    let is_secret = |publish: &Publish| publish.properties.user_properties().any(|it| it == SECRET);
+    through(
+        false,
+        move |retaining, packet, at, act| {
+            let kept = match &packet {
+                Packet::Publish(publish) if !publish.topic.is_empty() => which(publish, at),
+                _ => None,
+            };
+            *retaining = kept.is_some();
+            act.receive(packet);
+            if let Some(kept) = kept {
+                let qos = kept.qos;
+                let kept = Publish { packet_id: FORGED, dup: false, ..kept.retain() };
+                act.receive(kept.with(PropertyId::UserProperty, SECRET));
+                if qos == QoS::ExactlyOnce {
+                    act.receive(Packet::PubRel(PublishAck::new(FORGED)));
+                }
+            }
+        },
+        move |retaining, packet, _, act| match packet {
+            Packet::Publish(mut publish) if is_secret(&publish) => {
+                // Nobody gets it but by a new subscription.
+                if *retaining || !publish.retain {
+                    return act.settle(&publish);
+                }
+                publish.properties.retain(|it| it.value != SECRET.into());
+                act.send(publish);
+            }
+            packet if answers_forged(&packet) => {}
+            packet => act.send(packet),
+        },
+    )
 }
 
 fn kept() -> Vec<Mutant> {
@@ -126,9 +167,20 @@ fn replaced() -> Vec<Mutant> {
             "A topic that has a retained message keeps it",
             &["MQTT-3.3.1-5"],
             || {
-                vec![retaining(|publish, before| {
-                    let has_one = before.is_some_and(|before| !before.payload.is_empty());
-                    publish.retain = publish.payload.is_empty() || !has_one;
+                let mut first: BTreeMap<Text, Publish> = BTreeMap::new();
+                vec![retains_behind(move |publish, _| {
+                    match (publish.retain, publish.payload.len()) {
+                        (false, _) => None,
+                        (true, 0) => {
+                            first.remove(&publish.topic);
+                            None
+                        }
+                        (true, _) => {
+                            let kept = first.get(&publish.topic).cloned();
+                            first.entry(publish.topic.clone()).or_insert(publish.clone());
+                            kept
+                        }
+                    }
                 })]
             },
         ),
@@ -335,28 +387,41 @@ fn not_retained() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "3.3/retain-0-kept-if-none",
-            "A message with RETAIN 0 above QoS 0 is retained if its topic has none",
+            "The first message on a topic is retained if it is at QoS 2 with RETAIN 0, behind one at QoS 1",
             &["MQTT-3.3.1-8"],
             || {
                 let mut topics: BTreeSet<Text> = BTreeSet::new();
-                vec![published(move |publish, _| {
-                    let is_first = topics.insert(publish.topic.clone());
-                    publish.retain |= is_first && publish.qos > QoS::AtMostOnce;
+                let mut at_1: BTreeSet<ConnectionId> = BTreeSet::new();
+                vec![retains_behind(move |publish, at| {
+                    let is_first = topics.insert(publish.topic.clone()) && !publish.retain;
+                    match publish.qos {
+                        QoS::AtMostOnce => None,
+                        QoS::AtLeastOnce => {
+                            at_1.insert(at.connection);
+                            None
+                        }
+                        QoS::ExactlyOnce => {
+                            (is_first && at_1.contains(&at.connection)).then(|| publish.clone())
+                        }
+                    }
                 })]
             },
         ),
         Mutant::new(
             "3.3/retain-0-replaces",
-            "A message with RETAIN 0 takes the place of a retained one",
+            "A message with RETAIN 0 at QoS 2 takes the place of a retained one",
             &["MQTT-3.3.1-8"],
             || {
                 let mut topics: BTreeSet<Text> = BTreeSet::new();
-                vec![published(move |publish, _| match publish.retain {
-                    true => drop(topics.insert(publish.topic.clone())),
-                    false => {
-                        publish.retain =
-                            !publish.payload.is_empty() && topics.contains(&publish.topic);
+                vec![retains_behind(move |publish, _| {
+                    if publish.retain {
+                        topics.insert(publish.topic.clone());
                     }
+                    let replaces = !publish.retain
+                        && publish.qos == QoS::ExactlyOnce
+                        && !publish.payload.is_empty()
+                        && topics.contains(&publish.topic);
+                    replaces.then(|| publish.clone())
                 })]
             },
         ),

@@ -111,12 +111,17 @@ pub(super) fn coded(packet_type: PacketType, from: ReasonCode, to: ReasonCode) -
     })]
 }
 
-/// Acknowledges the second message on each topic at this QoS and delivers it to nobody.
+fn is_short(publish: &Publish) -> bool {
+    !publish.retain && publish.payload.len() == 3
+}
+
+/// Of messages at this QoS with as little as three bytes, acknowledges the second on each topic and
+/// delivers it to nobody.
 fn second_not_delivered(qos: QoS) -> Rules {
     let mut counts: BTreeMap<Text, u32> = BTreeMap::new();
     let mut open: BTreeSet<(ConnectionId, u16)> = BTreeSet::new();
     vec![answers(move |packet, at| match packet {
-        Packet::Publish(publish) if publish.qos == qos => {
+        Packet::Publish(publish) if is_short(publish) && publish.qos == qos => {
             let count = counts.entry(publish.topic.clone()).or_default();
             *count += 1;
             let ack = PublishAck::new(publish.packet_id);
@@ -148,15 +153,16 @@ fn accepted() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.4/second-accepted-and-lost",
-            "The second QoS 1 message on a topic is acknowledged and delivered to nobody",
+            "The second QoS 1 message of three bytes on a topic is acknowledged and lost, if RETAIN is 0",
             &["U-3.4.2.1-2"],
             || second_not_delivered(QoS::AtLeastOnce),
-        ),
+        )
+        .also(&["MQTT-4.5.0-1"]),
         Mutant::new(
             "3.4/no-puback-without-subscribers",
-            "A QoS 1 message that nobody subscribes to is not acknowledged",
+            "The second QoS 1 message on a topic without subscribers gets no PUBACK behind one that has some",
             &["MQTT-4.3.2-4"],
-            || lost_answers(PacketType::PubAck),
+            second_unanswered,
         ),
         Mutant::new(
             "3.5/pubrec-says-nobody",
@@ -166,10 +172,11 @@ fn accepted() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.5/second-accepted-and-lost",
-            "The second QoS 2 message on a topic is acknowledged and delivered to nobody",
+            "The second QoS 2 message of three bytes on a topic is acknowledged and lost, if RETAIN is 0",
             &["U-3.5.2.1-2"],
             || second_not_delivered(QoS::ExactlyOnce),
-        ),
+        )
+        .also(&["MQTT-4.5.0-1"]),
         Mutant::new(
             "3.5/no-pubrec-without-subscribers",
             "A QoS 2 message that nobody subscribes to is not answered",
@@ -184,6 +191,48 @@ fn lost_answers(packet_type: PacketType) -> Rules {
     vec![swallows(move |packet, _| {
         ack_of(packet, packet_type).is_some_and(|ack| ack.reason == NO_MATCH)
     })]
+}
+
+/// Loses the PUBACK of the second message on a topic, where it says that nobody subscribes.
+fn second_unanswered() -> Rules {
+    #[derive(Default)]
+    struct Unanswered {
+        open: BTreeMap<(ConnectionId, u16), Text>,
+        counts: BTreeMap<Text, u32>,
+        /// Those whose last message was delivered.
+        delivered: BTreeSet<ConnectionId>,
+    }
+    vec![through(
+        Unanswered::default(),
+        |memory, packet, at, act| {
+            if let Packet::Publish(publish) = &packet
+                && publish.qos == QoS::AtLeastOnce
+            {
+                memory.open.insert((at.connection, publish.packet_id), publish.topic.clone());
+            }
+            act.receive(packet);
+        },
+        |memory, packet, at, act| {
+            let answered = match &packet {
+                Packet::PubAck(ack) if ack.reason == NO_MATCH => {
+                    memory.open.remove(&(at.connection, ack.packet_id))
+                }
+                _ => None,
+            };
+            let count = answered.map(|topic| {
+                let count = memory.counts.entry(topic).or_default();
+                *count += 1;
+                *count
+            });
+            let is_behind = memory.delivered.remove(&at.connection);
+            if matches!(&packet, Packet::PubAck(ack) if ack.reason == ReasonCode::Success) {
+                memory.delivered.insert(at.connection);
+            }
+            if count != Some(2) || !is_behind {
+                act.send(packet);
+            }
+        },
+    )]
 }
 
 fn refused() -> Vec<Mutant> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reference_broker::codec::{Packet, PropertyId, QoS, Subscribe, Text};
+use reference_broker::codec::{Packet, PropertyId, QoS, Subscribe, SubscriptionOptions, Text};
 
 use super::Mutant;
 use super::s3_08_subscribe::reads_subscribe;
@@ -16,18 +16,22 @@ pub(super) fn mutants() -> Vec<Mutant> {
 }
 
 fn options() -> Vec<Mutant> {
-    let no_local = |id, breaks, set: fn(bool) -> bool| {
+    let no_local = |id, breaks, set: fn(&SubscriptionOptions) -> bool| {
         Mutant::new(id, breaks, &["MQTT-3.8.3-3"], move || {
             vec![reads_subscribe(move |subscribe, _| {
                 for it in subscribe.subscriptions.iter_mut().filter(|it| is_plain(&it.filter)) {
-                    it.options.no_local = set(it.options.no_local);
+                    it.options.no_local = set(&it.options);
                 }
             })]
         })
     };
     vec![
         no_local("3.8/no-local-ignored", "No Local is ignored", |_| false),
-        no_local("3.8/no-local-always", "A client never gets its own messages", |_| true),
+        no_local(
+            "3.8/no-local-always",
+            "A client never gets its own messages by a subscription at QoS 2",
+            |options| options.no_local || options.maximum_qos == QoS::ExactlyOnce,
+        ),
         Mutant::new(
             "3.8/no-local-with-retain-as-published-lost",
             "A filter with both No Local and Retain As Published is granted and gets nothing",
@@ -173,7 +177,7 @@ fn identifiers() -> Vec<Mutant> {
     ]
 }
 
-fn is_plain(filter: &Text) -> bool {
+pub(super) fn is_plain(filter: &str) -> bool {
     !filter.starts_with("$share/")
 }
 

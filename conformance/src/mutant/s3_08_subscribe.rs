@@ -1,7 +1,6 @@
 //! SUBSCRIBE and the subscriptions it makes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use reference_broker::codec::{
     Packet, PacketType, PropertyId, PublishAck, QoS, ReasonCode, Side, Subscribe, Text,
@@ -9,7 +8,10 @@ use reference_broker::codec::{
 use reference_broker::core::{ConnectionId, Input, Output};
 
 use super::Mutant;
-use crate::boundary::rules::{At, endures, ignores, inward, reads, repeats, writes};
+use super::s3_08_options::is_plain;
+use crate::boundary::rules::subscriptions::subscribes;
+use crate::boundary::rules::{At, endures, ignores, inward, reads, through};
+use crate::boundary::subscriptions::Subscriptions;
 use crate::boundary::{Boundary, Rule};
 
 pub(super) fn mutants() -> Vec<Mutant> {
@@ -28,16 +30,18 @@ pub(super) fn mutants() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.8/resubscribe-ignored",
-            "A subscription made again keeps the options it first had",
+            "A subscription made again keeps the QoS it first had",
             &["MQTT-3.8.4-3"],
             || {
                 let mut first = BTreeMap::new();
-                vec![reads_subscribe(move |subscribe, at| {
-                    for subscription in &mut subscribe.subscriptions {
-                        let key = (at.id(), subscription.filter.clone());
-                        subscription.options = *first.entry(key).or_insert(subscription.options);
+                let keeps = subscribes(move |options, filter, held, at| {
+                    let key = (at.id(), filter.clone());
+                    if held.is_none() {
+                        first.remove(&key);
                     }
-                })]
+                    options.maximum_qos = *first.entry(key).or_insert(options.maximum_qos);
+                });
+                vec![as_asked(), keeps]
             },
         ),
         Mutant::new(
@@ -45,14 +49,14 @@ pub(super) fn mutants() -> Vec<Mutant> {
             "The first message after a subscription was made again is lost",
             &["MQTT-3.8.4-4"],
             || {
-                let mut seen = BTreeSet::new();
+                let mut known = Subscriptions::default();
                 let mut lost = false;
                 vec![inward(move |packet, at, act| {
                     if let Packet::Subscribe(subscribe) = &packet {
-                        let filters = subscribe.subscriptions.iter();
-                        let mut keys = filters.map(|it| (at.id(), it.filter.clone()));
-                        lost |= keys.any(|key| !seen.insert(key));
+                        let mut filters = subscribe.subscriptions.iter();
+                        lost |= filters.any(|it| known.of(at).contains_key(&it.filter));
                     }
+                    known.note(&packet, at);
                     match &packet {
                         Packet::Publish(publish) if lost && publish.qos == QoS::AtLeastOnce => {
                             lost = false;
@@ -66,28 +70,9 @@ pub(super) fn mutants() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.8/resubscribe-adds",
-            "A filter subscribed to again brings each message once more",
+            "A filter subscribed to again brings each message at QoS 2 once more",
             &["MQTT-3.8.4-3", "U-4.8.1-2"],
-            || {
-                let mut once = BTreeSet::new();
-                let twice = Arc::new(Mutex::new(BTreeSet::new()));
-                let noted = Arc::clone(&twice);
-                vec![
-                    reads_subscribe(move |subscribe, at| {
-                        for it in &subscribe.subscriptions {
-                            let key = (at.id(), it.filter.clone());
-                            if !once.insert(key.clone()) {
-                                noted.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
-                            }
-                        }
-                    }),
-                    repeats(move |packet, at| {
-                        let Packet::Publish(publish) = packet else { return false };
-                        let twice = twice.lock().unwrap_or_else(PoisonError::into_inner);
-                        twice.contains(&(at.id(), publish.topic.clone()))
-                    }),
-                ]
-            },
+            || vec![again_brings_twice()],
         ),
         Mutant::new(
             "3.8/one-bad-filter-refuses-all",
@@ -115,30 +100,15 @@ pub(super) fn mutants() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.8/qos-as-published",
-            "Messages at QoS 1 go out at QoS 1 to subscriptions at QoS 0 and 2 alike",
+            "Messages above QoS 0 go out at QoS 1 to subscriptions at QoS 0 and 1 alike",
             &["MQTT-3.8.4-8"],
-            || {
-                vec![writes(|packet, _| {
-                    if let Packet::Publish(publish) = packet
-                        && publish.qos == QoS::ExactlyOnce
-                    {
-                        publish.qos = QoS::AtLeastOnce;
-                    }
-                })]
-            },
+            || vec![as_asked(), grants_more(QoS::AtLeastOnce)],
         ),
         Mutant::new(
             "3.8/qos-lost-while-away",
-            "Messages for a client that is away wait at QoS 1 even if published at QoS 2",
+            "Messages that wait behind one at QoS 1 for a client that is away wait at QoS 1",
             &["MQTT-3.8.4-8"],
-            || {
-                vec![writes(|packet, at| {
-                    let resumed = at.client().is_some_and(|client| client.resumed);
-                    if let (true, Packet::Publish(publish)) = (resumed, packet) {
-                        publish.qos = publish.qos.min(QoS::AtLeastOnce);
-                    }
-                })]
-            },
+            || vec![queue_of_one_level()],
         ),
         Mutant::new(
             "3.8/user-properties-forwarded",
@@ -181,6 +151,17 @@ pub(super) fn mutants() -> Vec<Mutant> {
     ]
 }
 
+/// Takes subscriptions at QoS 0 for some at this.
+pub(super) fn grants_more(qos: QoS) -> Box<dyn Rule> {
+    reads_subscribe(move |subscribe, _| {
+        for it in subscribe.subscriptions.iter_mut().filter(|it| is_plain(&it.filter)) {
+            if it.options.maximum_qos == QoS::AtMostOnce {
+                it.options.maximum_qos = qos;
+            }
+        }
+    })
+}
+
 /// Alters SUBSCRIBE packets.
 pub(super) fn reads_subscribe(
     mut alter: impl FnMut(&mut Subscribe, At<'_>) + Send + 'static,
@@ -192,13 +173,100 @@ pub(super) fn reads_subscribe(
     })
 }
 
+/// Topics whose filters their clients have subscribed to again, by connection.
+#[derive(Default)]
+struct Again {
+    known: Subscriptions,
+    twice: BTreeSet<(ConnectionId, Text)>,
+}
+
+/// Sends messages at QoS 2 once more, at QoS 0, where their topic was subscribed to again.
+fn again_brings_twice() -> Box<dyn Rule> {
+    through(
+        Again::default(),
+        |again, packet, at, act| {
+            match &packet {
+                Packet::Subscribe(subscribe) => {
+                    let filters = subscribe.subscriptions.iter().map(|it| &it.filter);
+                    let held = filters.filter(|it| again.known.of(at).contains_key(*it));
+                    again.twice.extend(held.map(|it| (at.connection, it.clone())));
+                }
+                Packet::Unsubscribe(unsubscribe) => {
+                    let ended = unsubscribe.filters.iter().cloned();
+                    ended.for_each(|it| _ = again.twice.remove(&(at.connection, it)));
+                }
+                _ => {}
+            }
+            again.known.note(&packet, at);
+            act.receive(packet);
+        },
+        |again, packet, at, act| {
+            let more = match &packet {
+                Packet::Publish(publish)
+                    if publish.qos == QoS::ExactlyOnce
+                        && again.twice.contains(&(at.connection, publish.topic.clone())) =>
+                {
+                    Some(publish.clone().qos(QoS::AtMostOnce, 0))
+                }
+                _ => None,
+            };
+            act.send(packet);
+            more.into_iter().for_each(|publish| act.send(publish));
+        },
+    )
+}
+
+/// What a resumed client is sent at once, and what it was sent at a lower QoS than the core thinks.
+#[derive(Default)]
+struct Lowered {
+    /// The connection that is being given what waits, and whether a message at QoS 1 was among it.
+    current: Option<(ConnectionId, bool)>,
+    open: BTreeSet<(ConnectionId, u16)>,
+}
+
+/// On a resume, messages at QoS 2 go out at QoS 1 once one at QoS 1 has gone before them.
+fn queue_of_one_level() -> Box<dyn Rule> {
+    through(
+        Lowered::default(),
+        |lowered, packet, at, act| {
+            lowered.current = None;
+            match packet {
+                Packet::PubAck(ack) if lowered.open.remove(&(at.connection, ack.packet_id)) => {
+                    // An error ends the exchange without a PUBREL.
+                    let error = ReasonCode::UnspecifiedError;
+                    act.receive(Packet::PubRec(PublishAck::because(ack.packet_id, error)));
+                }
+                packet => act.receive(packet),
+            }
+        },
+        |lowered, mut packet, at, act| {
+            match (&mut packet, &mut lowered.current) {
+                (Packet::ConnAck(connack), current) if connack.session_present => {
+                    *current = Some((at.connection, false));
+                }
+                (Packet::Publish(publish), Some((connection, behind)))
+                    if *connection == at.connection && !publish.dup =>
+                {
+                    if *behind && publish.qos == QoS::ExactlyOnce {
+                        publish.qos = QoS::AtLeastOnce;
+                        lowered.open.insert((at.connection, publish.packet_id));
+                    }
+                    *behind |= publish.qos == QoS::AtLeastOnce;
+                }
+                _ => {}
+            }
+            act.send(packet);
+        },
+    )
+}
+
 /// SUBACK says that each filter was granted what was asked for, whatever became of it.
 #[derive(Default)]
 struct AsAsked {
     asked: BTreeMap<(ConnectionId, u16), Vec<QoS>>,
 }
 
-fn as_asked() -> Box<dyn Rule> {
+pub(super) fn as_asked() -> Box<dyn Rule> {
     Box::new(AsAsked::default())
 }
 

@@ -3,7 +3,7 @@
 use reference_broker::codec::{Packet, PropertyId, QoS, ReasonCode};
 
 use super::Mutant;
-use super::s3_08_subscribe::reads_subscribe;
+use super::s3_08_subscribe::{as_asked, grants_more};
 use crate::boundary::Rule;
 use crate::boundary::rules::writes;
 
@@ -11,15 +11,28 @@ pub(super) fn mutants() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "3.8/suback-identifier-swapped",
-            "The Packet Identifier of a SUBACK has its bytes swapped",
+            "The Packet Identifier of a SUBACK has its bytes swapped if it is above 255",
             &["MQTT-3.8.4-2"],
-            || vec![writes_suback(|packet_id, _| *packet_id = packet_id.swap_bytes())],
-        ),
+            || {
+                vec![writes_suback(|packet_id, _| {
+                    if *packet_id > 0xFF {
+                        *packet_id = packet_id.swap_bytes();
+                    }
+                })]
+            },
+        )
+        .also(&["MQTT-2.2.1-6"]),
         Mutant::new(
             "3.9/codes-reversed",
-            "The codes of a SUBACK are in reverse order",
+            "The codes of a SUBACK are in reverse order if there are more than four",
             &["MQTT-3.9.3-1"],
-            || vec![writes_suback(|_, reasons| reasons.reverse())],
+            || {
+                vec![writes_suback(|_, reasons| {
+                    if reasons.len() > 4 {
+                        reasons.reverse();
+                    }
+                })]
+            },
         ),
         Mutant::new(
             "3.9/at-most-64-codes",
@@ -35,12 +48,14 @@ pub(super) fn mutants() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.9/bad-filter-granted",
-            "A filter that is none is granted QoS 0",
+            "A filter that is none is told to be granted QoS 0 if it stands beside one that is granted",
             &["MQTT-3.8.4-7"],
             || {
                 vec![writes_suback(|_, reasons| {
-                    let refused = reasons.iter_mut().filter(|code| code.is_error());
-                    refused.for_each(|code| *code = ReasonCode::Success);
+                    if reasons.iter().any(|code| !code.is_error()) {
+                        let refused = reasons.iter_mut().filter(|code| code.is_error());
+                        refused.for_each(|code| *code = ReasonCode::Success);
+                    }
                 })]
             },
         ),
@@ -73,15 +88,9 @@ pub(super) fn mutants() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.9/delivered-above-granted",
-            "Messages come at the QoS published, whatever was granted",
+            "To a subscription that was granted QoS 0 messages come at the QoS published",
             &["U-3.9.3-1", "MQTT-3.8.4-8"],
-            || {
-                vec![reads_subscribe(|subscribe, _| {
-                    for it in &mut subscribe.subscriptions {
-                        it.options.maximum_qos = QoS::ExactlyOnce;
-                    }
-                })]
-            },
+            || vec![as_asked(), grants_more(QoS::ExactlyOnce)],
         ),
     ]
 }

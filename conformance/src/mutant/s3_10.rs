@@ -9,9 +9,8 @@ use reference_broker::codec::{
 use reference_broker::core::{ConnectionId, Input, Output};
 
 use super::Mutant;
-use crate::boundary::rules::{
-    FORGED, answers, closes, endures, forges, ignores, reads, swallows, writes,
-};
+use super::s3_01_limits::is_oversized;
+use crate::boundary::rules::{FORGED, closes, endures, forges, reads, swallows, through, writes};
 use crate::boundary::{Boundary, Rule};
 
 pub(super) fn mutants() -> Vec<Mutant> {
@@ -22,10 +21,11 @@ fn unsubscribe() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "3.10/ends-nothing",
-            "UNSUBSCRIBE is answered with success and ends nothing",
+            "UNSUBSCRIBE from a topic succeeds and ends nothing if its client and others had one message by it",
             &["MQTT-3.10.4-2", "U-3.11.3-1"],
-            || vec![answers(|packet, _| Some(vec![all_ended(packet)?]))],
-        ),
+            || vec![keeps_used_topics()],
+        )
+        .also(&["MQTT-3.10.4-1", "U-2.4-1"]),
         Mutant::new(
             "3.10/ends-for-all-clients",
             "UNSUBSCRIBE ends the subscriptions of all clients to the filter",
@@ -78,7 +78,8 @@ fn unsubscribe() -> Vec<Mutant> {
                     kind == Some(PacketType::Unsubscribe) && forbids == "MQTT-1.5.4-1"
                 })]
             },
-        ),
+        )
+        .also(&["MQTT-4.13.1-1"]),
     ]
 }
 
@@ -117,13 +118,11 @@ fn unsuback() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.11/unknown-filter-unanswered",
-            "An UNSUBSCRIBE that ends nothing is not answered",
+            "An UNSUBSCRIBE from one filter that is not subscribed to is not answered",
             &["MQTT-3.10.4-5"],
             || {
                 vec![swallows(|packet, _| match packet {
-                    Packet::UnsubAck(it) => {
-                        it.reasons.iter().all(|code| *code == ReasonCode::NoSubscriptionExisted)
-                    }
+                    Packet::UnsubAck(it) => it.reasons == [ReasonCode::NoSubscriptionExisted],
                     _ => false,
                 })]
             },
@@ -148,50 +147,68 @@ fn unsuback() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.11/identifier-swapped",
-            "The Packet Identifier of an UNSUBACK has its bytes swapped",
+            "The Packet Identifier of an UNSUBACK has its bytes swapped if it is above 255",
             &["MQTT-3.10.4-5"],
-            || vec![writes_unsuback(|it| it.packet_id = it.packet_id.swap_bytes())],
-        ),
-        Mutant::new(
-            "3.11/unanswered-at-once",
-            "Of UNSUBSCRIBE packets that come together only the first is answered",
-            &["MQTT-3.10.4-4"],
             || {
-                let mut last = None;
-                vec![ignores(move |packet, at| {
-                    let is_one = matches!(packet, Packet::Unsubscribe(_));
-                    let again = is_one && last == Some((at.connection, at.now));
-                    if is_one {
-                        last = Some((at.connection, at.now));
+                vec![writes_unsuback(|it| {
+                    if it.packet_id > 0xFF {
+                        it.packet_id = it.packet_id.swap_bytes();
                     }
-                    again
                 })]
             },
+        )
+        .also(&["MQTT-2.2.1-6"]),
+        Mutant::new(
+            "3.11/unanswered-at-once",
+            "Of UNSUBSCRIBE packets one behind the other that end something only the first is answered",
+            &["MQTT-3.10.4-4"],
+            || vec![answers_first_of_row()],
         ),
         Mutant::new(
             "3.11/property-beyond-limit",
-            "An UNSUBACK has a User Property, however little its client takes",
+            "An UNSUBACK has a User Property where it makes it larger than its client takes",
             &["MQTT-3.11.2-2"],
             || {
-                vec![writes_unsuback(|it| {
+                vec![outgrows(|it| {
                     it.properties.push(PropertyId::UserProperty, ("name", "value"));
                 })]
             },
         ),
         Mutant::new(
             "3.11/reason-beyond-limit",
-            "An UNSUBACK has a Reason String, however little its client takes",
+            "An UNSUBACK has a Reason String where it makes it larger than its client takes",
             &["MQTT-3.11.2-1"],
-            || vec![writes_unsuback(|it| it.properties.set(PropertyId::ReasonString, "ended"))],
+            || vec![outgrows(|it| it.properties.set(PropertyId::ReasonString, "ended"))],
         ),
     ]
 }
 
-/// The answer that says that all was ended.
-fn all_ended(packet: &Packet) -> Option<Packet> {
-    let Packet::Unsubscribe(it) = packet else { return None };
-    let reasons = vec![ReasonCode::Success; it.filters.len()];
-    Some(Packet::UnsubAck(SubscribeAck::new(it.packet_id, reasons)))
+/// Says of topics that their client has had one message on, and others too, that they were ended.
+fn keeps_used_topics() -> Box<dyn Rule> {
+    through(
+        BTreeMap::<Text, BTreeMap<ConnectionId, u32>>::new(),
+        |used, packet, at, act| {
+            let is_one = |counts: &BTreeMap<ConnectionId, u32>| {
+                counts.len() > 1 && counts.get(&at.connection) == Some(&1)
+            };
+            match &packet {
+                Packet::Unsubscribe(it)
+                    if it.filters.iter().any(|it| used.get(it).is_some_and(is_one)) =>
+                {
+                    let reasons = vec![ReasonCode::Success; it.filters.len()];
+                    act.send(Packet::UnsubAck(SubscribeAck::new(it.packet_id, reasons)));
+                }
+                _ => act.receive(packet),
+            }
+        },
+        |used, packet, at, act| {
+            if let Packet::Publish(publish) = &packet {
+                let counts = used.entry(publish.topic.clone()).or_default();
+                *counts.entry(at.connection).or_default() += 1;
+            }
+            act.send(packet);
+        },
+    )
 }
 
 fn reads_unsubscribe(alter: impl Fn(&mut Unsubscribe) + Send + 'static) -> Box<dyn Rule> {
@@ -208,6 +225,42 @@ fn writes_unsuback(alter: impl Fn(&mut SubscribeAck) + Send + 'static) -> Box<dy
             alter(unsuback);
         }
     })
+}
+
+/// Alters UNSUBACK packets that are too large for their clients then, and were not before.
+fn outgrows(alter: impl Fn(&mut SubscribeAck) + Send + 'static) -> Box<dyn Rule> {
+    writes(move |packet, at| {
+        let mut larger = packet.clone();
+        if let Packet::UnsubAck(unsuback) = &mut larger {
+            alter(unsuback);
+        }
+        if !is_oversized(packet, at) && is_oversized(&larger, at) {
+            *packet = larger;
+        }
+    })
+}
+
+/// Carries UNSUBSCRIBE out and does not say so, if the client has sent nothing since the last one.
+fn answers_first_of_row() -> Box<dyn Rule> {
+    through(
+        (BTreeSet::<ConnectionId>::new(), BTreeSet::<(ConnectionId, u16)>::new()),
+        |(last, again), packet, at, act| {
+            match &packet {
+                Packet::Unsubscribe(it) if !last.insert(at.connection) => {
+                    again.insert((at.connection, it.packet_id));
+                }
+                Packet::Unsubscribe(_) => {}
+                _ => _ = last.remove(&at.connection),
+            }
+            act.receive(packet);
+        },
+        |(_, again), packet, at, act| match &packet {
+            Packet::UnsubAck(it)
+                if again.remove(&(at.connection, it.packet_id))
+                    && it.reasons.contains(&ReasonCode::Success) => {}
+            _ => act.send(packet),
+        },
+    )
 }
 
 /// The filter of a shared subscription, or a plain filter as it is.

@@ -1,13 +1,14 @@
 //! PINGREQ and PINGRESP.
 
+use std::collections::BTreeMap;
+
 use reference_broker::codec::Packet;
+use reference_broker::core::ConnectionId;
 
 use super::Mutant;
-use crate::boundary::rules::{after, ignores, repeats, swallows};
+use crate::boundary::rules::{repeats, swallows, through};
 
 pub(super) fn mutants() -> Vec<Mutant> {
-    let is_request =
-        |packet: &Packet, _: crate::boundary::rules::At<'_>| matches!(packet, Packet::PingReq);
     let is_response =
         |packet: &Packet, _: crate::boundary::rules::At<'_>| matches!(packet, Packet::PingResp);
     vec![
@@ -19,9 +20,29 @@ pub(super) fn mutants() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.12/pingreq-answered-once",
-            "Only the first PINGREQ of all is answered",
+            "Of PINGREQ packets that a client sends one behind the other only the first is answered",
             &["MQTT-3.12.4-1"],
-            move || vec![ignores(after(1, is_request))],
+            || {
+                vec![through(
+                    BTreeMap::<ConnectionId, bool>::new(),
+                    |again, packet, at, act| {
+                        match packet {
+                            Packet::PingReq => {
+                                let is_again = again.contains_key(&at.connection);
+                                again.insert(at.connection, is_again);
+                            }
+                            _ => _ = again.remove(&at.connection),
+                        }
+                        act.receive(packet);
+                    },
+                    |again, packet, at, act| {
+                        let is_again = again.get(&at.connection) == Some(&true);
+                        if packet != Packet::PingResp || !is_again {
+                            act.send(packet);
+                        }
+                    },
+                )]
+            },
         ),
         Mutant::new(
             "3.12/pingresp-twice",

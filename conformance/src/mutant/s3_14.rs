@@ -146,9 +146,17 @@ fn sessions() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.14/ends-session",
-            "DISCONNECT ends the session, whatever its Session Expiry Interval",
+            "DISCONNECT with a Session Expiry Interval ends the session, whatever that is",
             &["MQTT-3.1.2-23"],
-            || vec![reads_disconnect(|it, _| set_expiry(it, Some(0)))],
+            || {
+                vec![reads_disconnect(|it, at| {
+                    let asked = at.client().and_then(|it| expiry(&it.connect.properties));
+                    // To raise it from 0 is an error.
+                    if asked.unwrap_or(0) > 0 && expiry(&it.properties).is_some() {
+                        set_expiry(it, Some(0));
+                    }
+                })]
+            },
         ),
     ]
 }

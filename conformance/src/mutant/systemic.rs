@@ -7,7 +7,7 @@ use reference_broker::codec::{Packet, PropertyId, PublishAck, QoS, ReasonCode};
 use reference_broker::core::{ConnectionId, Input, Output};
 
 use super::Mutant;
-use crate::boundary::rules::{accepts, crossing, delivers, through, writes};
+use crate::boundary::rules::{accepts, crossing, delivers, publishes, through, writes};
 use crate::boundary::{Boundary, Rule};
 
 pub(super) fn mutants() -> Vec<Mutant> {
@@ -24,7 +24,7 @@ fn messages() -> Vec<Mutant> {
             "Every message that has no lifetime is delivered with one",
             &["U-3.3.2.3.3-1"],
             || {
-                vec![delivers(|publish, _| {
+                vec![publishes(|publish, _| {
                     let expiry = PropertyId::MessageExpiryInterval;
                     if !publish.properties.contains(expiry) {
                         publish.properties.push(expiry, 3600);
@@ -34,14 +34,15 @@ fn messages() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.3/user-property-added-to-all",
-            "Every message is delivered with one more User Property",
+            "Every message is delivered with one more User Property, be it too large with that",
             &["MQTT-3.3.2-17"],
             || {
                 vec![delivers(|publish, _| {
                     publish.properties.push(PropertyId::UserProperty, ("from", "broker"));
                 })]
             },
-        ),
+        )
+        .also(&["MQTT-3.1.2-24"]),
         Mutant::new(
             "3.3/dup-always",
             "Every message above QoS 0 is delivered with DUP 1",
@@ -67,17 +68,25 @@ fn answers() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "3.2/session-present-always",
-            "Session Present is 1 in every CONNACK that accepts",
+            "Session Present is 1 for a clean start, and for a client that comes for the first time",
             &["MQTT-3.2.2-2", "MQTT-3.2.2-3"],
-            || vec![accepts(|connack, _| connack.session_present = !connack.reason.is_error())],
+            || {
+                let mut known = BTreeSet::new();
+                vec![accepts(move |connack, at| {
+                    let told = known.insert(at.id()) || at.is_clean_start();
+                    connack.session_present |= told && !connack.reason.is_error();
+                })]
+            },
         ),
         Mutant::new(
             "3.9/one-code-too-few",
-            "SUBACK lacks the code of the last filter",
+            "SUBACK lacks the code of the last of several filters",
             &["MQTT-3.8.4-6", "MQTT-3.9.3-1"],
             || {
                 vec![writes(|packet, _| {
-                    if let Packet::SubAck(suback) = packet {
+                    if let Packet::SubAck(suback) = packet
+                        && suback.reasons.len() > 1
+                    {
                         suback.reasons.pop();
                     }
                 })]

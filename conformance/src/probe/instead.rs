@@ -104,7 +104,7 @@ impl Probe {
     }
 
     /// Whether it goes on with a session.
-    fn has_session(&self) -> bool {
+    pub(super) fn has_session(&self) -> bool {
         self.has_received(|packet| matches!(packet, Packet::ConnAck(it) if it.session_present))
     }
 

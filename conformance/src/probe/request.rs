@@ -140,6 +140,15 @@ impl Probe {
     /// A failure when no PINGRESP comes.
     pub async fn ping(&mut self) -> Outcome {
         self.send(Packet::PingReq).await?;
+        self.pingresp().await
+    }
+
+    /// Waits for the answer to a PINGREQ that was sent.
+    ///
+    /// # Errors
+    ///
+    /// A failure when no PINGRESP comes.
+    pub async fn pingresp(&mut self) -> Outcome {
         let pingresp = |packet: &Packet| (*packet == Packet::PingResp).then_some(());
         self.find_for(step::PING, "PINGRESP", pingresp).await
     }

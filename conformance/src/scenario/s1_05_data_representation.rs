@@ -192,6 +192,7 @@ async fn no_normalisation(stage: &mut Stage) -> Outcome {
         ("i", "\u{131}"),                 // dotless
         ("\u{3C3}", "\u{3C2}"),           // sigma, and at the end of a word
         ("b", "B"),                       // case
+        ("\u{F6}", "\u{D6}"),             // case, beyond ASCII
         ("\u{1100}\u{1161}", "\u{AC00}"), // syllable
     ];
     let mut alice = stage.connected("alice").await?;

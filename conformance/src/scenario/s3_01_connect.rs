@@ -182,7 +182,7 @@ async fn packets_behind_connect(stage: &mut Stage) -> Outcome {
         alice.puback(id).await?;
         bob.receives(&topic, &format!("message {id}")).await?;
     }
-    alice.find("PINGRESP", |packet| (*packet == Packet::PingResp).then_some(())).await?;
+    alice.pingresp().await?;
     bob.publish(&own, "hello", QoS::AtLeastOnce).await?;
     alice.receives(&own, "hello").await.map(drop)
 }

@@ -374,30 +374,35 @@ async fn retain_after_removal(stage: &mut Stage) -> Outcome {
 }
 
 async fn retain_0_keeps_nothing(stage: &mut Stage) -> Outcome {
-    let topic = stage.topic("fleeting");
-    let mut bob = stage.connected("bob").await?;
-    bob.subscribe(&topic, QoS::AtLeastOnce).await?;
     let mut alice = stage.connected("alice").await?;
-    alice.publish(&topic, "fleeting", QoS::AtLeastOnce).await?;
-    bob.receives(&topic, "fleeting").await?;
-    let mut carol = newcomer(stage, &topic).await?;
-    stage.nothing_on(&topic, &mut alice, &mut carol).await
+    for qos in stage.acknowledged_levels() {
+        let topic = stage.topic(&format!("fleeting-{}", qos.value()));
+        let mut bob = stage.connected("bob").await?;
+        bob.subscribe(&topic, QoS::AtLeastOnce).await?;
+        alice.publish(&topic, "fleeting", qos).await?;
+        bob.receives(&topic, "fleeting").await?;
+        let mut carol = newcomer(stage, &topic).await?;
+        stage.nothing_on(&topic, &mut alice, &mut carol).await?;
+    }
+    Ok(())
 }
 
 async fn retain_0_changes_nothing(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("kept");
     let mut alice = stage.connected("alice").await?;
     retain(&mut alice, &topic, "kept", QoS::AtLeastOnce).await?;
-    for fleeting in ["fleeting", ""] {
-        stage.means();
-        let mut bob = newcomer(stage, &topic).await?;
-        bob.receives(&topic, "kept").await?;
-        alice.publish(&topic, fleeting, QoS::AtLeastOnce).await?;
-        bob.receives(&topic, fleeting).await?;
-        let mut carol = newcomer(stage, &topic).await?;
-        stage.claims();
-        carol.receives(&topic, "kept").await?;
-        stage.nothing_on(&topic, &mut alice, &mut carol).await?;
+    for qos in stage.acknowledged_levels() {
+        for fleeting in ["fleeting", ""] {
+            stage.means();
+            let mut bob = newcomer(stage, &topic).await?;
+            bob.receives(&topic, "kept").await?;
+            alice.publish(&topic, fleeting, qos).await?;
+            bob.receives(&topic, fleeting).await?;
+            let mut carol = newcomer(stage, &topic).await?;
+            stage.claims();
+            carol.receives(&topic, "kept").await?;
+            stage.nothing_on(&topic, &mut alice, &mut carol).await?;
+        }
     }
     Ok(())
 }

@@ -59,7 +59,7 @@ async fn byte_by_byte(stage: &mut Stage) -> Outcome {
     let publish = alice.holds(&topic, "in pieces").await?;
     alice.send_in_pieces(Packet::PubAck(PublishAck::new(publish.packet_id)), 1).await?;
     alice.send_in_pieces(Packet::PingReq, 1).await?;
-    alice.find("PINGRESP", |packet| (*packet == Packet::PingResp).then_some(())).await?;
+    alice.pingresp().await?;
     stage.means();
     stage.nothing_on(&topic, &mut bob, &mut alice).await
 }
@@ -106,7 +106,7 @@ async fn many_in_one(stage: &mut Stage) -> Outcome {
     for (id, payload) in [(2, "first"), (3, "second")] {
         alice.puback(id).await?;
         alice.receives(&topic, payload).await?;
-        alice.find("PINGRESP", |packet| (*packet == Packet::PingResp).then_some(())).await?;
+        alice.pingresp().await?;
     }
     stage.nothing_on(&topic, &mut bob, &mut alice).await
 }

@@ -73,7 +73,7 @@ impl Act<'_, '_> {
 pub fn answers_forged(packet: &Packet) -> bool {
     match packet {
         Packet::SubAck(ack) | Packet::UnsubAck(ack) => ack.packet_id == FORGED,
-        Packet::PubAck(ack) => ack.packet_id == FORGED,
+        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubComp(ack) => ack.packet_id == FORGED,
         _ => false,
     }
 }
