@@ -104,8 +104,23 @@ impl Probe {
     }
 
     /// Whether it goes on with a session.
-    pub(super) fn has_session(&self) -> bool {
+    fn has_session(&self) -> bool {
         self.has_received(|packet| matches!(packet, Packet::ConnAck(it) if it.session_present))
+    }
+
+    /// Whether a message was published since it has gone on with its session, and has not waited for it.
+    pub(super) fn is_published_since_resume(&self, topic: &str, payload: &str) -> bool {
+        let mut is_resumed = false;
+        self.context.any(|event| match &event.what {
+            What::Received(Packet::ConnAck(it)) if event.probe == self.name => {
+                is_resumed = it.session_present;
+                false
+            }
+            What::Sent(Packet::Publish(it)) => {
+                is_resumed && *it.topic == *topic && *it.payload == *payload.as_bytes()
+            }
+            _ => false,
+        })
     }
 
     /// Whether it has asked for a Shared Subscription.

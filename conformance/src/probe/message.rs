@@ -152,9 +152,10 @@ impl Probe {
     /// A failure when another message comes.
     pub(crate) async fn receives_marker(&mut self, topic: &str, payload: &str) -> Outcome {
         let context = self.context.clone();
-        // It was sent just now, and has not waited for the client to come back.
         let step = match self.delivery(topic, Some(payload)) {
-            step::DELIVER if self.has_session() => step::DELIVER_RESUMED,
+            step::DELIVER if self.is_published_since_resume(topic, payload) => {
+                step::DELIVER_RESUMED
+            }
             step => step,
         };
         let publish = context.as_means(self.find_for(step, MARKER, message)).await?;
