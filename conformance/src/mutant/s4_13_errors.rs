@@ -113,7 +113,7 @@ fn malformed() -> Vec<Mutant> {
             "U-3.10.3-1",
         ]),
         Mutant::new(
-            "4.13/second-malformed-publish-overlooked",
+            "4.13/second-malformed-overlooked",
             "A PUBLISH with too large a Property Length closes nothing after another malformed one",
             &["MQTT-4.13.1-1"],
             || {

@@ -7,7 +7,7 @@ use reference_broker::codec::{Packet, PropertyId, PublishAck, QoS, ReasonCode};
 use reference_broker::core::{ConnectionId, Input, Output};
 
 use super::Mutant;
-use crate::boundary::rules::{accepts, crossing, delivers, publishes, through, writes};
+use crate::boundary::rules::{accepts, crossing, delivers, through, writes};
 use crate::boundary::{Boundary, Rule};
 
 pub(super) fn mutants() -> Vec<Mutant> {
@@ -21,20 +21,21 @@ fn messages() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "3.3/expiry-added-to-all",
-            "Every message that has no lifetime is delivered with one",
+            "Every message without a lifetime is delivered with one, even if that makes it too large",
             &["U-3.3.2.3.3-1"],
             || {
-                vec![publishes(|publish, _| {
+                vec![delivers(|publish, _| {
                     let expiry = PropertyId::MessageExpiryInterval;
                     if !publish.properties.contains(expiry) {
                         publish.properties.push(expiry, 3600);
                     }
                 })]
             },
-        ),
+        )
+.also(&["MQTT-3.1.2-24"]),
         Mutant::new(
             "3.3/user-property-added-to-all",
-            "Every message is delivered with one more User Property, be it too large with that",
+            "Every message is delivered with one more User Property, even if that makes it too large",
             &["MQTT-3.3.2-17"],
             || {
                 vec![delivers(|publish, _| {
@@ -42,7 +43,7 @@ fn messages() -> Vec<Mutant> {
                 })]
             },
         )
-        .also(&["MQTT-3.1.2-24"]),
+.also(&["MQTT-3.1.2-24"]),
         Mutant::new(
             "3.3/dup-always",
             "Every message above QoS 0 is delivered with DUP 1",
@@ -68,30 +69,24 @@ fn answers() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "3.2/session-present-always",
-            "Session Present is 1 for a clean start, and for a client that comes for the first time",
+            "Session Present is 1 in every CONNACK that accepts",
             &["MQTT-3.2.2-2", "MQTT-3.2.2-3"],
-            || {
-                let mut known = BTreeSet::new();
-                vec![accepts(move |connack, at| {
-                    let told = known.insert(at.id()) || at.is_clean_start();
-                    connack.session_present |= told && !connack.reason.is_error();
-                })]
-            },
-        ),
+            || vec![accepts(|connack, _| connack.session_present = !connack.reason.is_error())],
+        )
+        .also(&["MQTT-4.1.0-2"]),
         Mutant::new(
             "3.9/one-code-too-few",
-            "SUBACK lacks the code of the last of several filters",
+            "SUBACK lacks the code of the last filter",
             &["MQTT-3.8.4-6", "MQTT-3.9.3-1"],
             || {
                 vec![writes(|packet, _| {
-                    if let Packet::SubAck(suback) = packet
-                        && suback.reasons.len() > 1
-                    {
+                    if let Packet::SubAck(suback) = packet {
                         suback.reasons.pop();
                     }
                 })]
             },
-        ),
+        )
+        .also(&["U-2.3-1"]),
         Mutant::new(
             "3.9/says-qos-0-always",
             "SUBACK says QoS 0 whatever was granted, and messages come at what was asked for",
