@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reference_broker::codec::{Packet, Subscription, Text};
+use reference_broker::codec::{Packet, Text};
 use reference_broker::core::ConnectionId;
+use reference_broker::topic::is_shared;
 
 use super::Rule;
 use super::rules::{Act, At, through};
@@ -49,7 +50,9 @@ pub fn on_resume(
             resumes.current = None;
             match &packet {
                 Packet::Disconnect(_) => drop(resumes.left.insert(at.id())),
-                Packet::Subscribe(it) if it.subscriptions.iter().any(is_shared) => {
+                Packet::Subscribe(it)
+                    if it.subscriptions.iter().any(|it| is_shared(&it.filter)) =>
+                {
                     resumes.members.insert(at.id());
                 }
                 _ => {}
@@ -69,8 +72,4 @@ pub fn on_resume(
             _ => act.send(packet),
         },
     )
-}
-
-fn is_shared(subscription: &Subscription) -> bool {
-    subscription.filter.starts_with("$share/")
 }

@@ -21,7 +21,7 @@ pub(super) struct ExplainArguments {
 pub(super) fn explain(arguments: &ExplainArguments) -> Result<Exit, Failure> {
     let id = arguments.id.as_str();
     let mut text = String::new();
-    if let Some(scenario) = scenario::all().iter().find(|scenario| scenario.id == id) {
+    if let Some(scenario) = scenario::find(id) {
         explain_scenario(scenario, &mut text);
     }
     if let Some(requirement) = requirement::find(id) {

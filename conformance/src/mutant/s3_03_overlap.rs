@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reference_broker::codec::{Packet, PropertyId, Publish, QoS, SubscriptionOptions, Text};
+use reference_broker::topic::is_shared;
 
 use super::Mutant;
 use crate::boundary::Rules;
@@ -362,7 +363,7 @@ fn owners() -> Vec<Mutant> {
             &["U-3.3.4-5"],
             || {
                 let mut first: BTreeMap<String, u32> = BTreeMap::new();
-                identified_as(move |filter, own| match filter.starts_with("$share/") {
+                identified_as(move |filter, own| match is_shared(filter) {
                     true => *first.entry(filter.to_owned()).or_insert(own),
                     false => own,
                 })

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reference_broker::codec::{Packet, PropertyId, QoS, Subscribe, SubscriptionOptions, Text};
+use reference_broker::topic::is_shared;
 
 use super::Mutant;
 use super::s3_08_subscribe::reads_subscribe;
@@ -178,7 +179,7 @@ fn identifiers() -> Vec<Mutant> {
 }
 
 pub(super) fn is_plain(filter: &str) -> bool {
-    !filter.starts_with("$share/")
+    !is_shared(filter)
 }
 
 fn alter_identifier(subscribe: &mut Subscribe, alter: impl Fn(u32) -> u32) {

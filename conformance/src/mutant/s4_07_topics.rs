@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reference_broker::codec::{Packet, Subscription, Text};
 use reference_broker::core::ConnectionId;
-use reference_broker::topic::{TopicError, TopicFilter};
+use reference_broker::topic::{TopicError, TopicFilter, is_shared};
 
 use super::Mutant;
 use crate::boundary::Rules;
@@ -26,7 +26,7 @@ fn takes_for(rename: fn(&str) -> String) -> Rules {
     vec![takes_filters_for(move |subscription: &Subscription, _| {
         let text = &*subscription.filter;
         let other = rename(text);
-        (!text.starts_with("$share/") && other != text).then_some(other)
+        (!is_shared(text) && other != text).then_some(other)
     })]
 }
 
@@ -341,9 +341,7 @@ fn dollar_as_any(filter: fn(&str) -> bool) -> Rules {
                 }
                 Packet::Subscribe(subscribe) => {
                     for subscription in &mut subscribe.subscriptions {
-                        if !subscription.filter.starts_with("$share/")
-                            && filter(&subscription.filter)
-                        {
+                        if !is_shared(&subscription.filter) && filter(&subscription.filter) {
                             concerned.insert(at.connection);
                             if let Some(other) = stand_in(&subscription.filter) {
                                 subscription.filter = other.into();

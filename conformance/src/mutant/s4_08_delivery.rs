@@ -6,6 +6,7 @@ use reference_broker::codec::{
     Packet, PropertyId, Publish, PublishAck, QoS, Subscribe, Subscription, Text, Unsubscribe,
 };
 use reference_broker::core::{ConnectionId, Input, Output};
+use reference_broker::topic::is_shared;
 
 use super::Mutant;
 use crate::boundary::resume::on_resume;
@@ -64,7 +65,7 @@ fn options() -> Vec<Mutant> {
             &["MQTT-4.8.2-3", "MQTT-3.8.4-8"],
             || {
                 vec![grants_secretly(|subscription, _| {
-                    if subscription.filter.starts_with("$share/") {
+                    if is_shared(&subscription.filter) {
                         let granted = &mut subscription.options.maximum_qos;
                         *granted = (*granted).max(QoS::AtLeastOnce);
                     }
@@ -142,14 +143,14 @@ fn shared_subscribes(alter: fn(&mut Subscription)) -> Rules {
     vec![reads(move |packet, _| {
         if let Packet::Subscribe(subscribe) = packet {
             let shared = subscribe.subscriptions.iter_mut();
-            shared.filter(|it| it.filter.starts_with("$share/")).for_each(alter);
+            shared.filter(|it| is_shared(&it.filter)).for_each(alter);
         }
     })]
 }
 
 fn shared_filter(subscribe: &Subscribe) -> Option<Text> {
     let mut filters = subscribe.subscriptions.iter().map(|it| &it.filter);
-    filters.find(|filter| filter.starts_with("$share/")).cloned()
+    filters.find(|filter| is_shared(filter)).cloned()
 }
 
 /// Subscribes secretly, and for a moment only, to the filter by itself.

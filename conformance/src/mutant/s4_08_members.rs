@@ -6,7 +6,7 @@ use reference_broker::codec::{
     Packet, Publish, ReasonCode, SubscribeAck, Subscription, Text, Unsubscribe,
 };
 use reference_broker::core::Input;
-use reference_broker::topic::{SubscriptionFilter, TopicName};
+use reference_broker::topic::{SubscriptionFilter, TopicName, is_shared};
 
 use super::Mutant;
 use super::s4_08_shared::parts;
@@ -96,10 +96,6 @@ pub(super) fn mutants() -> Vec<Mutant> {
             },
         ),
     ]
-}
-
-fn is_shared(filter: &str) -> bool {
-    filter.starts_with("$share/")
 }
 
 fn ends_with_its_creator() -> Rules {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reference_broker::codec::{Packet, Publish, QoS, Subscription, Text};
-use reference_broker::topic::{SubscriptionFilter, TopicError};
+use reference_broker::topic::{SubscriptionFilter, TopicError, is_shared};
 
 use super::Mutant;
 use crate::boundary::Rules;
@@ -181,7 +181,7 @@ fn shared_messages(
     mut keep: impl FnMut(&Publish, &SubscriptionFilter, At<'_>) -> bool + Send + 'static,
 ) -> Rules {
     vec![delivers_knowing(move |known, publish, at, act| {
-        if known.of(at).keys().all(|text| text.starts_with("$share/"))
+        if known.of(at).keys().all(|text| is_shared(text))
             && let Some(filter) = known.shared(&at.id(), &publish.topic).first()
             && !keep(&publish, filter, at)
         {

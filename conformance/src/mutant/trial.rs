@@ -167,7 +167,7 @@ impl Trial {
         let failing =
             |scenario: &'static Scenario| Some((scenario, self.failing.get(scenario.id)?));
         let failing: Vec<_> = scenario::all().iter().filter_map(failing).collect();
-        failing.iter().for_each(|(scenario, finding)| broken.note_failing(scenario, finding));
+        failing.iter().for_each(|(scenario, finding)| broken.note(scenario, finding));
         for (scenario, finding) in failing {
             if broken.blame(scenario.requirements, finding).is_some() {
                 self.kills.retain(|kill| kill.scenario != scenario.id);

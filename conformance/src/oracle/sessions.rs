@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reference_broker::codec::Packet;
+use reference_broker::topic::is_shared;
 
 use super::connections::{Connection, Reading};
 
@@ -115,7 +116,7 @@ fn shares(connection: &Connection<'_>) -> bool {
     let mut packets = connection.sent.iter().filter_map(|(_, sent)| sent.packet());
     packets.any(|packet| match packet {
         Packet::Subscribe(subscribe) => {
-            subscribe.subscriptions.iter().any(|one| one.filter.starts_with("$share/"))
+            subscribe.subscriptions.iter().any(|one| is_shared(&one.filter))
         }
         _ => false,
     })

@@ -1,6 +1,7 @@
 //! What is said of something that came in the place of what was expected.
 
 use reference_broker::codec::{Packet, QoS, ReasonCode, Side, Subscribe};
+use reference_broker::topic::is_shared;
 
 use crate::trace::{What, packet_text};
 use crate::verdict::Stop;
@@ -125,12 +126,11 @@ impl Probe {
 
     /// Whether it has asked for a Shared Subscription.
     fn is_member(&self) -> bool {
-        let is_shared = |subscribe: &Subscribe| {
-            subscribe.subscriptions.iter().any(|it| it.filter.starts_with("$share/"))
-        };
+        let shares =
+            |subscribe: &Subscribe| subscribe.subscriptions.iter().any(|it| is_shared(&it.filter));
         self.context.any(|event| {
             event.probe == self.name
-                && matches!(&event.what, What::Sent(Packet::Subscribe(it)) if is_shared(it))
+                && matches!(&event.what, What::Sent(Packet::Subscribe(it)) if shares(it))
         })
     }
 

@@ -105,16 +105,8 @@ impl Probe {
     ///
     /// A failure when this one does not come.
     pub async fn receives_until(&mut self, topic: &str, payload: &str) -> Outcome<Vec<Publish>> {
-        let expected = called_message(topic, payload);
-        let mut before = Vec::new();
-        loop {
-            let publish = self.message(&expected).await?;
-            self.acknowledge(&publish).await?;
-            if *publish.topic == *topic && *publish.payload == *payload.as_bytes() {
-                return Ok(before);
-            }
-            before.push(publish);
-        }
+        let (before, _) = self.up_to(topic, payload).await?;
+        Ok(before)
     }
 
     /// As [`Probe::receives`], whatever other messages come before it.
@@ -123,13 +115,21 @@ impl Probe {
     ///
     /// A failure when it does not come.
     pub async fn receives_sometime(&mut self, topic: &str, payload: &str) -> Outcome<Publish> {
+        let (_, publish) = self.up_to(topic, payload).await?;
+        Ok(publish)
+    }
+
+    /// The messages before this one, and this one; all of them acknowledged.
+    async fn up_to(&mut self, topic: &str, payload: &str) -> Outcome<(Vec<Publish>, Publish)> {
         let expected = called_message(topic, payload);
+        let mut before = Vec::new();
         loop {
             let publish = self.message(&expected).await?;
             self.acknowledge(&publish).await?;
             if *publish.topic == *topic && *publish.payload == *payload.as_bytes() {
-                return Ok(publish);
+                return Ok((before, publish));
             }
+            before.push(publish);
         }
     }
 

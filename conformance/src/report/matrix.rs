@@ -67,9 +67,6 @@ pub fn headline(matrix: &Matrix) -> String {
     format!("{all}: {caught} caught, {chance} by chance, {alive} alive")
 }
 
-/// More collateral than this is named: it wants to be explained.
-const MUCH: usize = 5;
-
 /// What fails that cites nothing of what is broken, as lines; and how far that was looked for.
 pub fn collateral(matrix: &Matrix, reach: Reach) -> String {
     let Collateral { median, most, maximum } = matrix.collateral();
@@ -83,7 +80,8 @@ pub fn collateral(matrix: &Matrix, reach: Reach) -> String {
              what it breaks (--seed {seed}); --all tries all."
         );
     }
-    for trial in matrix.trials.iter().filter(|trial| trial.collateral.len() > MUCH) {
+    let (_, bound) = Collateral::BOUNDS;
+    for trial in matrix.trials.iter().filter(|trial| trial.collateral.len() > bound) {
         let (count, id) = (trial.collateral.len(), trial.mutant.id);
         let _ = writeln!(text, "collateral {count} of {id}: {}", trial.mutant.breaks);
         let mut by_requirement = BTreeMap::<_, Vec<_>>::new();

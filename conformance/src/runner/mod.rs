@@ -230,9 +230,7 @@ pub async fn run_watched(
     report.notes.extend(surroundings.strain_note(shift.pace.bound()));
     report.notes.extend(surroundings.clear(report.trouble.is_some(), &interrupts).await);
     report.scenarios = shift.results.into_values().collect();
-    let mut broken = plain::Broken::default();
-    report.scenarios.iter().for_each(|result| broken.note(result));
-    report.scenarios.iter_mut().for_each(|result| broken.weigh(result));
+    plain::settle(&mut report.scenarios);
     report.duration = started.elapsed();
     Ok(report)
 }

@@ -23,16 +23,9 @@ pub(crate) struct Blame {
 }
 
 impl Broken {
-    /// Takes in what a scenario came to. Of two plain cases of a step the first one in the order of the
-    /// registry decides.
-    pub(crate) fn note(&mut self, result: &ScenarioResult) {
-        if let (Some(scenario), Some(finding)) = (scenario::find(result.id), failing(result)) {
-            self.note_failing(scenario, finding);
-        }
-    }
-
-    /// As [`Broken::note`], of a scenario that fails by this finding of its own.
-    pub(crate) fn note_failing(&mut self, scenario: &Scenario, finding: &Finding) {
+    /// Takes in a scenario that fails by this finding of its own. Of two plain cases of a step the first
+    /// one decides.
+    pub(crate) fn note(&mut self, scenario: &Scenario, finding: &Finding) {
         let is_plain = scenario.plain.iter().any(|step| step.name == finding.step);
         if let (true, Some(way), Some(requirement)) = (is_plain, way(finding), finding.requirement)
         {
@@ -46,10 +39,18 @@ impl Broken {
         let blame = self.0.get(&(finding.step, way(finding)?))?;
         (!cited.contains(&blame.requirement)).then_some(blame)
     }
+}
 
-    /// Blocks it, if it fails for that.
-    pub(crate) fn weigh(&self, result: &mut ScenarioResult) {
-        let blame = failing(result).and_then(|finding| self.blame(&result.requirements, finding));
+/// Blocks those of all results, in the order of the registry, that fail for what fails in its plain case.
+pub(super) fn settle(results: &mut [ScenarioResult]) {
+    let mut broken = Broken::default();
+    for result in &*results {
+        if let (Some(scenario), Some(finding)) = (scenario::find(result.id), failing(result)) {
+            broken.note(scenario, finding);
+        }
+    }
+    for result in results {
+        let blame = failing(result).and_then(|it| broken.blame(&result.requirements, it));
         if let Some(Blame { requirement, seen }) = blame.cloned() {
             result.verdict = Verdict::Blocked;
             // So that it is of one cause with that.
@@ -102,13 +103,12 @@ mod tests {
 
     /// What the last of these results comes to.
     fn verdict(results: &[ScenarioResult]) -> Verdict {
-        let mut broken = Broken::default();
-        results.iter().for_each(|result| broken.note(result));
-        let mut last = results.last().unwrap().clone();
-        broken.weigh(&mut last);
+        let mut results = results.to_vec();
+        settle(&mut results);
+        let last = results.last().unwrap();
         if last.verdict == Verdict::Blocked {
             let cause = |result: &ScenarioResult| result.findings[0].cause();
-            assert_eq!(cause(&last), cause(&results[0]));
+            assert_eq!(cause(last), cause(&results[0]));
         }
         last.verdict
     }

@@ -17,7 +17,7 @@ pub(super) fn texts(publishes: &[Publish]) -> Vec<String> {
 }
 
 /// The payloads of all shares as text, sorted.
-pub(super) fn sorted<const N: usize>(shares: &[Vec<Publish>; N]) -> Vec<String> {
+pub(super) fn sorted(shares: &[Vec<Publish>]) -> Vec<String> {
     let mut all: Vec<String> = shares.iter().flat_map(|share| texts(share)).collect();
     all.sort();
     all

@@ -10,6 +10,11 @@ use super::{TopicError, TopicName};
 /// How the text of a Shared Subscription begins (section 4.8.2).
 const SHARE_PREFIX: &str = "$share/";
 
+/// Whether a filter asks for a Shared Subscription, well-formed or not (section 4.8.2).
+pub fn is_shared(filter: &str) -> bool {
+    filter.starts_with(SHARE_PREFIX)
+}
+
 /// A Topic Filter: a pattern for Topic Names (section 4.7).
 ///
 /// `$share/g/t` is an ordinary pattern here, of three levels; see [`SubscriptionFilter`].

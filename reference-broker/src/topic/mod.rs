@@ -29,7 +29,7 @@ mod pattern;
 mod testing;
 
 pub use error::TopicError;
-pub use filter::{ShareName, SubscriptionFilter, TopicFilter};
+pub use filter::{ShareName, SubscriptionFilter, TopicFilter, is_shared};
 pub use filter_tree::FilterTree;
 pub use name::TopicName;
 pub use name_tree::NameTree;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::filter::is_shared;
 use super::{TopicError, TopicFilter, TopicName};
 
 /// A Topic Filter some of whose levels are captured under a name.
@@ -91,7 +92,7 @@ impl TopicPattern {
     ///
     /// What is wrong with it, and where.
     pub fn parse(text: &str) -> Result<TopicPattern, PatternError> {
-        if text.starts_with("$share/") {
+        if is_shared(text) {
             return Err(PatternError::Shared);
         }
         let mut captures: Vec<Capture> = Vec::new();
