@@ -187,7 +187,7 @@ fn summary(
         let (most, maximum) = Collateral::BOUNDS;
         let _ = writeln!(
             text,
-            "collateral is to be at most {most} for 99 of 100, and {maximum} for each"
+            "too much collateral: at most {most} is allowed for 99 of 100 mutants, and {maximum} for any"
         );
     }
     print(&text)?;

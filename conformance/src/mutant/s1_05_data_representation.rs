@@ -33,7 +33,7 @@ fn topics() -> Vec<Mutant> {
         ),
         Mutant::new(
             "1.5/topic-spaces-trimmed",
-            "Topic names and filters lose white space at their end, but for what ASCII has",
+            "Topic names and filters lose trailing white space other than that of ASCII",
             &["MQTT-4.7.3-4"],
             || {
                 let is_space = |c: char| c.is_whitespace() && !c.is_ascii();
@@ -59,7 +59,7 @@ fn topics() -> Vec<Mutant> {
         ),
         Mutant::new(
             "1.5/topics-fold-case",
-            "Topic names match filters in another case, if not for a letter of ASCII",
+            "Topic names match filters whose letters beyond ASCII are in another case",
             &["MQTT-4.7.3-4"],
             || vec![folds(lower_but_ascii)],
         ),

@@ -20,7 +20,7 @@ fn answers() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "2.2/pubrec-ids-signed",
-            "The PUBREC of packet identifier 32,768, negative to this broker, has 32,767",
+            "PUBREC for packet identifier 32,768 carries 32,767",
             &["MQTT-2.2.1-5", "U-1.5.2-1"],
             || {
                 vec![writes(|packet, _| {

@@ -23,7 +23,7 @@ fn sizes() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "2.1/remaining-length-one-short",
-            "A message loses its last byte where its remaining length is the least of three bytes",
+            "A message loses its last byte if its remaining length is 16,384",
             &["U-2.1.4-1"],
             || {
                 vec![delivers(|publish, _| {
@@ -150,7 +150,7 @@ fn effects() -> Vec<Mutant> {
         ),
         Mutant::new(
             "2.4/unsubscribe-without-effect",
-            "UNSUBSCRIBE from what was not the first filter of its SUBSCRIBE succeeds and is not carried out",
+            "UNSUBSCRIBE succeeds without effect for filters that were not the first of their SUBSCRIBE",
             &["U-2.4-1"],
             || vec![keeps_later_filters()],
         ),

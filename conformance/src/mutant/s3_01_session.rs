@@ -36,7 +36,7 @@ fn resumption() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.1/resume-loses-subscriptions",
-            "A session goes on without its subscription if it has but one, and a message was published meanwhile",
+            "A resumed session loses its only subscription if a message was published meanwhile",
             &["MQTT-3.1.2-5", "U-4.1-4"],
             || vec![loses_only_subscription()],
         ),
@@ -60,7 +60,7 @@ fn clean_start() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "3.1/clean-start-keeps-subscriptions",
-            "A clean start of a session that lasts leaves it its subscriptions",
+            "A clean start with a Session Expiry Interval keeps the old subscriptions",
             &["MQTT-3.1.2-4"],
             || {
                 vec![resubscribes_kept(
@@ -89,7 +89,7 @@ fn clean_start() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.1/clean-start-keeps-session-untold",
-            "A clean start of a session that lasts goes on with the one there is, and says it does not",
+            "A clean start with a Session Expiry Interval goes on with the old session, and says it does not",
             &["MQTT-3.1.2-4"],
             || {
                 vec![

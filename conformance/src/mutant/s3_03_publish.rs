@@ -148,7 +148,7 @@ fn topics() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "3.3/plus-takes-all-below",
-            "A + between levels, below the second, takes the last level for anything",
+            "A filter such as a/b/+/c matches whatever its last level is",
             &["MQTT-3.3.2-3"],
             || {
                 vec![reads(|packet, _| {

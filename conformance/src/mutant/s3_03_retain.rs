@@ -387,7 +387,7 @@ fn not_retained() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "3.3/retain-0-kept-if-none",
-            "The first message on a topic is retained if it is at QoS 2 with RETAIN 0, behind one at QoS 1",
+            "The first message on a topic is retained despite RETAIN 0, if it is at QoS 2 and follows one at QoS 1",
             &["MQTT-3.3.1-8"],
             || {
                 let mut topics: BTreeSet<Text> = BTreeSet::new();

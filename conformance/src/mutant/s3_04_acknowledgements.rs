@@ -160,7 +160,7 @@ fn accepted() -> Vec<Mutant> {
         .also(&["MQTT-4.5.0-1"]),
         Mutant::new(
             "3.4/no-puback-without-subscribers",
-            "The second QoS 1 message on a topic without subscribers gets no PUBACK behind one that has some",
+            "The second QoS 1 message on a topic without subscribers gets no PUBACK if the one before was delivered",
             &["MQTT-4.3.2-4"],
             second_unanswered,
         ),

@@ -106,7 +106,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.8/qos-lost-while-away",
-            "Messages that wait behind one at QoS 1 for a client that is away wait at QoS 1",
+            "Messages that are queued behind one at QoS 1 are delivered at QoS 1",
             &["MQTT-3.8.4-8"],
             || vec![queue_of_one_level()],
         ),

@@ -48,7 +48,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.9/bad-filter-granted",
-            "A filter that is none is told to be granted QoS 0 if it stands beside one that is granted",
+            "An invalid filter is answered as granted if another filter of the same SUBSCRIBE is granted",
             &["MQTT-3.8.4-7"],
             || {
                 vec![writes_suback(|_, reasons| {

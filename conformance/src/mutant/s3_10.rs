@@ -21,7 +21,7 @@ fn unsubscribe() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "3.10/ends-nothing",
-            "UNSUBSCRIBE from a topic succeeds and ends nothing if its client and others had one message by it",
+            "UNSUBSCRIBE succeeds and ends nothing on a topic where its client and another have had one message",
             &["MQTT-3.10.4-2", "U-3.11.3-1"],
             || vec![keeps_used_topics()],
         )
@@ -160,13 +160,13 @@ fn unsuback() -> Vec<Mutant> {
         .also(&["MQTT-2.2.1-6"]),
         Mutant::new(
             "3.11/unanswered-at-once",
-            "Of UNSUBSCRIBE packets one behind the other that end something only the first is answered",
+            "Of consecutive UNSUBSCRIBE packets that end something only the first is answered",
             &["MQTT-3.10.4-4"],
             || vec![answers_first_of_row()],
         ),
         Mutant::new(
             "3.11/property-beyond-limit",
-            "An UNSUBACK has a User Property where it makes it larger than its client takes",
+            "An UNSUBACK has a User Property if that makes it larger than its client takes",
             &["MQTT-3.11.2-2"],
             || {
                 vec![outgrows(|it| {
@@ -176,7 +176,7 @@ fn unsuback() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.11/reason-beyond-limit",
-            "An UNSUBACK has a Reason String where it makes it larger than its client takes",
+            "An UNSUBACK has a Reason String if that makes it larger than its client takes",
             &["MQTT-3.11.2-1"],
             || vec![outgrows(|it| it.properties.set(PropertyId::ReasonString, "ended"))],
         ),

@@ -20,7 +20,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
         ),
         Mutant::new(
             "3.12/pingreq-answered-once",
-            "Of PINGREQ packets that a client sends one behind the other only the first is answered",
+            "Of consecutive PINGREQ packets only the first is answered",
             &["MQTT-3.12.4-1"],
             || {
                 vec![through(

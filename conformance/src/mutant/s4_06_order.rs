@@ -116,7 +116,7 @@ fn order() -> Vec<Mutant> {
         ),
         Mutant::new(
             "4.6/next-before-repeated",
-            "On resume a message that waits for a room of one is sent before the one that is sent again",
+            "With a Receive Maximum of 1, a queued message is sent on resume before the one that is sent again",
             &["MQTT-4.6.0-5"],
             next_before_repeated,
         )

@@ -153,7 +153,7 @@ fn characters() -> Vec<Mutant> {
     vec![
         Mutant::new(
             "4.7/ascii-case-folded",
-            "Topics of long words that differ in the case of their ASCII letters are one",
+            "Topics are one whose levels of more than six bytes differ only in the case of ASCII letters",
             &["U-4.7.3-1"],
             || {
                 normalizes(|text| {

@@ -114,7 +114,7 @@ fn malformed() -> Vec<Mutant> {
         ]),
         Mutant::new(
             "4.13/second-malformed-overlooked",
-            "A PUBLISH with too large a Property Length closes nothing after another malformed one",
+            "A PUBLISH with too large a Property Length is overlooked if a malformed one came before",
             &["MQTT-4.13.1-1"],
             || {
                 let mut count = 0_u32;

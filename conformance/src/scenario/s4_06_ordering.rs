@@ -20,7 +20,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario!(
         "4.6/behind-a-full-window",
         behind_a_full_window,
-        "What waits for room comes in the order it was published, one message for each acknowledged",
+        "Messages that wait for room come in the order they were published, one for each acknowledgement",
         ["MQTT-4.6.0-5", "MQTT-4.6.0-6"]
     )
     .needs(QOS1)

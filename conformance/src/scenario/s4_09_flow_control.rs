@@ -143,7 +143,7 @@ async fn drain(
 }
 
 /// What a subscriber waits for that has room for one message; in which order they come is not asked here.
-const NEXT: &str = "a message, for there is room";
+const NEXT: &str = "a message, as there is room for one";
 
 async fn window_kept(stage: &mut Stage) -> Outcome {
     for qos in stage.acknowledged_levels() {
