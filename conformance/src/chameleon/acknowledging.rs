@@ -56,7 +56,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         &["4.6"],
     )
     // The client's PUBREL follow PUBREC; what is handed on then would be out of order.
-    .one_of(&["order of qos 2"])
+    .one_of(&["order of qos 2", "order of pubrec"])
     .ruled(|| {
         vec![rules::delays(BEHIND, |packet, _| match packet {
             Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubComp(ack) => {
@@ -97,6 +97,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         "closes for PUBREL that do not come in the order of PUBREC",
         &["MQTT-4.6.0-4", "4.13.1", "U-4.13.1-1"],
     )
+    .one_of(&["order of pubrec"])
     .ruled(|| vec![out_of_order_closed()]),
     Switch::new(
         "acknowledges-subscriptions-late",

@@ -45,6 +45,8 @@ pub(super) const SWITCHES: &[Switch] = &[
         &["U-3.1.4-3", "U-4.13.1-4", "U-3.2.2.2-1"],
     )
     .forgoes(&["U-3.2.2.2-17", "U-3.2.2.2-18"])
+    // Who gives no reason for a refusal that is his own cannot be told from who does not serve.
+    .one_of(&["no connack"])
     .ruled(|| {
         vec![rules::swallows(
             |packet, _| matches!(packet, Packet::ConnAck(connack) if connack.reason.is_error()),

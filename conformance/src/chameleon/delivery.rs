@@ -234,7 +234,8 @@ fn add_user_properties(packet: Packet, at: At<'_>, act: &mut Act<'_, '_>) {
     let more = Packet::from(more);
     let dropped = PublishAck::because(publish.packet_id, ReasonCode::UnspecifiedError);
     match publish.qos {
-        _ if fits(&more, at) => act.send(more),
+        // Nobody reads it where the client is gone.
+        _ if at.client().is_none() || fits(&more, at) => act.send(more),
         QoS::AtMostOnce => {}
         QoS::AtLeastOnce => act.receive(Packet::PubAck(dropped)),
         QoS::ExactlyOnce => act.receive(Packet::PubRec(dropped)),

@@ -20,7 +20,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         "refuses a Maximum Packet Size below 128 with 0x80, and a Receive Maximum below 4 with 0x83",
         &["3.2.2.2"],
     )
-    .one_of(&["first packet", "last words"])
+    .one_of(&["first packet", "last words", "no connack"])
     .bounds()
     .ruled(|| vec![rules::refuses(|connect, _| takes_little(connect))]),
     Switch::new(
