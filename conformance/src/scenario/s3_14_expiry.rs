@@ -105,6 +105,10 @@ async fn expiry_lengthened(stage: &mut Stage) -> Outcome {
 async fn expiry_of_last_disconnect_is_past(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("state");
     let mut bob = stage.connected("bob").await?;
+    // What it may have is seen from another.
+    let other = stage.with_session("carol", 60).await?;
+    stage.is_kept_for(&other, 6)?;
+    other.leave().await?;
     let mut alice = stage.with_session("alice", 1).await?;
     alice.subscribe(&topic, QoS::AtLeastOnce).await?;
     alice.leave_with(expiring(60)).await?;
@@ -157,6 +161,7 @@ async fn with_will_at_session_end(stage: &mut Stage) -> Outcome {
     let with_will = Disconnect::because(ReasonCode::DisconnectWithWill);
     let alice =
         stage.connected_with("alice", |connect| connect.session_expiry(60).will(will())).await?;
+    stage.is_kept_for(&alice, 6)?;
     alice.leave_with(with_will.clone()).await?;
     stage.nothing_on(&topic, &mut bob, &mut carol).await?;
 
