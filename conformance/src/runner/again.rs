@@ -70,12 +70,12 @@ impl Way {
         }
     }
 
-    /// How often it is to be seen.
-    fn times(&self) -> u32 {
+    /// How often it is to be seen, where connections get lost or do not.
+    fn times(&self, is_lossy: bool) -> u32 {
         let is_lost = self.seen.as_ref().is_some_and(|(at, seen)| {
             seen == "the connection closed" || (*at == step::CONNECT.name && seen == "nothing")
         });
-        if is_lost { OFTEN } else { TWICE }
+        if is_lost || is_lossy { OFTEN } else { TWICE }
     }
 
     /// Whether a run that came to this has seen what this way tells: oracles may have found more.
@@ -146,7 +146,7 @@ impl<F: FnMut(News<'_>)> Shift<F> {
         let is_last = ticket.before + 1 >= RUNS;
         if first.way.is_seen_in(&way) && first.way.verdict != Verdict::Inconclusive {
             first.seen += 1;
-            match first.seen >= first.way.times() {
+            match first.seen >= first.way.times(self.is_lossy()) {
                 true => self.finished(index, first.result),
                 false => drop(self.firsts.insert(index, first)),
             }
@@ -170,6 +170,12 @@ impl<F: FnMut(News<'_>)> Shift<F> {
         } else {
             self.finished(index, unsteady(first.result, again));
         }
+    }
+
+    /// Whether connections failed to come about in this run. Some then get lost on the way too, with a
+    /// DISCONNECT that a scenario takes for received.
+    fn is_lossy(&self) -> bool {
+        self.surroundings.connector.as_ref().is_some_and(|it| it.strain().count() > 0)
     }
 
     /// Runs once more what needs it: of each cause some, and if those come to the same, the others
