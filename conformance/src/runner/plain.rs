@@ -23,14 +23,16 @@ pub(crate) struct Blame {
 }
 
 impl Broken {
-    /// Takes in a scenario that fails by this finding of its own. Of two plain cases of a step the first
-    /// one decides.
+    /// Takes in a scenario that fails by this finding of its own: all steps that it is the plain case of
+    /// come to nothing in this way. Of two plain cases of a step the first one decides.
     pub(crate) fn note(&mut self, scenario: &Scenario, finding: &Finding) {
         let is_plain = scenario.plain.iter().any(|step| step.name == finding.step);
         if let (true, Some(way), Some(requirement)) = (is_plain, way(finding), finding.requirement)
         {
-            let blame = Blame { requirement, seen: finding.seen.clone() };
-            self.0.entry((finding.step, way)).or_insert(blame);
+            for step in scenario.plain {
+                let blame = Blame { requirement, seen: finding.seen.clone() };
+                self.0.entry((step.name, way)).or_insert(blame);
+            }
         }
     }
 

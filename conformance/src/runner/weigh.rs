@@ -51,7 +51,7 @@ fn is_about(cited: &[&'static str], finding: &Finding) -> bool {
 pub(super) fn judge(result: &mut ScenarioResult, trace: &[Event]) {
     result.oracles = oracle::judge(trace);
     if result.verdict == Verdict::Fail {
-        return;
+        return explain(result);
     }
     let own = result.oracles.iter().filter(|found| is_about(&result.requirements, found));
     let (failures, advisories): (Vec<_>, Vec<_>) =
@@ -63,6 +63,30 @@ pub(super) fn judge(result: &mut ScenarioResult, trace: &[Event]) {
         result.verdict = Verdict::Advisory;
         result.findings.splice(0..0, advisories);
     }
+}
+
+/// Blocks a scenario that comes upon a packet in the place of another, or of none, if an oracle says
+/// what is wrong with it. What a packet is like, once it is the right one, is for the scenario to say.
+fn explain(result: &mut ScenarioResult) {
+    let Some(own) = result.findings.first() else { return };
+    let is_stray = own.step != step::CHECK || matches!(&*own.seen, "PUBLISH" | "another PUBLISH");
+    let is_there = |it: &&Finding| {
+        it.is_failure() && it.event == own.event && it.requirement.is_some_and(says_why)
+    };
+    let there: Vec<_> = result.oracles.iter().filter(is_there).collect();
+    let is_own = there.iter().any(|found| is_about(&result.requirements, found));
+    if let (true, false, [first, ..]) = (is_stray, is_own, &*there) {
+        result.findings.insert(0, Finding::clone(first));
+        result.verdict = Verdict::Blocked;
+    }
+}
+
+/// Whether a requirement that is broken says why a packet came that a scenario does not look for. Of the
+/// others a scenario says more.
+fn says_why(requirement: &str) -> bool {
+    const ALL: [&str; 5] =
+        ["MQTT-3.3.1-8", "MQTT-3.8.4-3", "MQTT-3.8.4-7", "MQTT-3.10.4-2", "U-4.3.1-1"];
+    ALL.contains(&requirement)
 }
 
 /// What a target does once the suite has broken a rule that the scenario did not mean to break says
@@ -125,4 +149,54 @@ pub(super) fn killed(scenario: &Scenario) -> ScenarioResult {
         };
     }
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    /// What a scenario of its own requirement comes to that fails at an event, where an oracle finds
+    /// something there.
+    fn verdict(step: &'static str, seen: &str, rule: &'static str, at: usize) -> Verdict {
+        let broken = || fixture::broken(Verdict::Fail);
+        let own = Finding { step, seen: seen.to_owned(), event: Some(7), ..broken() };
+        let found = Finding {
+            requirement: Some(rule),
+            oracle: Some("delivery"),
+            step: step::ORACLE,
+            event: Some(at),
+            ..broken()
+        };
+        let mut result = ScenarioResult {
+            requirements: vec!["MQTT-3.8.4-3"],
+            verdict: Verdict::Fail,
+            findings: vec![own],
+            oracles: vec![found.clone()],
+            ..fixture::report().scenarios[0].clone()
+        };
+        explain(&mut result);
+        if result.verdict == Verdict::Blocked {
+            assert_eq!(result.findings[0], found);
+        }
+        result.verdict
+    }
+
+    #[test]
+    fn a_packet_that_an_oracle_explains_blocks_who_comes_upon_it() {
+        let receive = step::DELIVER.name;
+        let message = "another PUBLISH";
+        for (step, seen, rule, at, comes_to) in [
+            (receive, message, "MQTT-3.10.4-2", 7, Verdict::Blocked),
+            (step::CHECK, message, "MQTT-3.10.4-2", 7, Verdict::Blocked),
+            // The scenario says in what it differs, or is about that, or met another packet.
+            (step::CHECK, "PUBLISH \"..\" qos=..", "MQTT-3.10.4-2", 7, Verdict::Fail),
+            (receive, message, "MQTT-3.8.4-3", 7, Verdict::Fail),
+            (receive, message, "MQTT-3.10.4-2", 6, Verdict::Fail),
+            // That it should not be there, the scenario says too.
+            (receive, message, "MQTT-3.3.2-3", 7, Verdict::Fail),
+        ] {
+            assert_eq!(verdict(step, seen, rule, at), comes_to, "{step} {seen} {rule} {at}");
+        }
+    }
 }

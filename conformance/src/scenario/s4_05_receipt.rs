@@ -15,7 +15,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ["MQTT-4.5.0-1"]
     )
     .needs(&[Need::QoS(QoS::AtLeastOnce)])
-    .plain(&[step::DELIVER]),
+    .plain(&[step::DELIVER, step::DELIVER_KEPT, step::DELIVER_SHARED, step::WILL]),
     scenario!(
         "4.5/every-matching-session",
         every_matching_session,

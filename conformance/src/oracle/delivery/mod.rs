@@ -2,7 +2,7 @@
 
 mod publications;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use reference_broker::codec::{Packet, PropertyId, Publish, QoS, RetainHandling, Text};
@@ -18,6 +18,7 @@ pub(super) const ORACLE: Oracle = Oracle {
     name: "delivery",
     holds: "What the broker delivers was published like this, and subscribed to",
     requirements: &[
+        "MQTT-3.3.1-8",
         "MQTT-3.3.1-11",
         "MQTT-3.3.1-12",
         "MQTT-3.3.1-13",
@@ -31,6 +32,7 @@ pub(super) const ORACLE: Oracle = Oracle {
         "MQTT-3.3.2-20",
         "MQTT-3.3.4-3",
         "MQTT-3.8.3-3",
+        "MQTT-3.8.4-3",
         "MQTT-3.8.4-8",
         "MQTT-3.10.4-2",
         "U-3.3.2.3.3-1",
@@ -38,6 +40,7 @@ pub(super) const ORACLE: Oracle = Oracle {
         "U-3.3.3-1",
         "U-3.3.4-4",
         "U-3.8.4-3",
+        "U-4.3.1-1",
     ],
     judge,
 };
@@ -51,6 +54,7 @@ fn judge(reading: &Reading<'_>, findings: &mut Findings) {
         clients: subscriptions::clients(&reading.connections),
         publications: Publications::default(),
         aliases: BTreeMap::new(),
+        copies: BTreeMap::new(),
         stranger: reading.stranger_from(),
         has_retained: reading.connections.iter().all(has_retained_messages),
         has_addition: false,
@@ -111,6 +115,8 @@ struct Deliveries<'t, 'f> {
     publications: Publications,
     /// By connection: the aliases that the broker has set.
     aliases: BTreeMap<usize, BTreeMap<u32, Text>>,
+    /// By connection and first event of a publication: how often it was delivered.
+    copies: BTreeMap<(usize, usize), usize>,
     /// From where on any client may have any subscription.
     stranger: Option<usize>,
     /// Whether the broker says nowhere that it has no retained messages.
@@ -160,15 +166,18 @@ impl Deliveries<'_, '_> {
             add("U-3.3.2.3.7-1", "no User Property that nobody published"); // U-3.3.2.3.7-1
         }
         let published = publication.map_or(0, |publication| publication.first);
-        let mut active = Vec::new();
+        let (mut matching, mut active) = (Vec::new(), Vec::new());
         if let Some(client) = client {
-            let matching = subscriptions(client, delivery);
-            active = matching.clone();
+            matching = subscriptions(client, delivery);
+            active.clone_from(&matching);
             active.retain(|subscription| subscription.may_bring(published));
             judge_subscriptions(&matching, &active, delivery, is_published, &mut add);
         }
         match publication {
             Some(publication) => {
+                let copies = self.copies.entry((delivery.place, publication.first)).or_default();
+                *copies += 1;
+                judge_copies(publication, &matching, &active, *copies, &mut add);
                 judge_expiry(publication, delivery, &mut add);
                 judge_level(publication, &active, delivery.publish, &mut add);
                 judge_retain(publication, &active, delivery.publish, self.has_retained, &mut add);
@@ -253,6 +262,32 @@ fn judge_level(
     }
 }
 
+/// Of what may be retained there are copies for each SUBSCRIBE, and members share as they like.
+fn judge_copies(
+    publication: &Publication,
+    matching: &[&Subscription],
+    active: &[&Subscription],
+    copies: usize,
+    mut add: impl FnMut(&'static str, &str),
+) {
+    let is_shared = matching.iter().any(|one| one.filter.is_shared());
+    let filters: BTreeSet<_> = active.iter().map(|one| one.filter.filter()).collect();
+    let is_told = !filters.is_empty() && !is_shared && !publication.retained;
+    if !is_told || copies <= publication.count * filters.len() {
+        return;
+    }
+    if matching.len() > filters.len() {
+        add("MQTT-3.8.4-3", "one copy by a filter that was subscribed to again"); // MQTT-3.8.4-3
+    } else if publication.levels == [QoS::AtMostOnce] {
+        add("U-4.3.1-1", "one copy at QoS 0 for each subscription that matches"); // U-4.3.1-1
+    }
+}
+
+/// Whether a message can have come only because it was kept: all that match were subscribed to later.
+fn is_kept(publication: &Publication, active: &[&Subscription]) -> bool {
+    !active.is_empty() && active.iter().all(|one| one.sent > publication.last)
+}
+
 fn judge_retain(
     publication: &Publication,
     active: &[&Subscription],
@@ -267,6 +302,8 @@ fn judge_retain(
         if all_keep && !publication.unretained && has_retained {
             add("MQTT-3.3.1-13", "RETAIN 1, as published"); // MQTT-3.3.1-13
         }
+    } else if !publication.retained && is_kept(publication, active) {
+        add("MQTT-3.3.1-8", "no retained message, as it was published with RETAIN 0"); // MQTT-3.3.1-8
     } else if !publication.retained {
         let requirement = if any_keeps { "MQTT-3.3.1-13" } else { "MQTT-3.3.1-12" };
         add(requirement, "RETAIN 0, as published"); // MQTT-3.3.1-12

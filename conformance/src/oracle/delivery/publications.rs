@@ -75,8 +75,11 @@ pub(super) enum Publisher {
 /// All publications of equal messages: what any of them has, a delivery may have.
 #[derive(Debug)]
 pub(super) struct Publication {
-    /// The first event.
+    /// The first event, and the last one so far.
     pub(super) first: usize,
+    pub(super) last: usize,
+    /// How often it was published so far.
+    pub(super) count: usize,
     pub(super) levels: Vec<QoS>,
     /// Whether RETAIN was 0, and whether it was 1.
     pub(super) unretained: bool,
@@ -245,6 +248,8 @@ impl Publication {
         let expiry = properties.number(PropertyId::MessageExpiryInterval);
         Publication {
             first: event,
+            last: event,
+            count: 1,
             levels: vec![qos],
             unretained: !retain,
             retained: retain,
@@ -257,6 +262,8 @@ impl Publication {
 
     /// Adds another publication of an equal message.
     fn join(&mut self, later: Publication) {
+        self.last = later.last;
+        self.count += later.count;
         for level in later.levels {
             if !self.levels.contains(&level) {
                 self.levels.push(level);
