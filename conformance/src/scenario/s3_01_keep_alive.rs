@@ -7,6 +7,7 @@ use reference_broker::codec::{
 };
 use tokio::time::timeout;
 
+use super::copies::numbered;
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
@@ -291,15 +292,23 @@ async fn keep_alive_zero_or_long(stage: &mut Stage) -> Outcome {
     let limits = limits.filter(|rest| *rest > Duration::ZERO);
     let limit = limits.chain([Duration::from_secs(4)]).min().unwrap_or_default();
     stage.wait(limit).await;
+    let mut open = Vec::new();
     for (mut client, seconds) in clients {
         stage.proving(if seconds == 0 { "U-3.1.2.10-5" } else { "MQTT-3.1.2-22" });
         match client.probe.ended_within(Duration::from_millis(20)).await? {
             None => {
                 stage.means();
                 client.probe.subscribe(&topic, QoS::AtMostOnce).await?;
+                open.push(client.probe);
             }
             Some(disconnect) => early(stage, disconnect.map(|packet| packet.reason))?,
         }
+    }
+    // All have sent something by now: what comes late keeps none of them waiting for too long.
+    stage.means();
+    for (mut probe, payload) in open.into_iter().zip(numbered(3)) {
+        probe.publish(&topic, &payload, QoS::AtMostOnce).await?;
+        probe.receives_sometime(&topic, &payload).await?;
     }
     Ok(())
 }
