@@ -8,6 +8,7 @@ pub mod messages;
 pub mod subscriptions;
 mod typed;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reference_broker::codec::{
@@ -245,6 +246,33 @@ pub fn answers(
         Some(answers) => answers.into_iter().for_each(|packet| act.send(packet)),
         None => act.receive(packet),
     })
+}
+
+/// Like [`answers`], but the core knows that its client has sent something: it gets a PINGREQ, whose
+/// answer nobody sees.
+pub fn answers_and_counts(
+    mut answer: impl FnMut(&Packet, At<'_>) -> Option<Vec<Packet>> + Send + 'static,
+) -> Box<dyn Rule> {
+    through(
+        BTreeMap::<ConnectionId, u32>::new(),
+        move |hidden, packet, at, act| match answer(&packet, at) {
+            Some(answers) => {
+                *hidden.entry(at.connection).or_default() += 1;
+                act.receive(Packet::PingReq);
+                answers.into_iter().for_each(|packet| act.send(packet));
+            }
+            None => act.receive(packet),
+        },
+        |hidden, packet, at, act| match hidden.get_mut(&at.connection) {
+            Some(count) if packet == Packet::PingResp => {
+                *count -= 1;
+                if *count == 0 {
+                    hidden.remove(&at.connection);
+                }
+            }
+            _ => act.send(packet),
+        },
+    )
 }
 
 /// Closes the connection at packets from clients, which the core does not get.

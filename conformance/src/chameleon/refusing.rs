@@ -101,9 +101,10 @@ pub(super) const SWITCHES: &[Switch] = &[
     )
     .ruled(|| {
         let is_users = |at: At<'_>| at.client().is_some_and(|it| it.connect.user_name.is_some());
-        vec![rules::ignores(move |packet, at| {
-            matches!(packet, Packet::Publish(publish) if publish.qos == QoS::AtMostOnce)
-                && is_users(at)
+        vec![rules::answers_and_counts(move |packet, at| {
+            let is_dropped =
+                matches!(packet, Packet::Publish(publish) if publish.qos == QoS::AtMostOnce);
+            (is_dropped && is_users(at)).then(Vec::new)
         })]
     }),
     Switch::new(
@@ -115,7 +116,7 @@ pub(super) const SWITCHES: &[Switch] = &[
     .ruled(|| vec![refuses_unsubscribe()]),
     Switch::new(
         "refuses-every-fourth-subscribe",
-        "answers every fourth SUBSCRIBE with 0x97, and takes nothing of it for a sign of life",
+        "answers every fourth SUBSCRIBE with 0x97",
         &["U-3.9.3-8"],
     )
     .bounds()
@@ -123,7 +124,7 @@ pub(super) const SWITCHES: &[Switch] = &[
     .forgoes(&["U-4.7.3-4"])
     .ruled(|| {
         let mut seen = 0_u32;
-        vec![rules::answers(move |packet, at| match packet {
+        vec![rules::answers_and_counts(move |packet, at| match packet {
             Packet::Subscribe(subscribe) if is_accepted(at) => {
                 seen += 1;
                 let reasons = vec![ReasonCode::QuotaExceeded; subscribe.subscriptions.len()];

@@ -157,10 +157,11 @@ impl<F: FnMut(News<'_>)> Shift<F> {
             // This one showed nothing, for or against.
             self.firsts.insert(index, first);
         } else if (first.strained || first.way.verdict == Verdict::Inconclusive) && !is_last {
-            // The first one showed little, so this one counts in its place.
+            // The first one showed little, so this one counts in its place, and as little if
+            // connections failed to come about again.
             let is_by_chance = is_by_chance(&first.result, &again, ticket);
-            let is_told = again.verdict != Verdict::Inconclusive || is_by_chance;
-            match needs_another_look(&again, strained) && is_told {
+            let says_more = again.verdict != Verdict::Inconclusive || strained || is_by_chance;
+            match needs_another_look(&again, strained) && says_more {
                 true => {
                     let first = First { ticket, result: again, way, seen: 1, strained };
                     self.firsts.insert(index, first);
