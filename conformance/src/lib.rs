@@ -21,3 +21,4 @@ pub mod scenario;
 pub mod target;
 pub mod trace;
 pub mod verdict;
+pub mod websocket;

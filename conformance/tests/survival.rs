@@ -1,10 +1,11 @@
 //! The runner outlives every broker, network and moment: floods, limits, lost connections, death.
 
+mod broker;
 mod fakes;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -12,68 +13,15 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use broker::{Broker, run};
 use fakes::{mqttspec, server};
 
 const CONNACK: &[u8] = &[0x20, 0x03, 0x00, 0x00, 0x00];
 
-/// The reference broker as a process of its own.
-struct Broker {
-    process: Child,
-    address: String,
-    status: String,
-}
-
-impl Broker {
-    fn start(settings: &[&str]) -> Broker {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mqttspec"));
-        command.args(["broker", "--http", "0", "--listen", "mqtt://127.0.0.1:0"]);
-        for setting in settings {
-            command.args(["--set", setting]);
-        }
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let mut value = |start: &str| {
-            let line = lines.find(|line| line.starts_with(start)).unwrap();
-            let (_, address) = line.split_once("://").unwrap();
-            address.trim_end_matches('/').to_owned()
-        };
-        let (address, status) = (value("listening at "), value("status at"));
-        Broker { process, address, status }
-    }
-
-    fn url(&self) -> String {
-        format!("mqtt://{}", self.address)
-    }
-
-    /// How many sessions and retained messages it holds.
-    fn holds(&self) -> (usize, usize) {
-        let mut stream = TcpStream::connect(&self.status).unwrap();
-        write!(stream, "GET /state?limit=1000 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (_, state) = answer.split_once("\r\n\r\n").unwrap();
-        let state: Value = serde_json::from_str(state).unwrap();
-        let count = |key: &str| state[key].as_array().unwrap().len();
-        (count("sessions"), count("retained"))
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// Runs the suite with a JSON report; gives the exit code, that report, and both streams.
-fn run(url: &str, arguments: &[&str]) -> (Option<i32>, Value, String) {
-    let folder = tempfile::tempdir().unwrap();
-    let json = folder.path().join("report.json");
-    let report = format!("json={}", json.display());
-    let (code, stdout, stderr) =
-        mqttspec(&[&["run", url, "--report", &report], arguments].concat());
-    let report = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
-    (code, report, stdout + &stderr)
+/// The reference broker with these settings.
+fn with_settings(settings: &[&str]) -> Broker {
+    let settings: Vec<_> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+    Broker::start(&[&["--listen", "mqtt://127.0.0.1:0"], &settings[..]].concat())
 }
 
 fn with_verdict<'a>(report: &'a Value, verdict: &str) -> Vec<&'a str> {
@@ -148,7 +96,7 @@ impl Drop for Mortal {
 /// A broker that dies whenever a packet begins with these bytes, and begins anew at once, as under a
 /// supervisor, with nothing in memory.
 fn mortal(packet: &'static [u8]) -> (SocketAddr, Mortal) {
-    let broker = Arc::new(Mutex::new(Broker::start(&[])));
+    let broker = Arc::new(Mutex::new(with_settings(&[])));
     let mortal = Mortal(Arc::clone(&broker));
     let streams: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
     let address = server(move |client| {
@@ -162,7 +110,7 @@ fn mortal(packet: &'static [u8]) -> (SocketAddr, Mortal) {
                 return true;
             }
             let mut broker = broker.lock().unwrap();
-            *broker = Broker::start(&[]);
+            *broker = with_settings(&[]);
             let dead = std::mem::take(&mut *streams.lock().unwrap());
             dead.iter().for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
             false
@@ -237,7 +185,7 @@ fn what_is_spoken_instead_is_told_in_words() {
 
 #[test]
 fn topics_are_where_they_are_wanted() {
-    let broker = Broker::start(&[]);
+    let broker = with_settings(&[]);
     let (code, report, text) = run(&broker.url(), &["4.5", "3.12", "--topic-prefix", "lab/a"]);
     assert_eq!(code, Some(0), "{text}");
     assert!(!report["scenarios"].as_array().unwrap().is_empty(), "{text}");
@@ -276,7 +224,7 @@ fn an_interrupted_run_leaves_nothing() {
             eprintln!("SIGHUP is ignored here, as below nohup: a run goes on, as is wanted then");
             continue;
         }
-        let broker = Broker::start(&[]);
+        let broker = with_settings(&[]);
         let mut run = Command::new(env!("CARGO_BIN_EXE_mqttspec"))
             .args(["run", &broker.url(), "3.1", "3.3", "4.1"])
             .stdout(Stdio::null())
@@ -300,7 +248,7 @@ fn hangups_are_ignored() -> bool {
 
 #[test]
 fn a_whole_run_leaves_nothing() {
-    let broker = Broker::start(&[]);
+    let broker = with_settings(&[]);
     let (code, _, text) = run(&broker.url(), &["3.1/*client*", "3.3/retain*", "4.1"]);
     assert_eq!(code, Some(0), "{text}");
     assert_eq!(broker.holds(), (0, 0), "{text}");
@@ -308,7 +256,7 @@ fn a_whole_run_leaves_nothing() {
 
 #[test]
 fn a_limit_of_connections_fails_nothing() {
-    let broker = Broker::start(&["shell.maximum_connections=20"]);
+    let broker = with_settings(&["shell.maximum_connections=20"]);
     let (_, report, text) = run(&broker.url(), &["3.12", "3.9", "4.7", "4.3"]);
     assert_eq!(with_verdict(&report, "fail"), [""; 0], "{text}");
     assert!(with_verdict(&report, "pass").len() > 30, "{text}");
@@ -318,7 +266,7 @@ fn a_limit_of_connections_fails_nothing() {
 
 #[test]
 fn a_link_that_loses_connections_fails_nothing() {
-    let broker = Broker::start(&[]);
+    let broker = with_settings(&[]);
     let address = losing_link(&broker, 15);
     let (_, report, text) = run(&format!("mqtt://{address}"), &["3.12", "3.9", "4.7", "4.3"]);
     for verdict in ["fail", "blocked"] {
@@ -329,7 +277,7 @@ fn a_link_that_loses_connections_fails_nothing() {
 
 #[test]
 fn a_limit_of_connections_a_second_leaves_nearly_all_to_be_tested() {
-    let broker = Broker::start(&[]);
+    let broker = with_settings(&[]);
     let address = hasty_link(&broker, 25);
     let arguments = ["2.2", "3.12", "3.9", "4.7", "4.3"];
     let (_, report, text) = run(&format!("mqtt://{address}"), &arguments);
@@ -344,7 +292,7 @@ fn a_limit_of_connections_a_second_leaves_nearly_all_to_be_tested() {
 #[test]
 fn what_is_refused_now_and_then_is_tried_again() {
     // DISCONNECT 0x98 in the place of every 25th packet.
-    let broker = Broker::start(&[]);
+    let broker = with_settings(&[]);
     let (upstream, count) = (broker.address.clone(), Arc::new(AtomicUsize::new(0)));
     let address = server(move |client| {
         let upstream = TcpStream::connect(&upstream).unwrap();
@@ -371,7 +319,7 @@ fn what_is_refused_now_and_then_is_tried_again() {
 
 #[test]
 fn a_broker_that_dies_for_good_is_told_in_a_line() {
-    let mut broker = Broker::start(&[]);
+    let mut broker = with_settings(&[]);
     let url = broker.url();
     let running = thread::spawn(move || run(&url, &["4.1", "3.1", "--timeout-scale", "0.3"]));
     thread::sleep(Duration::from_millis(1500));

@@ -8,9 +8,12 @@ mod explain;
 mod files;
 mod list;
 mod mutants;
+mod reach;
 mod repeat;
 mod reports;
 mod run;
+mod secret;
+mod wait;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -38,6 +41,8 @@ struct Arguments {
 enum Command {
     /// Run scenarios against a broker.
     Run(run::RunArguments),
+    /// Wait until a broker answers, before something else is begun.
+    Wait(wait::WaitArguments),
     /// Prove the suite: try it on brokers that are broken on purpose.
     Mutants(mutants::MutantsArguments),
     /// Prove the suite: try it on brokers that take other choices that the standard allows.
@@ -56,10 +61,11 @@ enum Command {
 type Failure = (Exit, String);
 
 pub(crate) fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(secret::arguments());
     let command = arguments.command.unwrap_or_else(|| Command::Run(run::RunArguments::default()));
     let done = match command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Wait(arguments) => wait::wait(arguments),
         Command::Mutants(arguments) => mutants::mutants(&arguments),
         Command::Chameleon(arguments) => chameleon::chameleon(&arguments),
         Command::List(arguments) => list::list(&arguments),

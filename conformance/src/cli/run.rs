@@ -19,6 +19,7 @@ use conformance::target::{Started, Target};
 use reference_broker::command::Interruptions;
 
 use super::files::{raised_limit, scenarios_within};
+use super::reach::ReachArguments;
 use super::reports::{Destination, Place, Reports};
 use super::{Failure, repeat};
 
@@ -34,9 +35,10 @@ const LONGEST_LIST: u64 = 1 << 20;
 
 #[derive(Args, Debug, Default)]
 pub(super) struct RunArguments {
-    /// The broker, if not the embedded one: mqtt://host:port, embedded:, embedded+tcp: or
-    /// container:image (Mosquitto in a container). Then what to run: sections (3.1), ids, globs of ids (*/malformed/*) or requirements
-    /// (MQTT-3.1.0-2); everything if nothing is named
+    /// The broker, if not the embedded one: mqtt://host:port (mqtts, ws, wss; user:password@),
+    /// embedded:, embedded+tcp: or container:image (Mosquitto in a container). Then what to run:
+    /// sections (3.1), ids, globs of ids (*/malformed/*) or requirements (MQTT-3.1.0-2); everything if
+    /// nothing is named
     #[arg(value_name = "URL | SELECTION")]
     arguments: Vec<String>,
     /// How many scenarios run at once; those that let time pass come on top
@@ -69,6 +71,8 @@ pub(super) struct RunArguments {
     /// Show the bytes of each packet of a trace in hex
     #[arg(long)]
     bytes: bool,
+    #[command(flatten)]
+    reach: ReachArguments,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -94,6 +98,7 @@ fn positive(text: &str) -> Result<f64, String> {
 /// Runs the suite and reports.
 pub(super) fn run(arguments: &RunArguments) -> Result<Exit, Failure> {
     let (target, selection) = split(&arguments.arguments)?;
+    let (target, rerun) = arguments.reach.apply(target)?;
     let selected = selection
         .without(arguments.exclude.clone())
         .scenarios()
@@ -103,7 +108,8 @@ pub(super) fn run(arguments: &RunArguments) -> Result<Exit, Failure> {
     let reports = Reports::prepare(&arguments.reports, &lists(arguments))?;
     let name = target.to_string();
     match run_all(arguments, target, selected, &deviations, &reports) {
-        Ok((ran, stopped)) => {
+        Ok((mut ran, stopped)) => {
+            ran.last.rerun = rerun;
             if let Some(list) = list {
                 write_list(&list, &ran.last, &deviations)?;
             }
@@ -111,12 +117,8 @@ pub(super) fn run(arguments: &RunArguments) -> Result<Exit, Failure> {
         }
         // There is nothing to report but why, and whoever reads a report is to find that there.
         Err((exit, why)) => {
-            let nothing = Report {
-                target: name.clone(),
-                rerun: name,
-                trouble: Some(why.clone()),
-                ..Report::default()
-            };
+            let nothing =
+                Report { target: name, rerun, trouble: Some(why.clone()), ..Report::default() };
             reports.write(&nothing, None)?;
             Err((exit, why))
         }

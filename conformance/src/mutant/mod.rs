@@ -52,6 +52,7 @@ mod s4_08_members;
 mod s4_08_shared;
 mod s4_09_flow;
 mod s4_13_errors;
+mod s6_websocket;
 mod systemic;
 mod trial;
 mod tries;
@@ -63,6 +64,7 @@ use reference_broker::transport::BoxStream;
 
 use crate::boundary::Rules;
 use crate::boundary::segments::{Piece, Segments};
+use crate::websocket::{Between, Listener};
 
 pub use trial::{Collateral, Collided, Fate, Holes, Kill, Matrix, Trial};
 pub use tries::{Reach, Tries};
@@ -83,6 +85,7 @@ pub struct Mutant {
     configure: fn(&mut Config),
     rules: Box<dyn Fn() -> Rules + Send + Sync>,
     reads: Option<fn(Piece) -> bool>,
+    listener: Option<fn() -> Box<dyn Listener>>,
 }
 
 impl Mutant {
@@ -103,6 +106,7 @@ impl Mutant {
             configure,
             rules,
             reads: None,
+            listener: None,
         }
     }
 
@@ -134,6 +138,16 @@ impl Mutant {
         Mutant { reads: Some(reads), ..Mutant::new(id, breaks, requirements, Rules::new) }
     }
 
+    /// A mutant whose WebSocket listener is broken.
+    fn listening(
+        id: &'static str,
+        breaks: &'static str,
+        requirements: &'static [&'static str],
+        listener: fn() -> Box<dyn Listener>,
+    ) -> Mutant {
+        Mutant { listener: Some(listener), ..Mutant::new(id, breaks, requirements, Rules::new) }
+    }
+
     /// Whether it breaks one of these requirements.
     pub(crate) fn breaks_one_of(&self, requirements: &[&str]) -> bool {
         requirements.iter().any(|requirement| self.requirements.contains(requirement))
@@ -142,13 +156,21 @@ impl Mutant {
     /// Whether it is made in the stream between a client within the process and the broker. Over a socket
     /// there is nothing of it.
     pub fn is_in_stream(&self) -> bool {
-        self.reads.is_some()
+        self.reads.is_some() || self.listener.is_some()
     }
 
     /// The stream over which a client within the process reaches it.
     pub fn stream(&self, stream: BoxStream) -> BoxStream {
         match self.reads {
             Some(reads) => Box::new(Segments::new(stream, reads)),
+            None => stream,
+        }
+    }
+
+    /// The stream over which a client within the process reaches its WebSocket listener.
+    pub fn below_websocket(&self, stream: BoxStream) -> BoxStream {
+        match self.listener {
+            Some(listener) => Box::new(Between::new(stream, listener())),
             None => stream,
         }
     }
@@ -231,6 +253,7 @@ pub fn all() -> &'static [Mutant] {
             s4_08_members::mutants(),
             s4_09_flow::mutants(),
             s4_13_errors::mutants(),
+            s6_websocket::mutants(),
             systemic::mutants(),
             malformed::mutants(),
         ];

@@ -197,7 +197,11 @@ impl<'a> Connection<'a> {
             What::ClosedByProbe => {
                 self.closed.get_or_insert(index);
             }
-            What::Opened | What::HalfClosed | What::Silence(_) | What::Waited(_) => {}
+            What::Opened
+            | What::HalfClosed
+            | What::Silence(_)
+            | What::Waited(_)
+            | What::WebSocket(_) => {}
         }
     }
 

@@ -200,7 +200,7 @@ fn place_of(text: &str, events: &[Event]) -> usize {
                 | PacketType::PubComp
                 | PacketType::PingReq
         ),
-        What::HalfClosed | What::ClosedByProbe | What::Waited(_) => true,
+        What::HalfClosed | What::ClosedByProbe | What::Waited(_) | What::WebSocket(_) => true,
         _ => false,
     };
     let place = latest().find(|(_, event)| is_it(event));

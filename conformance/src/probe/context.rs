@@ -7,6 +7,7 @@ use reference_broker::codec::{Packet, PropertyId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::target::Credentials;
 use crate::trace::{Event, What};
 use crate::verdict::{Finding, Outcome, Stop};
 
@@ -55,6 +56,8 @@ struct Shared {
     waited: Mutex<Duration>,
     /// What the topics of all scenarios begin with, but for the few whose first level matters.
     own: String,
+    /// Who the clients are to the target.
+    credentials: Credentials,
 }
 
 #[derive(Debug)]
@@ -107,7 +110,12 @@ fn size(what: &What) -> usize {
 
 impl Context {
     /// For a scenario that cites these requirements, whose topics begin with this.
-    pub(crate) fn new(prefix: &str, cited: &'static [&'static str], patience: Patience) -> Context {
+    pub(crate) fn new(
+        prefix: &str,
+        cited: &'static [&'static str],
+        patience: Patience,
+        credentials: Credentials,
+    ) -> Context {
         let record = Record {
             events: Vec::new(),
             raw: BTreeMap::new(),
@@ -135,12 +143,18 @@ impl Context {
             full: Notify::new(),
             waited: Mutex::default(),
             own: format!("{prefix}/"),
+            credentials,
         }))
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Record> {
         // A panic elsewhere leaves the record as it was: nothing here is done by halves.
         self.0.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Who the clients are to the target.
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.0.credentials
     }
 
     pub(crate) fn patience(&self) -> Patience {
@@ -189,6 +203,7 @@ impl Context {
         }
         record.note_assigned(&what);
         record.bytes += size(&what);
+        let what = self.0.credentials.hide(what);
         record.events.push(Event { at, probe: probe.to_owned(), what });
         record.events.len() - 1
     }

@@ -147,6 +147,11 @@ impl Probe {
         }
     }
 
+    /// What its connection is called in the trace.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The Client Identifier that belongs to this probe's name.
     pub fn client_id(&self) -> &str {
         &self.client_id
@@ -154,7 +159,12 @@ impl Probe {
 
     /// A clean start under this probe's Client Identifier.
     pub fn connect_packet(&self) -> Connect {
-        Connect::new(self.client_id.as_str())
+        self.connect_packet_as(self.client_id.as_str())
+    }
+
+    /// A clean start under another Client Identifier.
+    pub fn connect_packet_as(&self, client_id: impl Into<Text>) -> Connect {
+        self.context.credentials().complete(Connect::new(client_id))
     }
 
     /// For how many seconds its session outlives this connection: what CONNACK says, or else what

@@ -1,5 +1,6 @@
 //! What a probe reads: packets, broken bytes, the end, or nothing.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -109,6 +110,10 @@ impl Probe {
                         progress = 0;
                     }
                     continue;
+                }
+                // TLS without a farewell: below it was an end of stream.
+                Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    Ending::EndOfStream
                 }
                 Ok(Err(_)) => Ending::Reset,
                 Err(_) => {

@@ -159,6 +159,10 @@ impl Probe {
                 Err(_) => return Err(refused()),
             }
         }
+        // TLS and WebSocket may keep some of it.
+        if timeout(patience, half.flush()).await.is_err() {
+            return Err(refused());
+        }
         self.grace = begun.elapsed().min(STEP * patience);
         Ok(())
     }

@@ -78,7 +78,8 @@ pub struct Listed {
 pub struct Report {
     /// The target as it was given.
     pub target: String,
-    /// The arguments that choose this target again, to be put after `mqttspec run`.
+    /// The arguments that choose this target again, to be put after `mqttspec run`, quoted where a shell
+    /// asks for it.
     pub rerun: String,
     /// What the target declared in its CONNACK, as lines `name: value`.
     pub capabilities: Vec<(String, String)>,
@@ -218,6 +219,15 @@ impl Report {
     pub fn rerun_command(&self, id: &str) -> String {
         let words = ["mqttspec", "run", &self.rerun, id];
         words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A word as a shell takes it.
+pub fn quoted(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_./:@%+=,-".contains(&byte);
+    match !word.is_empty() && word.bytes().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 

@@ -25,7 +25,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 use crate::deviation::KnownDeviations;
-use crate::report::{Report, ScenarioResult};
+use crate::report::{Report, ScenarioResult, quoted};
 use crate::scenario::Scenario;
 use crate::target::{Capabilities, Connector, Looked, Target, Unusable, preflight};
 use crate::verdict::{Finding, Verdict, general, step};
@@ -183,8 +183,11 @@ pub async fn run_watched(
         true => None,
         false => Some(Connector::new(target).await.map_err(RunError::Trouble)?),
     };
-    let mut report =
-        Report { target: target.to_string(), rerun: target.to_string(), ..Report::default() };
+    let mut report = Report {
+        target: target.to_string(),
+        rerun: quoted(&target.retyped()),
+        ..Report::default()
+    };
     let looked = tokio::select! {
         biased;
         () = interrupts.reach(1) => None,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use reference_broker::codec::{Connect, Disconnect, Packet};
+use reference_broker::codec::{Disconnect, Packet};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{timeout, timeout_at};
@@ -208,7 +208,9 @@ impl Performance {
     fn beginning(&self) -> (Context, Names) {
         let surroundings = &self.surroundings;
         let patience = Patience::scaled(surroundings.scale);
-        let context = Context::new(&surroundings.prefix, self.scenario.requirements, patience);
+        let credentials = surroundings.target.credentials();
+        let cited = self.scenario.requirements;
+        let context = Context::new(&surroundings.prefix, cited, patience, credentials);
         let token = fresh(&surroundings.token, self.before);
         (context, Names::below(&surroundings.prefix, &token, &self.scenario.code()))
     }
@@ -364,7 +366,7 @@ async fn lets_in(
     patience: Duration,
     word: Duration,
 ) -> Result<bool, Unusable> {
-    let connect = Connect::new(client).keep_alive(KEEP_ALIVE);
+    let connect = connector.connect_packet(client).keep_alive(KEEP_ALIVE);
     let (mut visitor, _) = Visitor::open(connector, connect, patience).await?;
     visitor.allow(word);
     let silent = |_| Unusable::Silent(patience);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use reference_broker::codec::{Connect, Disconnect, Packet, Publish, PublishAck, QoS, Subscribe};
+use reference_broker::codec::{Disconnect, Packet, Publish, PublishAck, QoS, Subscribe};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -212,7 +212,7 @@ impl Tidier<'_> {
 
     /// Publishes an empty message on each topic, and takes those away that are acknowledged.
     async fn clear_retained(&self, topics: &mut BTreeSet<String>) -> Option<()> {
-        let connect = Connect::new(self.client).keep_alive(KEEP_ALIVE);
+        let connect = self.connector.connect_packet(self.client).keep_alive(KEEP_ALIVE);
         let opened = Visitor::open(self.connector, connect, self.patience).await;
         let (mut visitor, looked) = opened.ok()?;
         let qos = match self.capabilities.meet(Need::QoS(QoS::AtLeastOnce)) {
@@ -251,7 +251,7 @@ impl Tidier<'_> {
     /// The topics below these that have retained messages; none if that cannot be seen.
     async fn sweep(&self, spaces: &BTreeSet<String>) -> Option<BTreeSet<String>> {
         let looking = async {
-            let connect = Connect::new(self.client).keep_alive(KEEP_ALIVE);
+            let connect = self.connector.connect_packet(self.client).keep_alive(KEEP_ALIVE);
             let opened = Visitor::open(self.connector, connect, self.patience).await;
             let (mut visitor, _) = opened.ok()?;
             let mut found = BTreeSet::new();
@@ -290,11 +290,11 @@ async fn look(visitor: &mut Visitor, found: &mut BTreeSet<String>) -> Option<Pac
 
 /// Ends a session by a clean start that keeps none. Whether it is gone.
 async fn end_session(connector: &Connector, client: &str, patience: Duration) -> bool {
-    let connect = Connect::new(client).keep_alive(KEEP_ALIVE);
+    let connect = connector.connect_packet(client).keep_alive(KEEP_ALIVE);
     match Visitor::open(connector, connect, patience).await {
         Ok((mut visitor, _)) => visitor.send(Disconnect::default()).await.is_ok(),
         // Who may not have that name has no session under it.
-        Err(Unusable::Refused(reason)) => {
+        Err(Unusable::Refused { reason, .. }) => {
             reason == reference_broker::codec::ReasonCode::ClientIdentifierNotValid
         }
         Err(_) => false,

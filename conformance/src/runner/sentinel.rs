@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use reference_broker::codec::{Connect, Packet};
+use reference_broker::codec::Packet;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::sleep;
@@ -136,13 +136,17 @@ impl Post {
     }
 
     async fn connect(&self, clean_start: bool) -> Result<(Visitor, Looked), Absent> {
-        let connect = Connect::new(&*self.client_id).keep_alive(KEEP_ALIVE).session_expiry(EXPIRY);
+        let connect = self
+            .connector
+            .connect_packet(&self.client_id)
+            .keep_alive(KEEP_ALIVE)
+            .session_expiry(EXPIRY);
         let connect = if clean_start { connect } else { connect.resume() };
         let mut absent = Absent::Dead;
         for _ in 0..2 {
             match Visitor::open(&self.connector, connect.clone(), self.patience).await {
                 Ok(opened) => return Ok(opened),
-                Err(Unusable::Refused(_)) => {
+                Err(Unusable::Refused { .. }) => {
                     absent = Absent::Unwilling;
                     sleep(self.patience / 4).await;
                 }

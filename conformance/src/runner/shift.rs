@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reference_broker::codec::Connect;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
@@ -262,10 +261,10 @@ impl<F: FnMut(News<'_>)> Shift<F> {
         let client = format!("{}alive", self.surroundings.token);
         let asking = async {
             for _ in 0..2 {
-                let connect = Connect::new(&*client).keep_alive(KEEP_ALIVE);
+                let connect = connector.connect_packet(&client).keep_alive(KEEP_ALIVE);
                 match Visitor::open(connector, connect, patience).await {
                     // It is there, if unwilling.
-                    Ok(_) | Err(Unusable::Refused(_)) => return true,
+                    Ok(_) | Err(Unusable::Refused { .. }) => return true,
                     Err(_) => {}
                 }
             }

@@ -51,7 +51,8 @@ impl Stage {
 
     /// Sees whether a plain client is let in, for the count of those that are not.
     async fn try_plainly(&self) {
-        let connect = Connect::new(self.client_id("plain")).keep_alive(KEEP_ALIVE);
+        let client = self.client_id("plain");
+        let connect = self.connector.connect_packet(&client).keep_alive(KEEP_ALIVE);
         let patience = self.context.patience().reply;
         // What comes of it is in the count.
         let _ = Visitor::open(&self.connector, connect, patience).await;

@@ -6,6 +6,7 @@
 
 mod copies;
 mod fences;
+mod framed;
 mod introduce;
 mod kept;
 mod names;
@@ -60,6 +61,7 @@ mod s4_08_shared_members;
 mod s4_09_flow_control;
 mod s4_09_limits;
 mod s4_13_errors;
+mod s6_websocket;
 mod sessions;
 mod stage;
 mod vectors;
@@ -308,6 +310,7 @@ const WRITTEN: &[&[Scenario]] = &[
     s4_09_flow_control::SCENARIOS,
     s4_09_limits::SCENARIOS,
     s4_13_errors::SCENARIOS,
+    s6_websocket::SCENARIOS,
 ];
 
 #[cfg(test)]

@@ -1,9 +1,7 @@
 //! Section 1.5: data representation.
 
 use bytes::Bytes;
-use reference_broker::codec::{
-    Connect, PacketType, Properties, Property, PropertyId, Publish, QoS, Will,
-};
+use reference_broker::codec::{PacketType, Properties, Property, PropertyId, Publish, QoS, Will};
 
 use super::s3_03_properties::{adds_no_users, keeps_users, keeps_users_in_order};
 use super::{Scenario, Stage, scenario};
@@ -173,7 +171,8 @@ async fn byte_order_mark_in_client_id(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
     stage.nothing_on(&topic, &mut bob, &mut alice).await?;
     let mut other = stage.open("other").await?;
-    other.send(Connect::new(format!("\u{FEFF}{}", alice.client_id()))).await?;
+    let connect = other.connect_packet_as(format!("\u{FEFF}{}", alice.client_id()));
+    other.send(connect).await?;
     match other.answer().await? {
         Some(connack) if !connack.reason.is_error() => {}
         _ => return stage.not_applicable("the target does not take such client identifiers"),

@@ -70,7 +70,7 @@ async fn client_ids_of_letters_and_digits(stage: &mut Stage) -> Outcome {
     stage.claims();
     for id in ids.iter().filter(|id| id.len() <= 23) {
         let mut alice = stage.open("alice").await?;
-        alice.connect_as_anybody(Connect::new(id)).await?;
+        alice.connect_as_anybody(alice.connect_packet_as(id)).await?;
         stage.serves(&mut alice).await?;
     }
     Ok(())
@@ -117,7 +117,7 @@ async fn unusual_client_ids_taken_or_refused(stage: &mut Stage) -> Outcome {
         let mut taken = Vec::new();
         for last in ["1", "2"] {
             let mut probe = stage.open("alice").await?;
-            probe.send(Connect::new(format!("{base}{last}"))).await?;
+            probe.send(probe.connect_packet_as(format!("{base}{last}"))).await?;
             match probe.answer().await? {
                 Some(connack) if !connack.reason.is_error() => taken.push(probe),
                 Some(_) => probe.refused().await?,
@@ -143,7 +143,7 @@ async fn assigned(
     change: impl FnOnce(Connect) -> Connect,
 ) -> Outcome<(Probe, ConnAck, Text)> {
     let mut probe = stage.open(name).await?;
-    probe.send(change(Connect::new("").keep_alive(3600))).await?;
+    probe.send(change(probe.connect_packet_as("").keep_alive(3600))).await?;
     let connack = match probe.answer().await? {
         Some(connack) if !connack.reason.is_error() => connack,
         answer => {
@@ -210,7 +210,7 @@ async fn assigned_ids_differ(stage: &mut Stage) -> Outcome {
     }
     // Nobody else knows of the session that was kept.
     let mut alice = stage.open("alice").await?;
-    alice.connect(Connect::new(first)).await?;
+    alice.connect(alice.connect_packet_as(first)).await?;
     alice.leave().await
 }
 
@@ -226,7 +226,7 @@ async fn assigned_id_resumes(stage: &mut Stage) -> Outcome {
     bob.publish(&topic, "while away", QoS::AtLeastOnce).await?;
 
     let mut alice = stage.open("alice").await?;
-    let connack = alice.connect(Connect::new(id).resume().session_expiry(60)).await?;
+    let connack = alice.connect(alice.connect_packet_as(id).resume().session_expiry(60)).await?;
     stage.is_resumed("MQTT-3.1.3-7", "alice", &connack).await?;
     stage.proving("MQTT-3.1.2-5");
     stage.receives_kept(&mut alice, &topic, "while away").await?;
@@ -240,7 +240,7 @@ async fn assigned_id_taken_over(stage: &mut Stage) -> Outcome {
     let (mut alice, _, id) = assigned(stage, "alice", |connect| connect).await?;
     alice.ping().await?;
     let mut other = stage.open("other").await?;
-    other.connect(Connect::new(id)).await?;
+    other.connect(other.connect_packet_as(id)).await?;
     alice.closes().await?;
     stage.serves(&mut other).await
 }

@@ -115,7 +115,8 @@ async fn second_connect_leaves_no_session(stage: &mut Stage) -> Outcome {
     stage.no_will_on(&topic, &mut bob).await?;
     let will = |payload: &'static str| Will::new(&topic, payload).qos(QoS::AtLeastOnce);
     let mut alice = stage.connected_with("alice", |c| c.will(will("first"))).await?;
-    let second = Connect::new(stage.client_id("other")).session_expiry(60).will(will("second"));
+    let second =
+        alice.connect_packet_as(stage.client_id("other")).session_expiry(60).will(will("second"));
     alice.send(second).await?;
     alice.closes().await?;
     stage.proving("MQTT-3.1.2-8");

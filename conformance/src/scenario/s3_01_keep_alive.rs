@@ -93,7 +93,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 
 /// How long after its time a connection is to be closed at the latest: no tolerance is given, so be it
 /// large.
-const TOLERANCE: Duration = Duration::from_secs(6);
+pub(super) const TOLERANCE: Duration = Duration::from_secs(6);
 
 /// A client whose Keep Alive matters.
 struct Client {

@@ -7,6 +7,8 @@ use reference_broker::codec::{ConnAck, PropertyId, QoS, ReasonCode, Value};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     connack: ConnAck,
+    /// Whether it is reached over WebSocket, or can be.
+    has_websocket: bool,
 }
 
 /// The Session Expiry Interval that a target is asked for when it is first looked at, in seconds.
@@ -38,17 +40,24 @@ pub enum Need {
     Sessions,
     /// Sessions that outlive their connections by this many seconds.
     SessionsFor(u32),
+    /// WebSocket.
+    WebSocket,
 }
 
 impl Capabilities {
     /// As this CONNACK declares them; what it says of session expiry answers a request for 60 s.
     pub fn of(connack: &ConnAck) -> Capabilities {
-        Capabilities { connack: connack.clone() }
+        Capabilities { connack: connack.clone(), has_websocket: false }
     }
 
     /// Of a server that declares nothing: the standard's defaults.
     pub fn undeclared() -> Capabilities {
-        Capabilities { connack: ConnAck::new(false, ReasonCode::Success) }
+        Capabilities::of(&ConnAck::new(false, ReasonCode::Success))
+    }
+
+    /// The same of a target that is reached over WebSocket, or can be; or is not.
+    pub(super) fn over_websocket(self, has_websocket: bool) -> Capabilities {
+        Capabilities { has_websocket, ..self }
     }
 
     fn number(&self, id: PropertyId, default: u32) -> u32 {
@@ -95,6 +104,7 @@ impl Capabilities {
             Need::TopicAliasLimit => self.topic_alias_maximum() < u16::MAX,
             Need::PacketSize(size) => self.maximum_packet_size() >= size,
             Need::ReceiveMaximum(least, most) => (least..=most).contains(&self.receive_maximum()),
+            Need::WebSocket => self.has_websocket,
             Need::Sessions => self.meet(Need::SessionsFor(1)),
             Need::SessionsFor(seconds) => {
                 let granted = self.number(PropertyId::SessionExpiryInterval, ASKED_EXPIRY);
@@ -142,6 +152,7 @@ impl fmt::Display for Need {
                 write!(f, "a receive maximum from {least} to {most}")
             }
             Need::Sessions => f.write_str("sessions that outlive their connections"),
+            Need::WebSocket => f.write_str("WebSocket (name the target as ws:// or wss://)"),
             Need::SessionsFor(seconds) => write!(f, "sessions that are kept for {seconds} s"),
         }
     }

@@ -91,7 +91,7 @@ impl Container {
             false => self.image,
         };
         let broker = containers::Broker::start(&image).await.map_err(|error| error.to_string())?;
-        let address = Address { host: broker.host().to_owned(), port: broker.port() };
+        let address = format!("{}:{}", broker.host(), broker.port()).parse::<Address>()?;
         let target = Target::Container(Container { image, address: Some(address) });
         Ok(Started { target, broker: Some(broker) })
     }

@@ -10,10 +10,12 @@ use reference_broker::codec::{
     ConnAck, Connect, DecodeError, Disconnect, Framer, Packet, PropertyId, QoS, ReasonCode, Side,
 };
 use reference_broker::transport::BoxStream;
+use reference_broker::transport::url::Scheme;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 use super::capabilities::ASKED_EXPIRY;
+use super::handshake::NoCarrier;
 use super::round_trip::{self, Trip};
 use super::spoken::{Spoken, spoken};
 use super::{Capabilities, Connector, Need};
@@ -82,8 +84,13 @@ pub enum Unusable {
     Silent(Duration),
     /// It closed the connection instead of answering.
     Closed,
-    /// It refused a plain client.
-    Refused(ReasonCode),
+    /// It refused a plain client, who may have had credentials.
+    Refused {
+        /// Why.
+        reason: ReasonCode,
+        /// Whether it had credentials.
+        is_known: bool,
+    },
     /// What it answered is no CONNACK of MQTT 5.
     NotMqtt {
         /// What is wrong with it.
@@ -91,37 +98,50 @@ pub enum Unusable {
         /// Its first bytes.
         bytes: Vec<u8>,
     },
-    /// It speaks something else.
-    Speaks(Spoken),
+    /// It speaks something else than what was meant to carry MQTT.
+    Speaks(Spoken, Scheme),
     /// It lets no message through where the suite would send its own.
     Barred {
         /// Where that is.
         below: String,
         /// What it said, level by level.
         said: String,
+        /// Whether we had credentials.
+        is_known: bool,
     },
 }
 
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unusable::Unreachable(error) => write!(f, "cannot be reached: {error}"),
+            Unusable::Unreachable(error) => match NoCarrier::of(error) {
+                Some(why) => why.fmt(f),
+                None => write!(f, "cannot be reached: {error}"),
+            },
             Unusable::Silent(patience) => {
                 write!(f, "accepts connections but did not answer a CONNECT within {patience:?}")
             }
             Unusable::Closed => f.write_str("closed the connection instead of answering a CONNECT"),
-            Unusable::Refused(reason) => write!(
+            Unusable::Refused { reason, is_known } => write!(
                 f,
-                "refused a client without credentials: 0x{:02X} ({}); let such clients in",
+                "refused a client with{} credentials: 0x{:02X} ({}); {}",
+                if *is_known { "" } else { "out" },
                 reason.value(),
-                reason.row().name
+                reason.row().name,
+                match is_known {
+                    true => "are its user name and password right?",
+                    false => {
+                        "let such clients in, or give a user name and password with --username and \
+                         --password-env"
+                    }
+                }
             ),
-            Unusable::Speaks(spoken) => f.write_str(spoken.advice()),
-            Unusable::Barred { below, said } => write!(
+            Unusable::Speaks(spoken, over) => f.write_str(&spoken.advice(*over)),
+            Unusable::Barred { below, said, is_known } => write!(
                 f,
-                "lets no message through below '{below}/' ({said}): give clients without \
-                 credentials the right to publish and subscribe there, or name another place with \
-                 --topic-prefix"
+                "lets no message through below '{below}/' ({said}): give {} the right to publish and \
+                 subscribe there, or name another place with --topic-prefix",
+                if *is_known { "this user" } else { "clients without credentials" },
             ),
             Unusable::NotMqtt { problem, bytes } => write!(
                 f,
@@ -133,6 +153,34 @@ impl fmt::Display for Unusable {
 }
 
 impl std::error::Error for Unusable {}
+
+impl Unusable {
+    /// Whether it will be the same if it is tried again soon.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Unusable::Unreachable(error) => NoCarrier::of(error).is_some_and(|why| why.is_final),
+            Unusable::Refused { reason, .. } => !matches!(
+                reason,
+                ReasonCode::ServerUnavailable
+                    | ReasonCode::ServerBusy
+                    | ReasonCode::ServerShuttingDown
+                    | ReasonCode::QuotaExceeded
+                    | ReasonCode::ConnectionRateExceeded
+            ),
+            Unusable::Speaks(..) | Unusable::NotMqtt { .. } | Unusable::Barred { .. } => true,
+            Unusable::Silent(_) | Unusable::Closed => false,
+        }
+    }
+}
+
+/// Waits for the answer to one CONNECT.
+///
+/// # Errors
+///
+/// Why there is no broker that lets us in, or not yet.
+pub async fn answers(connector: &Connector, patience: Duration) -> Result<(), Unusable> {
+    look(connector, "mqttspecwait", patience).await.map(drop)
+}
 
 /// Connects as a plain client, reads what the target declares, and has it pass messages on below
 /// this topic, where the suite will have its own.
@@ -159,7 +207,8 @@ pub async fn preflight(
     let (done, rest): (Vec<_>, Vec<_>) = trips.iter().partition(|trip| trip.is_done());
     // What breaks the protocol in a round trip is a broker that scenarios are to look at.
     if done.is_empty() && rest.iter().all(|trip| trip.is_barred()) {
-        return Err(Unusable::Barred { below: topics.to_owned(), said: said(&rest) });
+        let is_known = connector.is_known();
+        return Err(Unusable::Barred { below: topics.to_owned(), said: said(&rest), is_known });
     }
     looked.is_mute = done.is_empty() && rest.iter().all(|trip| trip.met_silence());
     if !rest.is_empty() {
@@ -179,17 +228,21 @@ pub(crate) async fn look(
     client_id: &str,
     patience: Duration,
 ) -> Result<Looked, Unusable> {
-    let connect = Connect::new(client_id).session_expiry(ASKED_EXPIRY).keep_alive(KEEP_ALIVE);
+    let connect =
+        connector.connect_packet(client_id).session_expiry(ASKED_EXPIRY).keep_alive(KEEP_ALIVE);
     let opened = Visitor::open(connector, connect, patience).await;
     let (mut visitor, looked) = match opened {
         Err(Unusable::Closed | Unusable::Silent(_)) | Err(Unusable::NotMqtt { .. }) => {
             let spoken = spoken(connector, patience.min(Duration::from_secs(1))).await;
-            return Err(
-                spoken.map_or_else(|| opened.err().unwrap_or(Unusable::Closed), Unusable::Speaks)
-            );
+            return Err(match (spoken, opened) {
+                (Some(spoken), _) => Unusable::Speaks(spoken, connector.scheme()),
+                (None, opened) => opened.err().unwrap_or(Unusable::Closed),
+            });
         }
         opened => opened?,
     };
+    let capabilities = looked.capabilities.over_websocket(connector.has_websocket());
+    let looked = Looked { capabilities, ..looked };
     let mut goodbye = Disconnect::default();
     goodbye.properties.push(PropertyId::SessionExpiryInterval, 0);
     // It has answered; how it takes the goodbye is for scenarios to judge.
@@ -202,6 +255,8 @@ pub(crate) struct Visitor {
     stream: BoxStream,
     framer: Framer,
     deadline: Instant,
+    /// What has ended the connection, if it was no end of stream.
+    failed: Option<io::Error>,
 }
 
 /// Why a visitor heard nothing more.
@@ -243,13 +298,13 @@ impl Visitor {
         let stream = connector.connect(patience).await.map_err(Unusable::Unreachable)?;
         let begun = Instant::now();
         let deadline = begun + patience;
-        let mut visitor = Visitor { stream, framer: Framer::new(MOST), deadline };
+        let mut visitor = Visitor { stream, framer: Framer::new(MOST), deadline, failed: None };
         if visitor.send(connect).await.is_err() {
             return Err(Unusable::Closed);
         }
         let looked = match visitor.next().await {
             Ok(Packet::ConnAck(connack)) if connack.reason.is_error() => {
-                return Err(Unusable::Refused(connack.reason));
+                return Err(refused(connector, connack.reason));
             }
             Ok(Packet::ConnAck(connack)) => {
                 Looked { took: begun.elapsed(), ..Looked::at(&connack) }
@@ -261,8 +316,11 @@ impl Visitor {
                 return Err(Unusable::NotMqtt { problem, bytes });
             }
             Err(Lost::Late) => return Err(Unusable::Silent(patience)),
-            Err(Lost::Closed) => return Err(Unusable::Closed),
-            Err(Lost::Broken(bytes, problem)) => unreadable(&bytes, problem)?,
+            Err(Lost::Closed) => {
+                let why = visitor.failed.and_then(|error| connector.no_carrier(&error));
+                return Err(why.map_or(Unusable::Closed, Unusable::Unreachable));
+            }
+            Err(Lost::Broken(bytes, problem)) => unreadable(connector, &bytes, problem)?,
         };
         Ok((visitor, looked))
     }
@@ -274,7 +332,11 @@ impl Visitor {
 
     pub(crate) async fn send(&mut self, packet: impl Into<Packet>) -> Result<(), Lost> {
         let bytes = packet.into().to_bytes().unwrap_or_default();
-        match timeout_at(self.deadline, self.stream.write_all(&bytes)).await {
+        let sending = async {
+            self.stream.write_all(&bytes).await?;
+            self.stream.flush().await
+        };
+        match timeout_at(self.deadline, sending).await {
             Ok(Ok(())) => Ok(()),
             // What came before the end may say why.
             Ok(Err(_)) => Ok(()),
@@ -305,7 +367,11 @@ impl Visitor {
             let read = self.stream.read_buf(self.framer.buffer());
             match timeout_at(self.deadline, read).await {
                 Err(_) => return Err(Lost::Late),
-                Ok(Ok(0) | Err(_)) => return Err(Lost::Closed),
+                Ok(Ok(0)) => return Err(Lost::Closed),
+                Ok(Err(error)) => {
+                    self.failed = Some(error);
+                    return Err(Lost::Closed);
+                }
                 Ok(Ok(_)) => {}
             }
         }
@@ -318,9 +384,9 @@ impl Visitor {
 /// # Errors
 ///
 /// When it is no such CONNACK.
-fn unreadable(bytes: &[u8], problem: String) -> Result<Looked, Unusable> {
+fn unreadable(connector: &Connector, bytes: &[u8], problem: String) -> Result<Looked, Unusable> {
     if let Some(spoken) = Spoken::by(bytes) {
-        return Err(Unusable::Speaks(spoken));
+        return Err(Unusable::Speaks(spoken, connector.scheme()));
     }
     match bytes {
         // As short a Remaining Length as this is one byte, and a CONNACK with few properties short.
@@ -331,11 +397,15 @@ fn unreadable(bytes: &[u8], problem: String) -> Result<Looked, Unusable> {
             ..Looked::undeclared()
         }),
         [0x20, 3..=127, _, code, ..] => match ReasonCode::from_value(*code) {
-            Some(reason) => Err(Unusable::Refused(reason)),
+            Some(reason) => Err(refused(connector, reason)),
             None => Err(not_mqtt(bytes, problem)),
         },
         _ => Err(not_mqtt(bytes, problem)),
     }
+}
+
+fn refused(connector: &Connector, reason: ReasonCode) -> Unusable {
+    Unusable::Refused { reason, is_known: connector.is_known() }
 }
 
 fn not_mqtt(bytes: &[u8], problem: String) -> Unusable {

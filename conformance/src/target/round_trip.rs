@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use reference_broker::codec::{
-    Connect, Disconnect, Packet, Publish, PublishAck, QoS, ReasonCode, Subscribe,
+    Disconnect, Packet, Publish, PublishAck, QoS, ReasonCode, Subscribe,
 };
 
 use super::Connector;
@@ -121,10 +121,10 @@ pub(super) async fn all(
         for trip in trips.iter_mut().filter(|trip| !trip.is_done()) {
             *trip = Trip::new(trip.qos, topics);
         }
-        let connect = Connect::new(client_id).keep_alive(KEEP_ALIVE);
+        let connect = connector.connect_packet(client_id).keep_alive(KEEP_ALIVE);
         let ended = match Visitor::open(connector, connect, patience).await {
             Ok((visitor, _)) => round(visitor, &mut trips, patience).await,
-            Err(why @ Unusable::Refused(_)) => Some(Trouble::Refused(why.to_string())),
+            Err(why @ Unusable::Refused { .. }) => Some(Trouble::Refused(why.to_string())),
             Err(why) => Some(Trouble::Broken(format!("the target {why}"))),
         };
         trips.iter_mut().for_each(|trip| trip.settle(ended.as_ref()));

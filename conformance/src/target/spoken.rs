@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reference_broker::transport::url::Scheme;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -51,15 +52,24 @@ pub enum Spoken {
 }
 
 impl Spoken {
-    /// What it is, and what to do.
-    pub(super) fn advice(self) -> &'static str {
+    /// What it is, and what to do, where it was taken for one that speaks MQTT over this.
+    pub(super) fn advice(self, over: Scheme) -> String {
+        let (meant, other) = match over {
+            Scheme::Mqtt => ("MQTT over plain TCP", Scheme::Ws),
+            Scheme::Mqtts => ("MQTT over TLS alone", Scheme::Wss),
+            Scheme::Ws => ("MQTT over WebSocket", Scheme::Ws),
+            Scheme::Wss => ("MQTT over WebSocket and TLS", Scheme::Wss),
+        };
         match self {
-            Spoken::Tls => "speaks TLS, not MQTT over plain TCP: name a port without TLS",
+            Spoken::Tls => format!("speaks TLS, not {meant}: name it as mqtts:// or wss://"),
             Spoken::WebSocket => {
-                "speaks WebSocket, not MQTT over plain TCP: name its port for that"
+                format!("speaks WebSocket, not {meant}: name it as {other}://")
             }
-            Spoken::Http => "speaks HTTP, not MQTT",
-            Spoken::OldMqtt => "speaks MQTT 3.1.1, not MQTT 5.0: let it take version 5",
+            Spoken::Http => format!(
+                "speaks HTTP, not {meant}: if it serves MQTT over WebSocket, name it as \
+                 {other}://HOST:PORT/PATH"
+            ),
+            Spoken::OldMqtt => "speaks MQTT 3.1.1, not MQTT 5.0: let it take version 5".to_owned(),
         }
     }
 
@@ -93,6 +103,7 @@ pub(super) async fn spoken(connector: &Connector, patience: Duration) -> Option<
 async fn ask(connector: &Connector, question: &[u8], patience: Duration) -> Option<Vec<u8>> {
     let mut stream = connector.connect(patience).await.ok()?;
     stream.write_all(question).await.ok()?;
+    stream.flush().await.ok()?;
     let mut answer = Vec::new();
     // Some say it byte by byte; what came before a close or reset counts.
     while answer.len() < ENOUGH && matches!(stream.read_buf(&mut answer).await, Ok(1..)) {}

@@ -129,6 +129,14 @@ impl Variant {
         Server::start_engine(self.engine(&config), config.maximum_packet_size)
     }
 
+    /// The stream over which clients reach its WebSocket listener.
+    pub fn below_websocket(&self, stream: BoxStream) -> BoxStream {
+        match self.mutant {
+            Some(mutant) => mutant.below_websocket(stream),
+            None => stream,
+        }
+    }
+
     /// The stream over which clients reach it.
     pub fn stream(&self, stream: BoxStream) -> BoxStream {
         match self.mutant {

@@ -14,6 +14,7 @@
 //!    0.005  alice <- BROKEN 00 00  ! packet type 0 is reserved at byte 0
 //!    5.005  alice || silent for 5.000 s
 //!    5.005  alice || closed by the broker (end of stream)
+//!    5.006  alice || websocket "sends text frames"
 //! ```
 //!
 //! A line holds the time in seconds, the probe, a mark (`->` sent, `<-` received, `||` the
@@ -85,6 +86,8 @@ pub enum What {
     Silence(Duration),
     /// The scenario let time pass.
     Waited(Duration),
+    /// Something about WebSocket frames or their handshake, in words (section 6).
+    WebSocket(String),
 }
 
 /// How a connection was seen to end.

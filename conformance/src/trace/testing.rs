@@ -42,6 +42,7 @@ fn what() -> BoxedStrategy<What> {
         ]),
         1 => time().prop_map(What::Silence),
         1 => time().prop_map(What::Waited),
+        1 => ".{0,12}".prop_map(What::WebSocket),
     ]
     .boxed()
 }

@@ -165,6 +165,11 @@ fn told_error(told: &str, shown: Option<DecodeError>) -> Result<DecodeError, Str
 fn connection(scanner: &mut Scanner<'_>) -> Result<What, Problem> {
     scanner.gap()?;
     let told = scanner.rest();
+    if told.starts_with("websocket ") {
+        scanner.until_blank();
+        scanner.gap()?;
+        return scanner.text().map(What::WebSocket);
+    }
     let what = match told {
         "opened" => What::Opened,
         "closed by the broker (end of stream)" => What::ClosedByBroker(Ending::EndOfStream),

@@ -4,6 +4,7 @@
 //! ALPN protocol is asked for or insisted on: MQTT's is in use nowhere, and browsers offer HTTP's.
 
 mod client;
+mod error;
 mod identity;
 mod pem;
 mod self_signed;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 
 pub use client::{ClientTls, Trust};
+pub use error::ConnectError;
 pub use identity::ClientIdentity;
 pub use self_signed::{Authority, KeyPair};
 pub use server::{ClientCertificates, ServerTls, TlsFiles};

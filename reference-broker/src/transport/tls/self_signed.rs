@@ -77,9 +77,30 @@ impl Authority {
     ///
     /// When a name is none.
     pub fn server(&self, names: &[&str]) -> io::Result<KeyPair> {
+        self.vouch_for_server(names, |_| {})
+    }
+
+    /// Has vouched for such a server in the year 2000 only, for clients that have to notice.
+    ///
+    /// # Errors
+    ///
+    /// When a name is none.
+    pub fn expired_server(&self, names: &[&str]) -> io::Result<KeyPair> {
+        self.vouch_for_server(names, |params| {
+            params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2001, 1, 1);
+        })
+    }
+
+    fn vouch_for_server(
+        &self,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> io::Result<KeyPair> {
         let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let common_name = names.first().cloned().unwrap_or_default();
-        let params = CertificateParams::new(names).map_err(io::Error::other)?;
+        let mut params = CertificateParams::new(names).map_err(io::Error::other)?;
+        change(&mut params);
         self.vouch(params, &common_name, ExtendedKeyUsagePurpose::ServerAuth)
     }
 

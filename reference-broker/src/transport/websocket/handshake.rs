@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io;
 use std::time::Duration;
 
@@ -22,6 +23,36 @@ const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
 /// An HTTP status, and in words what was wrong.
 type Refusal = (StatusCode, String);
+
+/// How a server answers that does not open a WebSocket connection for MQTT.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConnectError {
+    /// Not in HTTP/1.1.
+    NotHttp,
+    /// With another status than 101, as HTTP writes it.
+    Status(String),
+    /// With 101, but not to this handshake: what is wrong.
+    NotWebSocket(String),
+    /// Without agreeing to the sub-protocol.
+    NoSubprotocol, // MQTT-6.0.0-4
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConnectError::NotHttp => f.write_str("the server does not answer in HTTP/1.1"),
+            ConnectError::Status(status) => write!(f, "the server refuses WebSocket: {status}"),
+            ConnectError::NotWebSocket(what) => {
+                write!(f, "the server's answer is not to this WebSocket handshake: {what}")
+            }
+            ConnectError::NoSubprotocol => {
+                write!(f, "the server does not agree to the sub-protocol `{SUBPROTOCOL}`")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {}
 
 /// Answers a client's handshake on this path, within a time. The query of the URI is ignored.
 ///
@@ -56,7 +87,7 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
 ///
 /// # Errors
 ///
-/// When the server refuses, does not agree to MQTT, or is too slow.
+/// When the server refuses or does not agree to MQTT (with a [`ConnectError`] inside), or is too slow.
 pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     mut stream: S,
     host: &str,
@@ -78,7 +109,8 @@ pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
                 check(&head, &key).map_err(invalid)?;
                 Ok(WebSocketStream::new(stream, Role::Client, early))
             }
-            Head::Refused((_, what)) => Err(invalid(what)),
+            Head::Refused((StatusCode::BAD_REQUEST, _)) => Err(invalid(ConnectError::NotHttp)),
+            Head::Refused((_, what)) => Err(invalid(ConnectError::NotWebSocket(what))),
         }
     })
     .await
@@ -173,24 +205,26 @@ async fn refuse(
 }
 
 /// Whether a response agrees to the request with this key, and to MQTT.
-fn check(head: &[u8], key: &str) -> Result<(), String> {
-    let parsed = client::Response::try_parse(head).map_err(|error| error.to_string())?;
-    let (_, response) = parsed.ok_or("half a head")?;
+fn check(head: &[u8], key: &str) -> Result<(), ConnectError> {
+    let other = |what: String| ConnectError::NotWebSocket(what);
+    let parsed = client::Response::try_parse(head).map_err(|error| other(error.to_string()))?;
+    let (_, response) = parsed.ok_or_else(|| other("half a head".into()))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Err(format!("the server refuses WebSocket: {}", response.status()));
+        return Err(ConnectError::Status(response.status().to_string()));
     }
     let header = |name| response.headers().get(name).map(HeaderValue::as_bytes);
-    if !header(UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case(b"websocket"))
-        || header(SEC_WEBSOCKET_ACCEPT) != Some(derive_accept_key(key.as_bytes()).as_bytes())
-    {
-        return Err("the server's answer is not to this WebSocket handshake".into());
+    if !header(UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case(b"websocket")) {
+        return Err(other("no header `Upgrade: websocket`".into()));
+    }
+    if header(SEC_WEBSOCKET_ACCEPT) != Some(derive_accept_key(key.as_bytes()).as_bytes()) {
+        return Err(other("Sec-WebSocket-Accept is not of its key".into()));
     }
     match header(SEC_WEBSOCKET_PROTOCOL) {
         Some(agreed) if agreed == SUBPROTOCOL.as_bytes() => Ok(()), // MQTT-6.0.0-4
-        _ => Err(format!("the server does not agree to the sub-protocol `{SUBPROTOCOL}`")),
+        _ => Err(ConnectError::NoSubprotocol),
     }
 }
 
-fn invalid(what: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
+fn invalid(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
 }

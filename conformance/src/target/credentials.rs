@@ -1,0 +1,151 @@
+//! Who the suite's clients are to the target.
+
+use std::fmt;
+
+use bytes::Bytes;
+use reference_broker::codec::{Connect, Packet, Text};
+
+use crate::trace::What;
+
+/// What stands in the place of a user name or password.
+const HIDDEN: &str = "(hidden)";
+
+/// A user name and a password, which nothing that is printed or written shows.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Credentials {
+    user_name: Option<Text>,
+    password: Option<Bytes>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials")
+    }
+}
+
+impl Credentials {
+    /// Of a user, with a password or without; or of a password alone.
+    ///
+    /// # Errors
+    ///
+    /// In one sentence, what no CONNECT can carry.
+    pub fn new(
+        user_name: Option<String>,
+        password: Option<Vec<u8>>,
+    ) -> Result<Credentials, String> {
+        let long =
+            |what| format!("the {what} is longer than the 65535 bytes that CONNECT has room for");
+        if password.as_ref().is_some_and(|password| u16::try_from(password.len()).is_err()) {
+            return Err(long("password"));
+        }
+        if let Some(name) = &user_name {
+            if u16::try_from(name.len()).is_err() {
+                return Err(long("user name"));
+            }
+            if name.contains('\0') {
+                return Err(
+                    "the user name has a null character, which no string of MQTT may".into()
+                );
+            }
+        }
+        Ok(Credentials { user_name: user_name.map(Into::into), password: password.map(Into::into) })
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        *self == Credentials::default()
+    }
+
+    /// The CONNECT of a client that has these, unless it has others already.
+    pub fn complete(&self, connect: Connect) -> Connect {
+        if connect.user_name.is_some() || connect.password.is_some() {
+            return connect;
+        }
+        let Credentials { user_name, password } = self.clone();
+        Connect { user_name, password, ..connect }
+    }
+
+    /// What is shown of what was sent.
+    pub(crate) fn hide(&self, what: What) -> What {
+        match what {
+            _ if self.is_empty() => what,
+            What::Sent(Packet::Connect(mut connect)) => {
+                if connect.user_name == self.user_name {
+                    connect.user_name.iter_mut().for_each(|name| *name = HIDDEN.into());
+                }
+                if connect.password == self.password {
+                    let password = connect.password.iter_mut();
+                    password.for_each(|password| *password = Bytes::from_static(HIDDEN.as_bytes()));
+                }
+                What::Sent(Packet::Connect(connect))
+            }
+            What::SentBytes(bytes) if matches!(bytes.first(), Some(0x10..=0x1F)) => {
+                What::SentBytes(self.hide_in(&bytes))
+            }
+            what => what,
+        }
+    }
+
+    /// Bytes with stars where they hold one of these.
+    fn hide_in(&self, bytes: &[u8]) -> Bytes {
+        let mut bytes = bytes.to_vec();
+        let user_name = self.user_name.as_ref().map(|name| name.as_bytes());
+        for secret in [user_name, self.password.as_deref()].into_iter().flatten() {
+            // As a CONNECT has it, with its length.
+            let length = u16::try_from(secret.len()).unwrap_or(u16::MAX).to_be_bytes();
+            let field = [&length[..], secret].concat();
+            let mut at = 0;
+            while let Some(rest) = bytes.get(at..at + field.len()) {
+                if rest == field {
+                    bytes[at + length.len()..at + field.len()].fill(b'*');
+                }
+                at += 1;
+            }
+        }
+        bytes.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials() -> Credentials {
+        Credentials::new(Some("ann".into()), Some(b"secret".to_vec())).unwrap()
+    }
+
+    #[test]
+    fn a_client_has_them_unless_it_has_others() {
+        let connect = credentials().complete(Connect::new("a"));
+        assert_eq!(connect.user_name.as_deref(), Some("ann"));
+        assert_eq!(connect.password.as_deref(), Some(&b"secret"[..]));
+        let other = Connect { user_name: Some("bob".into()), ..Connect::new("a") };
+        assert_eq!(credentials().complete(other.clone()), other);
+        assert_eq!(Credentials::default().complete(Connect::new("a")), Connect::new("a"));
+    }
+
+    #[test]
+    fn no_trace_shows_them() {
+        let packet = Packet::from(credentials().complete(Connect::new("a")));
+        let mut early = packet.to_bytes().unwrap().to_vec();
+        early.extend([0xC0, 0]);
+        for what in [What::Sent(packet), What::SentBytes(early.into())] {
+            let shown = format!("{:?}", credentials().hide(what.clone()));
+            assert!(format!("{what:?}").contains("secret"));
+            assert!(!shown.contains("secret") && !shown.contains("ann"), "{shown}");
+        }
+        assert!(!format!("{:?}", credentials()).contains("secret"));
+        let other = Connect { user_name: Some("bob".into()), ..Connect::new("a") };
+        let what = What::Sent(other.into());
+        assert_eq!(credentials().hide(what.clone()), what, "a scenario's own");
+    }
+
+    #[test]
+    fn what_no_connect_can_carry_is_refused() {
+        for (name, password) in
+            [("a\0".to_owned(), 0), ("a".repeat(65_536), 0), ("a".to_owned(), 65_536)]
+        {
+            assert!(Credentials::new(Some(name), Some(vec![b'x'; password])).is_err());
+        }
+    }
+}
