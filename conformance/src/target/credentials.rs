@@ -108,7 +108,10 @@ impl Credentials {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::trace::{Event, event_line};
 
     fn credentials() -> Credentials {
         Credentials::new(Some("ann".into()), Some(b"secret".to_vec())).unwrap()
@@ -129,10 +132,17 @@ mod tests {
         let packet = Packet::from(credentials().complete(Connect::new("a")));
         let mut early = packet.to_bytes().unwrap().to_vec();
         early.extend([0xC0, 0]);
+        let line = |what| event_line(&Event { at: Duration::ZERO, probe: "a".into(), what }, 1);
+        let shows = |line: &str, secret: &str| {
+            let hex: Vec<_> = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+            line.contains(&hex.join(" ")) || line.contains(secret)
+        };
         for what in [What::Sent(packet), What::SentBytes(early.into())] {
-            let shown = format!("{:?}", credentials().hide(what.clone()));
-            assert!(format!("{what:?}").contains("secret"));
-            assert!(!shown.contains("secret") && !shown.contains("ann"), "{shown}");
+            let (sent, shown) = (line(what.clone()), line(credentials().hide(what)));
+            for secret in ["secret", "ann"] {
+                assert!(shows(&sent, secret), "{sent}");
+                assert!(!shows(&shown, secret), "{shown}");
+            }
         }
         assert!(!format!("{:?}", credentials()).contains("secret"));
         let other = Connect { user_name: Some("bob".into()), ..Connect::new("a") };

@@ -202,6 +202,12 @@ mod tests {
         let choosing = chameleon::all().iter().map(|it| Variant::choosing([it]).unwrap());
         let refused: Vec<_> = broken.chain(choosing).filter(|it| it.served().is_err()).collect();
         let over_tcp = |it: &&Variant| it.over_socket().is_err();
+        // All of the WebSocket listener are.
+        let (listening, refused): (Vec<_>, Vec<_>) = refused
+            .into_iter()
+            .partition(|it| it.mutant.is_some_and(|mutant| mutant.section() == "6"));
+        let of_section = mutant::all().iter().filter(|mutant| mutant.section() == "6").count();
+        assert_eq!(listening.len(), of_section);
         let names = |variants: &[&Variant]| {
             variants.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         };
