@@ -104,10 +104,24 @@ impl FromStr for Target {
             }
             Some(("container", image)) => Ok(Target::Container(Container::new(image))),
             Some(("null", kind)) => kind.parse().map(Target::Null),
-            Some(_) => text.parse().map(|address| Target::Address(Box::new(address))),
+            Some((kind, rest)) => match text.parse() {
+                Ok(address) => Ok(Target::Address(Box::new(address))),
+                Err(error) => Err(match nearest(kind).filter(|_| !rest.starts_with("//")) {
+                    Some(near) => {
+                        format!("no target of the kind '{kind}:': did you mean '{near}:'?")
+                    }
+                    None => error,
+                }),
+            },
             None => Err(format!("'{text}' names no target: {KINDS}")),
         }
     }
+}
+
+/// The kind of target that is a slip away from this word.
+fn nearest(word: &str) -> Option<&'static str> {
+    let kinds = ["embedded", "embedded+tcp", "container", "null"];
+    kinds.into_iter().find(|kind| strsim::damerau_levenshtein(kind, word) <= 2)
 }
 
 #[cfg(test)]

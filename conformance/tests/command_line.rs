@@ -132,7 +132,8 @@ const BREAKS_READING_OVER_TCP: &str = "embedded+tcp:?mutant=4.2/last-byte-alone-
 #[test]
 fn arguments_that_cannot_be_used() {
     for (arguments, code, message) in [
-        (&["run", "http://localhost"][..], 2, "no target of the kind 'http'"),
+        (&["run", "http://localhost"][..], 2, "did you mean `ws://`"),
+        (&["run", "embeded:"], 2, "did you mean 'embedded:'"),
         (&["run", "localhost:1883"], 2, "names no target"),
         (&["run", "embedded:", "9.9"], 4, "'9.9' matches no scenario"),
         (&["run", "--exclude", "9.9"], 4, "'9.9' matches no scenario"),

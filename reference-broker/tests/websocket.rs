@@ -118,7 +118,7 @@ async fn a_client_insists_on_mqtt_too() {
         (("Sec-WebSocket-Protocol: mqtt", "Sec-WebSocket-Protocol: x"), "does not agree"),
         (("101 Switching Protocols", "404 Not Found"), "404"),
         (("Accept: ", "Accept: x"), "not to this"),
-        (("HTTP/1.1", "SSH-2.0-"), "no request"),
+        (("HTTP/1.1", "SSH-2.0-"), "does not answer in HTTP/1.1"),
     ] {
         let (ours, mut theirs) = memory::pair();
         let server = async {

@@ -13,7 +13,7 @@ pub struct Container {
     /// The image; empty for the one that is set, or else the default.
     image: String,
     /// Where it serves, once it does.
-    address: Option<Address>,
+    address: Option<Box<Address>>,
 }
 
 impl Container {
@@ -25,7 +25,7 @@ impl Container {
 
     /// Where it serves; none if it is not started.
     pub fn address(&self) -> Option<&Address> {
-        self.address.as_ref()
+        self.address.as_deref()
     }
 }
 
@@ -92,7 +92,7 @@ impl Container {
         };
         let broker = containers::Broker::start(&image).await.map_err(|error| error.to_string())?;
         let address = format!("{}:{}", broker.host(), broker.port()).parse::<Address>()?;
-        let target = Target::Container(Container { image, address: Some(address) });
+        let target = Target::Container(Container { image, address: Some(Box::new(address)) });
         Ok(Started { target, broker: Some(broker) })
     }
 }
