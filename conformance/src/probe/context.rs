@@ -153,7 +153,7 @@ impl Context {
     }
 
     /// Who the clients are to the target.
-    pub(super) fn credentials(&self) -> &Credentials {
+    pub(crate) fn credentials(&self) -> &Credentials {
         &self.0.credentials
     }
 

@@ -49,6 +49,24 @@ impl Stage {
         Ok((probe, expiry))
     }
 
+    /// Shows that a client without credentials is let in: to see that a packet without any is refused
+    /// shows nothing else.
+    ///
+    /// # Errors
+    ///
+    /// Not applicable when the target wants credentials of everybody.
+    pub(super) async fn lets_anybody_in(&mut self) -> Outcome {
+        if self.context.credentials().is_empty() {
+            return Ok(());
+        }
+        let mut scout = self.open("scout").await?;
+        scout.send(Connect::new(scout.client_id()).keep_alive(KEEP_ALIVE)).await?;
+        match scout.answer().await? {
+            Some(connack) if !connack.reason.is_error() => scout.leave().await,
+            _ => self.not_applicable("the target lets nobody in without credentials"),
+        }
+    }
+
     /// Sees whether a plain client is let in, for the count of those that are not.
     async fn try_plainly(&self) {
         let client = self.client_id("plain");

@@ -212,8 +212,10 @@ async fn text_frame_publishes_will(stage: &mut Stage) -> Outcome {
     let mut bob = watcher(stage, &topic).await?;
     let (mut alice, frames) = with_will(stage, "alice", &topic).await?;
     stage.cuts(&alice, &frames, Cut::Text);
+    stage.proving("MQTT-6.0.0-1");
     alice.send(Packet::PingReq).await?;
     alice.closes().await?;
+    stage.proving("MQTT-3.1.2-8");
     stage.claims();
     bob.receives_will(&topic, "will").await.map(drop)
 }

@@ -141,6 +141,9 @@ impl PacketVector {
         let bytes = stage.vector(&self.vector.bytes);
         let closed = match self.when {
             When::First => {
+                if matches!(bytes.first(), Some(0x10..=0x1F)) {
+                    stage.lets_anybody_in().await?;
+                }
                 let mut alice = stage.open("alice").await?;
                 alice.send_bytes(bytes.clone()).await?;
                 match self.is_about_the_version() {
