@@ -134,7 +134,6 @@ fn arguments_that_cannot_be_used() {
     for (arguments, code, message) in [
         (&["run", "http://localhost"][..], 2, "did you mean `ws://`"),
         (&["run", "embeded:"], 2, "did you mean 'embedded:'"),
-        (&["run", "localhost:1883"], 2, "names no target"),
         (&["run", "embedded:", "9.9"], 4, "'9.9' matches no scenario"),
         (&["run", "--exclude", "9.9"], 4, "'9.9' matches no scenario"),
         (&["run", "--write-known-deviations", "/nowhere/x"], 2, "/nowhere/x: No such file"),
