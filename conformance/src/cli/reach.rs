@@ -29,7 +29,7 @@ pub(super) struct ReachArguments {
     /// Trust the authorities in this PEM file, in the place of those of the system (mqtts, wss)
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Take any certificate of the broker
+    /// Accept any certificate from the broker
     #[arg(long, conflicts_with_all = ["ca", "server_name"])]
     insecure: bool,
     /// A PEM file with our own certificate, for brokers that want one
@@ -38,7 +38,7 @@ pub(super) struct ReachArguments {
     /// A PEM file with its key
     #[arg(long, value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
-    /// Whom the broker's certificate is to be for, if not the host of the address
+    /// The name that the broker's certificate must carry, if not the host of the address
     #[arg(long, value_name = "NAME")]
     server_name: Option<String>,
 }

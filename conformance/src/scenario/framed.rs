@@ -1,5 +1,6 @@
 //! Clients that have every frame of their WebSocket connection in hand (section 6).
 
+use reference_broker::codec::Connect;
 use tokio::time::timeout;
 
 use crate::probe::Probe;
@@ -40,7 +41,7 @@ impl Stage {
     pub async fn framed_and_connected(
         &mut self,
         name: &str,
-        change: impl FnOnce(reference_broker::codec::Connect) -> reference_broker::codec::Connect,
+        change: impl FnOnce(Connect) -> Connect,
     ) -> Outcome<(Probe, Frames)> {
         let (mut probe, frames) = self.framed(name).await?;
         probe.connect(change(probe.connect_packet().keep_alive(3600))).await?;

@@ -12,7 +12,7 @@ use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
 use crate::target::Need;
 use crate::verdict::Outcome;
-use crate::websocket::{Answer, Cut, Frame, Opcode};
+use crate::websocket::{Answer, Cut, Frame, Frames, Opcode};
 
 const WEBSOCKET: &[Need] = &[Need::WebSocket];
 
@@ -220,11 +220,7 @@ async fn text_frame_publishes_will(stage: &mut Stage) -> Outcome {
     bob.receives_will(&topic, "will").await.map(drop)
 }
 
-async fn with_will(
-    stage: &mut Stage,
-    name: &str,
-    topic: &str,
-) -> Outcome<(Probe, crate::websocket::Frames)> {
+async fn with_will(stage: &mut Stage, name: &str, topic: &str) -> Outcome<(Probe, Frames)> {
     let will = Will::new(topic, "will").qos(QoS::AtLeastOnce);
     stage.framed_and_connected(name, |connect: Connect| connect.will(will)).await
 }

@@ -12,7 +12,7 @@ use reference_broker::transport::{BoxStream, memory};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
-use super::handshake::{NoCarrier, carry, client_tls, host_header, no_tls, secure};
+use super::handshake::{NoCarrier, carry, client_tls, no_tls, secure};
 use super::{Address, Null, Strain, Target, Variant, Wire};
 
 /// How much the system holds of what is sent and not yet taken. Little, so that a write ends when
@@ -209,7 +209,7 @@ impl Connector {
                 let stream = connect_within(&address.endpoint, deadline).await?;
                 let stream = secure(stream, address, tls.as_ref(), deadline).await?;
                 let stream = self.strain.around(stream);
-                (stream, host_header(&address.endpoint), address.endpoint.path.clone())
+                (stream, address.endpoint.authority(), address.endpoint.path.clone())
             }
             Way::Network(_) | Way::Null(_) => {
                 return Err(io::Error::other("the target is not reached over WebSocket"));

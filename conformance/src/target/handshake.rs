@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use reference_broker::transport::tls::{self, ClientTls};
-use reference_broker::transport::url::{Endpoint, Host, Scheme};
+use reference_broker::transport::url::{Endpoint, Scheme};
 use reference_broker::transport::{BoxStream, websocket};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -103,16 +103,8 @@ pub(super) async fn secure(
     Ok(Box::new(stream))
 }
 
-/// What an HTTP request calls the host of an endpoint.
-pub(super) fn host_header(endpoint: &Endpoint) -> String {
-    match &endpoint.host {
-        Host::V6(address) => format!("[{address}]:{}", endpoint.port),
-        host => format!("{host}:{}", endpoint.port),
-    }
-}
-
 async fn wrap(stream: BoxStream, endpoint: &Endpoint, deadline: Instant) -> io::Result<BoxStream> {
-    let host = host_header(endpoint);
+    let host = endpoint.authority();
     let opened = websocket::connect(stream, &host, &endpoint.path, left(deadline)).await;
     match opened {
         Ok(stream) => Ok(Box::new(stream)),

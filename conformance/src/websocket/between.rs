@@ -2,14 +2,12 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use reference_broker::transport::BoxStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frame::Frame;
-
-/// How many bytes are taken from the listener at once.
-const READ: usize = 16 * 1024;
+use super::{READ, poll_sent};
 
 /// What a WebSocket listener makes of heads and frames that the whole one makes nothing of: it is put
 /// before the whole one.
@@ -84,11 +82,7 @@ impl Between {
     }
 
     fn poll_inward(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.inward.out.is_empty() {
-            let count = ready!(pin!(&mut self.stream).poll_write(cx, &self.inward.out))?;
-            self.inward.out.advance(count);
-        }
-        pin!(&mut self.stream).poll_flush(cx)
+        poll_sent(&mut self.stream, &mut self.inward.out, cx)
     }
 }
 

@@ -3,14 +3,12 @@ use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use reference_broker::transport::BoxStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frame::{Frame, Opcode};
-
-/// How many bytes are taken from the other side at once.
-const READ: usize = 16 * 1024;
+use super::{READ, poll_sent};
 
 /// So many frames besides those that carry packets are kept to be looked at.
 const MOST_OTHERS: usize = 1000;
@@ -190,11 +188,7 @@ impl Framed {
     }
 
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.out.is_empty() {
-            let count = ready!(pin!(&mut self.stream).poll_write(cx, &self.out))?;
-            self.out.advance(count);
-        }
-        pin!(&mut self.stream).poll_flush(cx)
+        poll_sent(&mut self.stream, &mut self.out, cx)
     }
 }
 

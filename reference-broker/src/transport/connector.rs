@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::tls::ClientTls;
-use super::url::{Endpoint, Host};
+use super::url::Endpoint;
 use super::{BoxStream, Stream, tcp, websocket, within};
 
 /// Opens a connection, within a time for all of it. The server's certificate has to be for the host
@@ -43,9 +43,6 @@ async fn wrap(
     if !endpoint.scheme.is_websocket() {
         return Ok(Box::new(stream));
     }
-    let host = match &endpoint.host {
-        Host::V6(address) => format!("[{address}]:{}", endpoint.port),
-        host => format!("{host}:{}", endpoint.port),
-    };
+    let host = endpoint.authority();
     Ok(Box::new(websocket::connect(stream, &host, &endpoint.path, patience).await?))
 }

@@ -114,13 +114,19 @@ pub struct Endpoint {
     pub path: String,
 }
 
+impl Endpoint {
+    /// Host and port, as an HTTP request names them.
+    pub fn authority(&self) -> String {
+        match &self.host {
+            Host::V6(address) => format!("[{address}]:{}", self.port),
+            host => format!("{host}:{}", self.port),
+        }
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Endpoint { scheme, host, port, path } = self;
-        match host {
-            Host::V6(address) => write!(f, "{scheme}://[{address}]:{port}{path}"),
-            _ => write!(f, "{scheme}://{host}:{port}{path}"),
-        }
+        write!(f, "{}://{}{}", self.scheme, self.authority(), self.path)
     }
 }
 
