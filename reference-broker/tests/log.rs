@@ -122,7 +122,7 @@ impl Engine for Dying {
 async fn the_log_tells_what_a_broker_died_of() {
     let log = Log::default();
     let _guard = tracing::subscriber::set_default(log.clone());
-    let server = Server::start_engine(Box::new(Dying), 1_000);
+    let server = Server::start_engine(Box::new(Dying), 1_000, None);
     let mut client = Client::memory(&server).await;
     client.expect_end().await;
     let lines = log.0.lock().unwrap().clone();

@@ -176,7 +176,7 @@ async fn a_server_that_waits_for_a_broker_can_be_stopped() {
 #[tokio::test]
 async fn a_server_with_one_engine_ends_with_it() {
     let engine = Box::new(Fragile(Broker::new(Config::default())));
-    let server = Server::start_engine(engine, 1 << 20);
+    let server = Server::start_engine(engine, 1 << 20, None);
     let address = server.listen(("127.0.0.1", 0)).await.unwrap();
     let mut client = Client::tcp(address).await;
     client.connect(Connect::new("c")).await;

@@ -58,6 +58,8 @@ struct Shared {
     own: String,
     /// Who the clients are to the target.
     credentials: Credentials,
+    /// What no trace is to show.
+    secrets: Vec<Credentials>,
 }
 
 #[derive(Debug)]
@@ -115,6 +117,7 @@ impl Context {
         cited: &'static [&'static str],
         patience: Patience,
         credentials: Credentials,
+        secrets: Vec<Credentials>,
     ) -> Context {
         let record = Record {
             events: Vec::new(),
@@ -144,6 +147,7 @@ impl Context {
             waited: Mutex::default(),
             own: format!("{prefix}/"),
             credentials,
+            secrets,
         }))
     }
 
@@ -203,7 +207,8 @@ impl Context {
         }
         record.note_assigned(&what);
         record.bytes += size(&what);
-        let what = self.0.credentials.hide(what);
+        let hide = |what, secret: &Credentials| secret.hide(what);
+        let what = self.0.secrets.iter().fold(what, hide);
         record.events.push(Event { at, probe: probe.to_owned(), what });
         record.events.len() - 1
     }

@@ -13,7 +13,7 @@ use crate::probe::{Context, Patience, keep_alive, policies_of};
 use crate::report::ScenarioResult;
 use crate::scenario::{Names, Scenario, Stage};
 use crate::target::{
-    Capabilities, Connector, KEEP_ALIVE, Looked, Lost, Target, Unusable, Visitor, look,
+    Capabilities, Connector, KEEP_ALIVE, Looked, Lost, Need, Target, Unusable, Visitor, look,
 };
 use crate::trace::Said;
 use crate::verdict::{Outcome, Verdict};
@@ -107,12 +107,10 @@ impl Performance {
     /// Runs the scenario to its result.
     pub(super) async fn run(self) -> Performed {
         let calm = |result| Performed { result, doubtful: false, strained: false };
-        let missing =
-            self.scenario.needs.iter().find(|need| !self.surroundings.capabilities.meet(**need));
-        if let Some(need) = missing {
+        if let Some(reason) = self.obstacle() {
             return calm(ScenarioResult {
                 verdict: Verdict::NotApplicable,
-                reason: Some(format!("needs {need}")),
+                reason: Some(reason),
                 findings: Vec::new(),
                 ..trouble(self.scenario, "", String::new())
             });
@@ -121,6 +119,17 @@ impl Performance {
             Some(connector) => self.on_shared(connector).await,
             None => calm(self.apart().await),
         }
+    }
+
+    /// Why the scenario has nothing to look at here.
+    fn obstacle(&self) -> Option<String> {
+        let Surroundings { capabilities, connector, .. } = &*self.surroundings;
+        if let Some(need) = self.scenario.needs.iter().find(|need| !capabilities.meet(**need)) {
+            return Some(format!("needs {need}"));
+        }
+        let redirects = connector.as_ref().is_some_and(|it| it.setup().redirects);
+        let is_meant = self.scenario.needs.contains(&Need::Redirection);
+        (redirects && !is_meant).then(|| "the target sends its clients elsewhere".to_owned())
     }
 
     /// Runs it in memory on a thread of its own, which is given up when it never ends.
@@ -141,7 +150,8 @@ impl Performance {
         let run = || {
             let runtime = paused_runtime()?;
             runtime.block_on(async {
-                let connector = Connector::new(&self.surroundings.target).await?;
+                let connector =
+                    Connector::needing(&self.surroundings.target, self.scenario.needs).await?;
                 Ok::<_, std::io::Error>(self.alone_on(connector).await)
             })
         };
@@ -156,7 +166,7 @@ impl Performance {
 
     /// Runs it on a broker that ends with it, and that nobody else can have brought to its end.
     async fn alone_on(self, connector: Connector) -> ScenarioResult {
-        let (context, names) = self.beginning();
+        let (context, names) = self.beginning(&connector);
         let mut result = self.on(connector.clone(), &context, &names).await;
         let client = format!("{}alive", names.clients);
         let patience = context.patience().reply;
@@ -172,7 +182,7 @@ impl Performance {
         let strain = connector.strain().clone();
         let strain_before = strain.count();
         let surroundings = Arc::clone(&self.surroundings);
-        let (context, names) = self.beginning();
+        let (context, names) = self.beginning(&connector);
         let space = space(&surroundings.prefix, &fresh(&surroundings.token, self.before));
         let number = surroundings.remains.begin(&context, &space);
         let mut result = self.on(connector.clone(), &context, &names).await;
@@ -205,12 +215,13 @@ impl Performance {
         Performed { result, doubtful, strained: is_strained() }
     }
 
-    fn beginning(&self) -> (Context, Names) {
+    fn beginning(&self, connector: &Connector) -> (Context, Names) {
         let surroundings = &self.surroundings;
         let patience = Patience::scaled(surroundings.scale);
-        let credentials = surroundings.target.credentials();
+        let credentials = connector.credentials().clone();
         let cited = self.scenario.requirements;
-        let context = Context::new(&surroundings.prefix, cited, patience, credentials);
+        let context =
+            Context::new(&surroundings.prefix, cited, patience, credentials, connector.secrets());
         let token = fresh(&surroundings.token, self.before);
         (context, Names::below(&surroundings.prefix, &token, &self.scenario.code()))
     }

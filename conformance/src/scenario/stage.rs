@@ -5,7 +5,7 @@ use reference_broker::codec::{Connect, Packet, QoS};
 use tokio::time::{Instant, sleep};
 
 use crate::probe::{Context, Phase, Probe};
-use crate::target::{Capabilities, Connector, Need};
+use crate::target::{Capabilities, Connector, Need, Setup};
 use crate::trace::What;
 use crate::verdict::{Outcome, Stop, step};
 
@@ -42,6 +42,11 @@ impl Stage {
     /// What the target declared.
     pub fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    /// What the target was set up with, as far as the scenario [needs](Need) it.
+    pub fn setup(&self) -> &Setup {
+        self.connector.setup()
     }
 
     /// A topic, or filter, that no other scenario uses.

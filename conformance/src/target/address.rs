@@ -7,7 +7,7 @@ use std::str::FromStr;
 use percent_encoding::percent_decode_str;
 use reference_broker::transport::url::{Endpoint, Scheme};
 
-use super::Credentials;
+use super::{Credentials, Setup};
 
 /// What stands in an address for credentials that are in it.
 pub const PLACEHOLDER: &str = "USER:PASSWORD@";
@@ -20,6 +20,7 @@ pub struct Address {
     /// Whether they were given in the address.
     are_inside: bool,
     pub(super) trust: Trust,
+    pub(super) setup: Setup,
 }
 
 /// Whom to take for the broker, over TLS, and as whom to be known.
@@ -43,6 +44,7 @@ impl Address {
             credentials: Credentials::default(),
             are_inside: false,
             trust: Trust::default(),
+            setup: Setup::default(),
         }
     }
 
@@ -60,6 +62,12 @@ impl Address {
     #[must_use]
     pub fn with_credentials(self, credentials: Credentials) -> Address {
         Address { credentials, are_inside: false, ..self }
+    }
+
+    /// Of a target that was set up so.
+    #[must_use]
+    pub fn set_up(self, setup: Setup) -> Address {
+        Address { setup, ..self }
     }
 
     /// With another trust.

@@ -2,6 +2,8 @@ use std::fmt;
 
 use reference_broker::codec::{ConnAck, PropertyId, QoS, ReasonCode, Value};
 
+use super::Setup;
+
 /// What a target declares in its CONNACK (section 3.2.2.3); what it leaves out has the standard's
 /// default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +11,8 @@ pub struct Capabilities {
     connack: ConnAck,
     /// Whether it is reached over WebSocket, or can be.
     has_websocket: bool,
+    /// What it is set up with, or can be.
+    setup: Setup,
 }
 
 /// The Session Expiry Interval that a target is asked for when it is first looked at, in seconds.
@@ -42,12 +46,26 @@ pub enum Need {
     SessionsFor(u32),
     /// WebSocket.
     WebSocket,
+    /// Two users with passwords, and nobody let in without.
+    Users,
+    /// A second user who may not do all.
+    Rights,
+    /// A user known by SCRAM-SHA-256.
+    Scram,
+    /// That all clients are sent to another server.
+    Redirection,
+}
+
+impl Need {
+    /// What a target has to be set up with, of which it declares nothing.
+    pub(super) const OF_SETUPS: &[Need] =
+        &[Need::Users, Need::Rights, Need::Scram, Need::Redirection];
 }
 
 impl Capabilities {
     /// As this CONNACK declares them; what it says of session expiry answers a request for 60 s.
     pub fn of(connack: &ConnAck) -> Capabilities {
-        Capabilities { connack: connack.clone(), has_websocket: false }
+        Capabilities { connack: connack.clone(), has_websocket: false, setup: Setup::default() }
     }
 
     /// Of a server that declares nothing: the standard's defaults.
@@ -58,6 +76,11 @@ impl Capabilities {
     /// The same of a target that is reached over WebSocket, or can be; or is not.
     pub(super) fn over_websocket(self, has_websocket: bool) -> Capabilities {
         Capabilities { has_websocket, ..self }
+    }
+
+    /// The same of a target that is set up so, or can be.
+    pub(super) fn set_up(self, setup: Setup) -> Capabilities {
+        Capabilities { setup, ..self }
     }
 
     fn number(&self, id: PropertyId, default: u32) -> u32 {
@@ -105,6 +128,10 @@ impl Capabilities {
             Need::PacketSize(size) => self.maximum_packet_size() >= size,
             Need::ReceiveMaximum(least, most) => (least..=most).contains(&self.receive_maximum()),
             Need::WebSocket => self.has_websocket,
+            Need::Users => self.setup.other.is_some(),
+            Need::Rights => self.setup.has_rights,
+            Need::Scram => self.setup.scram.is_some(),
+            Need::Redirection => self.setup.redirects,
             Need::Sessions => self.meet(Need::SessionsFor(1)),
             Need::SessionsFor(seconds) => {
                 let granted = self.number(PropertyId::SessionExpiryInterval, ASKED_EXPIRY);
@@ -154,6 +181,12 @@ impl fmt::Display for Need {
             Need::Sessions => f.write_str("sessions that outlive their connections"),
             Need::WebSocket => f.write_str("WebSocket (name the target as ws:// or wss://)"),
             Need::SessionsFor(seconds) => write!(f, "sessions that are kept for {seconds} s"),
+            Need::Users => f.write_str("two users (a target file names them)"),
+            Need::Rights => f.write_str("a user who may not do all (a target file names it)"),
+            Need::Scram => f.write_str("a user of SCRAM-SHA-256 (a target file names it)"),
+            Need::Redirection => {
+                f.write_str("a server that sends its clients elsewhere (a target file says so)")
+            }
         }
     }
 }

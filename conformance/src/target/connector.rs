@@ -13,7 +13,8 @@ use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
 use super::handshake::{NoCarrier, carry, client_tls, no_tls, secure};
-use super::{Address, Null, Strain, Target, Variant, Wire};
+use super::setup::Embedded;
+use super::{Address, Credentials, Need, Null, Setup, Strain, Target, Variant, Wire};
 
 /// How much the system holds of what is sent and not yet taken. Little, so that a write ends when
 /// the other side has nearly all of it: only then does a patience for the answer begin.
@@ -30,6 +31,9 @@ pub struct Connector {
     /// What lies between.
     wire: Wire,
     strain: Strain,
+    /// Who the suite's clients are.
+    credentials: Credentials,
+    setup: Setup,
 }
 
 #[derive(Clone, Debug)]
@@ -75,8 +79,23 @@ impl Connector {
     /// When no port can be had for a broker of our own, a container is not started, or a file with a
     /// certificate or key is of no use.
     pub async fn new(target: &Target) -> io::Result<Connector> {
+        Connector::needing(target, &[]).await
+    }
+
+    /// As [`Connector::new`]; an embedded broker in memory is set up for what is needed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connector::new`].
+    pub async fn needing(target: &Target, needs: &[Need]) -> io::Result<Connector> {
+        let embedded = match target {
+            Target::Embedded(_) => Embedded::with(needs),
+            _ => Embedded::default(),
+        };
         let way = match target {
-            Target::Embedded(variant) => Way::Memory(Arc::new(variant.start()), variant.clone()),
+            Target::Embedded(variant) => {
+                Way::Memory(Arc::new(variant.start_as(&embedded)), variant.clone())
+            }
             Target::EmbeddedTcp(variant) => {
                 let server = variant.start();
                 let SocketAddr::V4(address) = server.listen(("127.0.0.1", 0)).await? else {
@@ -104,7 +123,13 @@ impl Connector {
             Target::Embedded(variant) | Target::EmbeddedTcp(variant) => variant.wire(),
             Target::Address(_) | Target::Container(_) | Target::Null(_) => Wire::default(),
         };
-        Ok(Connector { way, wire, strain: Strain::default() })
+        let (credentials, setup) = match &way {
+            Way::Network(network) => {
+                (network.address.credentials.clone(), network.address.setup.clone())
+            }
+            Way::Memory(..) | Way::Null(_) => (embedded.credentials, embedded.setup),
+        };
+        Ok(Connector { way, wire, strain: Strain::default(), credentials, setup })
     }
 
     /// What connections did not come about, of this one and those cloned from it.
@@ -127,7 +152,33 @@ impl Connector {
 
     /// Whether the suite's clients have credentials.
     pub(super) fn is_known(&self) -> bool {
-        self.address().is_some_and(|address| !address.credentials.is_empty())
+        !self.credentials.is_empty()
+    }
+
+    /// Who the suite's clients are.
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// What is not to be shown: the credentials of others than brokers of our own.
+    pub(crate) fn secrets(&self) -> Vec<Credentials> {
+        match &self.way {
+            Way::Network(_) => self.setup.secrets().chain([self.credentials.clone()]).collect(),
+            Way::Memory(..) | Way::Null(_) => Vec::new(),
+        }
+    }
+
+    /// What the target was set up with.
+    pub(crate) fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// What the target is, or can be, set up with.
+    pub(super) fn possible_setup(&self) -> Setup {
+        match &self.way {
+            Way::Memory(..) => Embedded::with(Need::OF_SETUPS).setup,
+            Way::Network(_) | Way::Null(_) => self.setup.clone(),
+        }
     }
 
     /// What carries MQTT.
@@ -143,11 +194,7 @@ impl Connector {
 
     /// The CONNECT of a client with this Client Identifier, whom the target is to let in.
     pub fn connect_packet(&self, client_id: &str) -> Connect {
-        let connect = Connect::new(client_id);
-        match self.address() {
-            Some(address) => address.credentials.complete(connect),
-            None => connect,
-        }
+        self.credentials.complete(Connect::new(client_id))
     }
 
     /// Opens a connection; one that is refused is tried again for a while.

@@ -241,7 +241,10 @@ pub(crate) async fn look(
         }
         opened => opened?,
     };
-    let capabilities = looked.capabilities.over_websocket(connector.has_websocket());
+    let capabilities = looked
+        .capabilities
+        .over_websocket(connector.has_websocket())
+        .set_up(connector.possible_setup());
     let looked = Looked { capabilities, ..looked };
     let mut goodbye = Disconnect::default();
     goodbye.properties.push(PropertyId::SessionExpiryInterval, 0);

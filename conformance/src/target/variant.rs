@@ -9,6 +9,7 @@ use crate::boundary::{Layer, Rules};
 use crate::chameleon::{self, Switch};
 use crate::mutant::{self, Mutant};
 
+use super::setup::Embedded;
 use super::{Target, Wire};
 
 /// How an embedded broker differs from the plain one: broken in one way, or taking other choices
@@ -124,9 +125,16 @@ impl Variant {
 
     /// Starts such a broker on the current runtime.
     pub fn start(&self) -> Server {
+        self.start_as(&Embedded::default())
+    }
+
+    /// The same, set up in this way.
+    pub(super) fn start_as(&self, embedded: &Embedded) -> Server {
         let mut config = Config::default();
         self.configure(&mut config);
-        Server::start_engine(self.engine(&config), config.maximum_packet_size)
+        embedded.configure(&mut config);
+        let authenticator = embedded.authenticator.clone();
+        Server::start_engine(self.engine(&config), config.maximum_packet_size, authenticator)
     }
 
     /// The stream over which clients reach its WebSocket listener.

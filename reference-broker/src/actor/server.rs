@@ -76,13 +76,18 @@ impl Server {
         Server::launch(engines, limit, reports, settings, None)
     }
 
-    /// As [`Server::start`], with something that stands in the place of the core; packets of more
-    /// bytes than `maximum_packet_size` do not reach it. There is only this one: when it dies, the
-    /// server has stopped.
-    pub fn start_engine(engine: Box<dyn Engine>, maximum_packet_size: u32) -> Server {
+    /// As [`Server::start`], with something that stands in the place of the core, and somebody to ask
+    /// about clients; packets of more bytes than `maximum_packet_size` do not reach it. There is only
+    /// this one: when it dies, the server has stopped.
+    pub fn start_engine(
+        engine: Box<dyn Engine>,
+        maximum_packet_size: u32,
+        authenticator: Option<Authenticator>,
+    ) -> Server {
         let mut engine = Some(engine);
         let engines: Engines = Box::new(move || engine.take());
-        Server::launch(engines, maximum_packet_size, true, ServerSettings::default(), None)
+        let settings = ServerSettings::default();
+        Server::launch(engines, maximum_packet_size, true, settings, authenticator)
     }
 
     /// As [`Server::start_engine`], with another one whenever one has died, other bounds around it,

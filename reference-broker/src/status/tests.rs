@@ -146,7 +146,7 @@ impl crate::actor::Engine for Hidden {
 
 #[tokio::test(start_paused = true)]
 async fn a_broker_that_cannot_be_looked_at_is_not_healthy() {
-    let server = Arc::new(Server::start_engine(Box::new(Hidden), 1000));
+    let server = Arc::new(Server::start_engine(Box::new(Hidden), 1000, None));
     assert_eq!(get(&server, "/healthz").await.0, "HTTP/1.1 503 Service Unavailable");
     let (status, body) = get(&server, "/metrics").await;
     assert_eq!(status, "HTTP/1.1 200 OK");
