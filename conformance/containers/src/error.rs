@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use testcontainers::TestcontainersError;
 use testcontainers::bollard::errors::Error as EngineError;
 use testcontainers::core::error::ClientError;
@@ -36,24 +34,14 @@ pub enum Error {
         /// What the engine says.
         why: String,
     },
-    /// The container ended before it served.
-    #[error("the container of {image} ended before it served MQTT; the last it wrote was: {last}")]
-    Ended {
+    /// The engine does not do what is asked of it.
+    #[error("the container of {image} could not be {what}: {why}")]
+    Engine {
         /// The image.
         image: String,
-        /// The last line that it wrote.
-        last: String,
-    },
-    /// The container runs but does not serve MQTT.
-    #[error(
-        "the container of {image} runs, but does not serve MQTT on its port 1883 within {patience:?}: {why}"
-    )]
-    NotServing {
-        /// The image.
-        image: String,
-        /// How long was waited.
-        patience: Duration,
-        /// What the last try came to.
+        /// What was asked.
+        what: &'static str,
+        /// What the engine says.
         why: String,
     },
     /// The container is still there.
@@ -66,9 +54,6 @@ pub enum Error {
         /// What the engine says.
         why: String,
     },
-    /// It was given up before it served.
-    #[error("the container was given up before it served")]
-    Unwanted,
     /// The thread that looks after it could not.
     #[error("a container could not be looked after: {0}")]
     Lost(String),

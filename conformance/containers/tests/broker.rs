@@ -5,13 +5,13 @@
 
 use std::env;
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
-use containers::{Broker, DEFAULT_IMAGE, Error, LABEL};
+use containers::{Container, Error, LABEL, Request, State};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
@@ -33,7 +33,7 @@ impl Image {
     fn new(case: &str, command: Option<&str>) -> Option<Image> {
         let local = || docker(&["images", "-q", "localhost/mqttspec-mosquitto:2.0.11"]);
         let image = env::var("MQTTSPEC_MOSQUITTO_IMAGE").or_else(|_| match local()?.as_str() {
-            "" => Ok(DEFAULT_IMAGE.to_owned()),
+            "" => Ok("eclipse-mosquitto:2".to_owned()),
             _ => Ok("localhost/mqttspec-mosquitto:2.0.11".to_owned()),
         });
         let image = image.and_then(|image: String| {
@@ -85,22 +85,60 @@ impl Drop for Image {
     }
 }
 
-fn start(image: &Image) -> Result<Broker, Error> {
-    Runtime::new().unwrap().block_on(Broker::start(&image.0))
+fn request(image: &Image) -> Request {
+    let free = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    Request { image: image.0.clone(), ports: vec![(free, 1883)], ..Request::default() }
+}
+
+fn start(image: &Image) -> Result<Container, Error> {
+    Runtime::new().unwrap().block_on(Container::start(request(image)))
+}
+
+/// Connects as a client would, until it gets a CONNACK.
+fn serves(host: &str, port: u16) {
+    let visit = || {
+        let mut client = TcpStream::connect((host, port))?;
+        client.write_all(b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x0a\x00\x00\x01a")?;
+        let mut answer = [0; 4];
+        client.read_exact(&mut answer)?;
+        Ok::<_, io::Error>(answer)
+    };
+    let begun = Instant::now();
+    loop {
+        match visit() {
+            Ok(answer) => {
+                assert_eq!((answer[0], answer[3]), (0x20, 0x00), "accepted: {answer:?}");
+                return;
+            }
+            Err(error) => assert!(begun.elapsed() < Duration::from_secs(20), "{error}"),
+        }
+    }
 }
 
 #[test]
-fn it_serves_until_it_is_stopped() {
+fn it_serves_until_it_is_removed_and_again_after_a_restart() {
     let Some(image) = Image::new("serves", None) else { return };
     // The runtime it was started on is gone by now; that is nothing to it.
-    let broker = start(&image).unwrap();
+    let request = request(&image);
+    let port = request.ports[0].0;
+    let runtime = Runtime::new().unwrap();
+    let container = runtime.block_on(Container::start(request)).unwrap();
     assert_eq!(image.containers().len(), 1);
-    let mut client = TcpStream::connect((broker.host(), broker.port())).unwrap();
-    client.write_all(b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x0a\x00\x00\x01a").unwrap();
-    let mut answer = [0; 4];
-    client.read_exact(&mut answer).unwrap();
-    assert_eq!((answer[0], answer[3]), (0x20, 0x00), "a CONNACK that accepts: {answer:?}");
-    broker.stop().unwrap();
+    serves(container.host(), port);
+    runtime.block_on(async {
+        assert!(matches!(container.state().await, Ok(State::Running(_))));
+        container.stop(Duration::from_secs(5)).await.unwrap();
+        assert_eq!(container.state().await, Ok(State::Ended("exit code 0".to_owned())));
+        container.begin_again().await.unwrap();
+    });
+    serves(container.host(), port);
+    runtime.block_on(async {
+        container.kill().await.unwrap();
+        assert_eq!(container.state().await, Ok(State::Ended("exit code 137".to_owned())));
+        let last = container.last_lines(1).await.unwrap();
+        assert_eq!(last.len(), 1, "{last:?}");
+    });
+    container.remove().unwrap();
     assert_eq!(image.containers(), [""; 0]);
 }
 
@@ -109,7 +147,7 @@ fn it_is_gone_after_a_panic() {
     let Some(image) = Image::new("panic", None) else { return };
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         Runtime::new().unwrap().block_on(async {
-            let _broker = Broker::start(&image.0).await.unwrap();
+            let _container = Container::start(request(&image)).await.unwrap();
             assert_eq!(image.containers().len(), 1);
             panic!("with a broker in hand");
         })
@@ -125,7 +163,7 @@ fn it_is_gone_after_a_start_that_was_given_up() {
     let runtime = Runtime::new().unwrap();
     let mut given_up = 0;
     for patience in [0, 5, 20, 80, 160, 320, 640] {
-        let starting = Broker::start(&image.0);
+        let starting = Container::start(request(&image));
         let patience = Duration::from_millis(patience);
         given_up +=
             usize::from(runtime.block_on(async { timeout(patience, starting).await }).is_err());
@@ -138,10 +176,13 @@ fn it_is_gone_after_a_start_that_was_given_up() {
 fn one_that_ends_at_once_is_told_with_its_last_words() {
     let command = r#"["/usr/sbin/mosquitto", "-c", "/nowhere"]"#;
     let Some(image) = Image::new("ends", Some(command)) else { return };
-    match start(&image) {
-        Err(Error::Ended { last, .. }) => assert!(last.contains("/nowhere"), "{last}"),
-        other => panic!("{other:?}"),
-    }
+    let runtime = Runtime::new().unwrap();
+    runtime.block_on(async {
+        let container = Container::start(request(&image)).await.unwrap();
+        while let State::Running(_) = container.state().await.unwrap() {}
+        let last = container.last_lines(1).await.unwrap();
+        assert!(last[0].contains("/nowhere"), "{last:?}");
+    });
     assert_eq!(image.containers(), [""; 0]);
 }
 

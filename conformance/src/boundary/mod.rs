@@ -5,6 +5,7 @@
 //! or hold back. The core knows nothing of it. [Mutants](crate::mutant) break the broker this way,
 //! [switches](crate::chameleon) make it take other choices that the standard allows.
 
+pub mod restart;
 pub mod resume;
 pub mod rules;
 pub mod segments;

@@ -5,6 +5,7 @@ use conformance::exit::Exit;
 use conformance::oracle;
 use conformance::runner::Selection;
 use conformance::scenario::Scenario;
+use conformance::target::Provided;
 use serde_json::json;
 
 use super::{Failure, chameleon, print};
@@ -23,9 +24,15 @@ pub(super) struct ListArguments {
     /// List the switches of the embedded broker instead
     #[arg(long, conflicts_with_all = ["selection", "json"])]
     switches: bool,
+    /// List the provided target files instead, with their variants
+    #[arg(long, conflicts_with_all = ["selection", "json", "switches", "oracles"])]
+    targets: bool,
 }
 
 pub(super) fn list(arguments: &ListArguments) -> Result<Exit, Failure> {
+    if arguments.targets {
+        return targets().and_then(|text| print(&text));
+    }
     if arguments.switches {
         return print(&chameleon::list());
     }
@@ -43,6 +50,22 @@ pub(super) fn list(arguments: &ListArguments) -> Result<Exit, Failure> {
         true => print(&format!("{:#}\n", as_json(&scenarios))),
         false => print(&as_text(&scenarios)),
     }
+}
+
+fn targets() -> Result<String, Failure> {
+    let mut text = String::new();
+    for provided in Provided::ALL {
+        let file = provided.file().map_err(|error| (Exit::Trouble, error))?;
+        let untried = if file.untried { " (untried)" } else { "" };
+        let transports: Vec<_> = file.transports().collect();
+        // Writing to a string cannot fail.
+        let _ =
+            writeln!(text, "{}: {}{untried}; {}", provided.name, file.about, transports.join(", "));
+        for (name, about) in file.variants() {
+            let _ = writeln!(text, "    {name:28} {about}");
+        }
+    }
+    Ok(text)
 }
 
 fn as_json(scenarios: &[&Scenario]) -> serde_json::Value {

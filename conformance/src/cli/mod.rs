@@ -13,6 +13,7 @@ mod repeat;
 mod reports;
 mod run;
 mod secret;
+mod target;
 mod wait;
 
 use std::io::{self, Write};
@@ -40,7 +41,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run scenarios against a broker.
-    Run(run::RunArguments),
+    Run(Box<run::RunArguments>),
     /// Wait until a broker answers, before something else is begun.
     Wait(wait::WaitArguments),
     /// Prove the suite: try it on brokers that are broken on purpose.
@@ -62,7 +63,7 @@ type Failure = (Exit, String);
 
 pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse_from(secret::arguments());
-    let command = arguments.command.unwrap_or_else(|| Command::Run(run::RunArguments::default()));
+    let command = arguments.command.unwrap_or_else(|| Command::Run(Box::default()));
     let done = match command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Wait(arguments) => wait::wait(arguments),

@@ -74,13 +74,15 @@ impl ReachArguments {
             let credentials = Credentials::new(self.username.clone(), password).map_err(wrong)?;
             address = address.with_credentials(credentials);
         }
-        let trust = Trust {
-            authorities: self.ca.clone(),
-            is_blind: self.insecure,
-            own: self.cert.clone().zip(self.key.clone()),
-            server_name: self.server_name.clone(),
-        };
-        let target = Target::Address(Box::new(address.trusting(trust)));
+        if given.iter().any(|(option, _)| TLS.contains(option)) {
+            address = address.trusting(Trust {
+                authorities: self.ca.clone(),
+                is_blind: self.insecure,
+                own: self.cert.clone().zip(self.key.clone()),
+                server_name: self.server_name.clone(),
+            });
+        }
+        let target = Target::Address(Box::new(address));
         let mut words = vec![quoted(&target.retyped())];
         for (option, value) in given {
             words.push(option.to_owned());

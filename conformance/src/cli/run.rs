@@ -21,6 +21,7 @@ use reference_broker::command::Interruptions;
 use super::files::{raised_limit, scenarios_within};
 use super::reach::ReachArguments;
 use super::reports::{Destination, Place, Reports};
+use super::target::{TargetArguments, Tested};
 use super::{Failure, repeat};
 
 /// How many scenarios run at once on a broker that is reached over a network: most of their time
@@ -72,6 +73,8 @@ pub(super) struct RunArguments {
     #[arg(long)]
     bytes: bool,
     #[command(flatten)]
+    target: TargetArguments,
+    #[command(flatten)]
     reach: ReachArguments,
 }
 
@@ -97,8 +100,9 @@ fn positive(text: &str) -> Result<f64, String> {
 
 /// Runs the suite and reports.
 pub(super) fn run(arguments: &RunArguments) -> Result<Exit, Failure> {
-    let (target, selection) = split(&arguments.arguments)?;
-    let (target, rerun) = arguments.reach.apply(target)?;
+    let (first, selection) = split(&arguments.arguments);
+    let tested = arguments.target.tested(first, &arguments.reach)?;
+    let (name, rerun) = (tested.name.clone(), tested.rerun.clone());
     let selected = selection
         .without(arguments.exclude.clone())
         .scenarios()
@@ -106,10 +110,9 @@ pub(super) fn run(arguments: &RunArguments) -> Result<Exit, Failure> {
     let deviations = known_deviations(arguments)?;
     let list = new_list(arguments)?;
     let reports = Reports::prepare(&arguments.reports, &lists(arguments))?;
-    let name = target.to_string();
-    match run_all(arguments, target, selected, &deviations, &reports) {
+    match run_all(arguments, tested, selected, &deviations, &reports) {
         Ok((mut ran, stopped)) => {
-            ran.last.rerun = rerun;
+            (ran.last.target, ran.last.rerun) = (name, rerun);
             if let Some(list) = list {
                 write_list(&list, &ran.last, &deviations)?;
             }
@@ -128,28 +131,36 @@ pub(super) fn run(arguments: &RunArguments) -> Result<Exit, Failure> {
 /// Makes the runs; gives what they came to, and whether the target was stopped in order.
 fn run_all(
     arguments: &RunArguments,
-    target: Target,
+    tested: Tested,
     selected: Vec<(usize, &'static Scenario)>,
     deviations: &KnownDeviations,
     reports: &Reports,
 ) -> Result<(Ran, Result<(), String>), Failure> {
-    let at_most = scenarios_within(raised_limit(), files_a_connection(&target))
+    let at_most = scenarios_within(raised_limit(), files_a_connection(&tested.target))
         .map_err(|error| (Exit::Trouble, error))?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| (Exit::Trouble, format!("cannot start: {error}")))?;
     let ran = runtime.block_on(async {
         let interrupts = interrupts().map_err(|error| (Exit::Trouble, error.to_string()))?;
-        let started = start(target, interrupts.reach(1)).await?;
-        let target = started.target();
-        let runs = Runs { arguments, target, selected, deviations, reports, interrupts, at_most };
+        let topic_prefix = tested.topic_prefix.clone();
+        let started = start(tested, interrupts.reach(1)).await?;
+        let runs = Runs {
+            arguments,
+            started: &started,
+            topic_prefix,
+            selected,
+            deviations,
+            reports,
+            interrupts,
+            at_most,
+        };
         let ran = runs.make().await;
-        Ok((ran, started))
+        // Before the report, which a slow reader may hold up.
+        Ok((ran, started.stop().await))
     });
     // A scenario that spins cannot be stopped; it must not keep us from reporting either.
     runtime.shutdown_background();
-    let (ran, started) = ran?;
-    // Before the report, which a slow reader may hold up.
-    let stopped = started.stop();
+    let (ran, stopped) = ran?;
     Ok((ran?, stopped))
 }
 
@@ -174,18 +185,27 @@ fn conclude(
 }
 
 /// Starts what has to be started for the target, unless interrupted.
-async fn start(target: Target, interrupt: impl Future<Output = ()>) -> Result<Started, Failure> {
+async fn start(tested: Tested, interrupt: impl Future<Output = ()>) -> Result<Started, Failure> {
+    let Tested { target, launch, name, .. } = tested;
+    let starting = async {
+        match (launch, target) {
+            (Some(launch), Target::Address(address)) => launch.start(*address).await,
+            (_, target) => target.start().await,
+        }
+    };
     tokio::select! {
         biased;
-        () = interrupt => Err((Exit::Trouble, format!("{target} was interrupted before it had started"))),
-        started = target.clone().start() => started.map_err(|error| (Exit::Trouble, error)),
+        () = interrupt => Err((Exit::Trouble, format!("{name} was interrupted before it had started"))),
+        started = starting => started.map_err(|error| (Exit::Trouble, error)),
     }
 }
 
 /// What is run, as often as asked.
 struct Runs<'a> {
     arguments: &'a RunArguments,
-    target: &'a Target,
+    started: &'a Started,
+    /// What the topics are to begin with, if the arguments say nothing else.
+    topic_prefix: Option<String>,
     selected: Vec<(usize, &'static Scenario)>,
     deviations: &'a KnownDeviations,
     reports: &'a Reports,
@@ -224,22 +244,25 @@ impl Runs<'_> {
     }
 
     async fn one(&self, run: usize) -> Result<Report, Failure> {
-        let prefix = self.arguments.topic_prefix.as_deref().unwrap_or(TOPIC_PREFIX);
+        let target = self.started.target();
+        let prefix = self.arguments.topic_prefix.as_ref().or(self.topic_prefix.as_ref());
+        let prefix = prefix.map_or(TOPIC_PREFIX, String::as_str);
         let options = Options {
-            jobs: self.arguments.jobs.unwrap_or_else(|| default_jobs(self.target)),
+            jobs: self.arguments.jobs.unwrap_or_else(|| default_jobs(target)),
             timeout_scale: self.arguments.timeout_scale.unwrap_or(1.0),
-            token: token(self.target),
+            token: token(target),
             topic_prefix: prefix.to_owned(),
             at_most: self.at_most,
             known: Arc::new(self.deviations.clone()),
-            may_add_jobs: self.arguments.jobs.is_none() && !self.target.is_in_memory(),
+            may_add_jobs: self.arguments.jobs.is_none() && !target.is_in_memory(),
+            keeper: self.started.keeper(),
         };
         let mut progress = Progress::new(self.selected.len());
         let on_news = |news: News<'_>| progress.notice(&news);
         let (selected, interrupts) = (self.selected.clone(), self.interrupts.clone());
-        let ran = run_watched(self.target, selected, &options, interrupts, on_news).await;
+        let ran = run_watched(target, selected, &options, interrupts, on_news).await;
         progress.done();
-        let mut report = ran.map_err(|error| (Exit::Trouble, trouble(self.target, error)))?;
+        let mut report = ran.map_err(|error| (Exit::Trouble, trouble(target, error)))?;
         report.notes.extend(self.few_files(&options));
         self.deviations.apply(&mut report);
         if let Some(runs) = self.arguments.repeat {
@@ -278,13 +301,10 @@ fn files_a_connection(target: &Target) -> u64 {
 }
 
 /// The first argument is the target if it has a colon, as no selection has.
-fn split(arguments: &[String]) -> Result<(Target, Selection), Failure> {
+fn split(arguments: &[String]) -> (Option<&str>, Selection) {
     match arguments.split_first() {
-        Some((first, rest)) if first.contains(':') => {
-            let target = first.parse().map_err(|error| (Exit::Usage, error))?;
-            Ok((target, Selection::new(rest.to_vec())))
-        }
-        _ => Ok((Target::default(), Selection::new(arguments.to_vec()))),
+        Some((first, rest)) if first.contains(':') => (Some(first), Selection::new(rest.to_vec())),
+        _ => (None, Selection::new(arguments.to_vec())),
     }
 }
 

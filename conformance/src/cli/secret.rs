@@ -2,16 +2,13 @@
 
 use std::ffi::OsString;
 
-use conformance::target::{Address, PLACEHOLDER};
-
-/// What hands the credentials in addresses on, a line each. Only this user can read it.
-pub(super) const VARIABLE: &str = "MQTTSPEC_ADDRESS_CREDENTIALS";
+use conformance::target::{Address, PLACEHOLDER, SECRETS_VARIABLE};
 
 /// The arguments of this process. Where addresses among them have credentials, the process begins anew
 /// with placeholders in their place; it takes a few milliseconds.
 pub(super) fn arguments() -> Vec<OsString> {
     let arguments: Vec<_> = std::env::args_os().collect();
-    if let Ok(handed_on) = std::env::var(VARIABLE) {
+    if let Ok(handed_on) = std::env::var(SECRETS_VARIABLE) {
         return filled(arguments, &handed_on);
     }
     let (hidden, secrets) = hidden(&arguments);
@@ -30,7 +27,11 @@ fn begin_anew(arguments: &[OsString], secrets: &str) {
         Some((name, rest)) => (name.clone(), rest),
         None => return,
     };
-    let _ = std::process::Command::new(program).arg0(name).args(rest).env(VARIABLE, secrets).exec();
+    let _ = std::process::Command::new(program)
+        .arg0(name)
+        .args(rest)
+        .env(SECRETS_VARIABLE, secrets)
+        .exec();
 }
 
 #[cfg(not(unix))]

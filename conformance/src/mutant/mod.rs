@@ -39,6 +39,7 @@ mod s3_10;
 mod s3_12;
 mod s3_14;
 mod s4_01_clean_start;
+mod s4_01_restart;
 mod s4_01_session;
 mod s4_02_transport;
 mod s4_03_received;
@@ -240,6 +241,7 @@ pub fn all() -> &'static [Mutant] {
             s3_12::mutants(),
             s3_14::mutants(),
             s4_01_session::mutants(),
+            s4_01_restart::mutants(),
             s4_01_clean_start::mutants(),
             s4_02_transport::mutants(),
             s4_03_received::mutants(),

@@ -201,7 +201,8 @@ impl<'a> Connection<'a> {
             | What::HalfClosed
             | What::Silence(_)
             | What::Waited(_)
-            | What::WebSocket(_) => {}
+            | What::WebSocket(_)
+            | What::Restarted(_) => {}
         }
     }
 

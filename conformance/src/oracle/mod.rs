@@ -38,7 +38,7 @@ pub mod tester;
 mod tests;
 mod well_formed;
 
-use crate::trace::Event;
+use crate::trace::{Event, What};
 use crate::verdict::{Finding, step};
 use connections::Reading;
 
@@ -132,6 +132,10 @@ pub fn rules() -> impl Iterator<Item = String> {
 
 /// What all oracles find in a trace.
 pub fn judge(trace: &[Event]) -> Vec<Finding> {
+    // What outlives a restart is for whoever runs the broker to claim, and for scenarios to see.
+    let is_restart = |event: &Event| matches!(event.what, What::Restarted(_));
+    let before = trace.iter().position(is_restart).unwrap_or(trace.len());
+    let trace = &trace[..before];
     let reading = Reading::of(trace);
     all().iter().flat_map(|oracle| oracle.judge_within(&reading, FINDINGS_LIMIT)).collect()
 }

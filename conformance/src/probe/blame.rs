@@ -201,6 +201,7 @@ fn place_of(text: &str, events: &[Event]) -> usize {
                 | PacketType::PingReq
         ),
         What::HalfClosed | What::ClosedByProbe | What::Waited(_) | What::WebSocket(_) => true,
+        What::Restarted(_) => true,
         _ => false,
     };
     let place = latest().find(|(_, event)| is_it(event));

@@ -55,6 +55,7 @@ impl Ground {
             remains: Remains::default(),
             is_mute: false,
             silences: AtomicU32::new(0),
+            keeper: None,
         })
     }
 }

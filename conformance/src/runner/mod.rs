@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use crate::deviation::KnownDeviations;
 use crate::report::{Report, ScenarioResult, quoted};
 use crate::scenario::Scenario;
-use crate::target::{Capabilities, Connector, Looked, Target, Unusable, preflight};
+use crate::target::{Capabilities, Connector, Keeper, Looked, Target, Unusable, preflight};
 use crate::verdict::{Finding, Verdict, general, step};
 
 pub(crate) use crew::{Ground, Work, perform as perform_all};
@@ -73,6 +73,8 @@ pub struct Options {
     pub known: Arc<KnownDeviations>,
     /// Whether more may run at once than `jobs` where the way to the target is slow: they wait.
     pub may_add_jobs: bool,
+    /// Who keeps the target running, if it was started for this.
+    pub keeper: Option<Arc<Keeper>>,
 }
 
 impl Default for Options {
@@ -85,6 +87,7 @@ impl Default for Options {
             topic_prefix,
             at_most: None,
             may_add_jobs: false,
+            keeper: None,
             known: Arc::default(),
         }
     }
@@ -181,7 +184,10 @@ pub async fn run_watched(
     let connector = match target.is_in_memory() {
         // Each scenario has a broker of its own.
         true => None,
-        false => Some(Connector::new(target).await.map_err(RunError::Trouble)?),
+        false => {
+            let connector = Connector::new(target).await.map_err(RunError::Trouble)?;
+            Some(connector.kept_by(options.keeper.clone()))
+        }
     };
     let mut report = Report {
         target: target.to_string(),
@@ -213,6 +219,7 @@ pub async fn run_watched(
         remains: Remains::default(),
         is_mute: looked.is_mute,
         silences: AtomicU32::new(0),
+        keeper: options.keeper.clone(),
     });
     let options = Options { jobs: options.jobs_over(looked.took), ..options.clone() };
     let mut shift = Shift::new(Arc::clone(&surroundings), interrupts.clone(), &options, on_news);
@@ -230,6 +237,7 @@ pub async fn run_watched(
     }
     shift.dismiss();
     report.notes.append(&mut shift.notes);
+    report.notes.extend(options.keeper.as_ref().and_then(|keeper| keeper.memory_note()));
     report.notes.extend(surroundings.strain_note(shift.pace.bound()));
     report.notes.extend(surroundings.clear(report.trouble.is_some(), &interrupts).await);
     report.scenarios = shift.results.into_values().collect();

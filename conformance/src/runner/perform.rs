@@ -13,7 +13,8 @@ use crate::probe::{Context, Patience, keep_alive, policies_of};
 use crate::report::ScenarioResult;
 use crate::scenario::{Names, Scenario, Stage};
 use crate::target::{
-    Capabilities, Connector, KEEP_ALIVE, Looked, Lost, Need, Target, Unusable, Visitor, look,
+    Capabilities, Connector, KEEP_ALIVE, Keeper, Looked, Lost, Need, Target, Unusable, Visitor,
+    look,
 };
 use crate::trace::Said;
 use crate::verdict::{Outcome, Verdict};
@@ -56,6 +57,8 @@ pub(crate) struct Surroundings {
     pub(super) is_mute: bool,
     /// How often in a row it answered no PINGREQ after a scenario.
     pub(super) silences: AtomicU32,
+    /// Who keeps the target running, if it was started for this run.
+    pub(super) keeper: Option<Arc<Keeper>>,
 }
 
 /// One scenario about to run.

@@ -52,6 +52,11 @@ impl Ticket {
         self.scenario.timing != Timing::Prompt
     }
 
+    /// Whether nobody else may be at the target meanwhile, who shares it with others.
+    fn is_alone(&self) -> bool {
+        self.scenario.needs.iter().any(|need| need.is_alone())
+    }
+
     /// For another time, with fresh names.
     pub(super) fn again(self) -> Ticket {
         Ticket { before: self.before + 1, ..self }
@@ -133,10 +138,18 @@ impl<F: FnMut(News<'_>)> Shift<F> {
         self.all = scenarios.len();
         let tickets =
             scenarios.into_iter().map(|(index, scenario)| Ticket { index, scenario, before: 0 });
+        let (alone, tickets): (Vec<_>, Vec<_>) = tickets.partition(Ticket::is_alone);
         // Those that only wait begin first and overlap with all others.
-        let (timed, prompt): (Vec<_>, Vec<_>) = tickets.partition(Ticket::is_timed);
+        let (timed, prompt): (Vec<_>, Vec<_>) = tickets.into_iter().partition(Ticket::is_timed);
         self.work(timed.into_iter().chain(prompt).collect()).await?;
-        self.look_again().await
+        self.look_again().await?;
+        for ticket in alone {
+            // A death that is wanted is none.
+            self.dismiss();
+            self.work([ticket].into()).await?;
+            self.look_again().await?;
+        }
+        Ok(())
     }
 
     /// Runs what is queued, whatever the target lives through.
@@ -318,7 +331,10 @@ impl<F: FnMut(News<'_>)> Shift<F> {
         }
         self.dismiss();
         let within = RETURN * self.surroundings.patience();
-        if pulse == Pulse::Stopped
+        if let Some(died) = self.revive().await? {
+            self.notes.push(died);
+            was_there = false;
+        } else if pulse == Pulse::Stopped
             && let Some(connector) = self.surroundings.connector.clone()
         {
             let interrupts = self.interrupts.clone();
@@ -340,6 +356,27 @@ impl<F: FnMut(News<'_>)> Shift<F> {
         }
         self.post_sentinel();
         Ok(was_there)
+    }
+
+    /// Starts a target again that has ended, where that is for us to do. Gives what to say of its end.
+    async fn revive(&self) -> Result<Option<String>, Ended> {
+        let Some(keeper) = self.surroundings.keeper.clone() else { return Ok(None) };
+        let Some(died) = keeper.died().await else { return Ok(None) };
+        let interrupts = self.interrupts.clone();
+        tokio::select! {
+            biased;
+            () = interrupts.reach(1) => Err(Ended::Interrupted),
+            revived = keeper.revive() => match revived {
+                Ok(()) => {
+                    if let Some(connector) = &self.surroundings.connector {
+                        connector.strain().forget();
+                    }
+                    let name = keeper.name();
+                    Ok(Some(format!("{name} ended by itself ({died}) and was started again")))
+                }
+                Err(error) => Err(Ended::Lost(format!("({died}) and could not be started again: {error}"))),
+            },
+        }
     }
 
     /// Runs suspects alone: who kills the target again has failed. Gives their ids.

@@ -45,6 +45,7 @@ mod s3_11_unsuback;
 mod s3_12_ping;
 mod s3_14_disconnect;
 mod s3_14_expiry;
+mod s4_01_restart;
 mod s4_01_session;
 mod s4_02_transport;
 mod s4_03_qos_in;
@@ -295,6 +296,7 @@ const WRITTEN: &[&[Scenario]] = &[
     s3_14_disconnect::SCENARIOS,
     s3_14_expiry::SCENARIOS,
     s4_01_session::SCENARIOS,
+    s4_01_restart::SCENARIOS,
     s4_02_transport::SCENARIOS,
     s4_03_qos_in::SCENARIOS,
     s4_03_qos_out::SCENARIOS,

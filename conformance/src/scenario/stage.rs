@@ -5,7 +5,7 @@ use reference_broker::codec::{Connect, Packet, QoS};
 use tokio::time::{Instant, sleep};
 
 use crate::probe::{Context, Phase, Probe};
-use crate::target::{Capabilities, Connector, Need, Setup};
+use crate::target::{Capabilities, Connector, Need, Restart, Setup};
 use crate::trace::What;
 use crate::verdict::{Outcome, Stop, step};
 
@@ -233,6 +233,24 @@ impl Stage {
             is_connection_of(probe, &event.probe)
                 && matches!(&event.what, What::Received(packet) if is_it(packet))
         })
+    }
+
+    /// Restarts the target, and sees what was open end by that.
+    ///
+    /// # Errors
+    ///
+    /// Inconclusive when it does not come back.
+    pub async fn restart(&mut self, restart: Restart, open: Vec<Probe>) -> Outcome {
+        let restarted = self.connector.restart(restart).await;
+        self.context.record("stage", What::Restarted(restart));
+        if let Err(why) = restarted {
+            return self.inconclusive("a broker that comes back after a restart", why);
+        }
+        for mut probe in open {
+            // However it ends: what is open then is of no use any more.
+            probe.ended_within(self.context.patience().reply).await?;
+        }
+        Ok(())
     }
 
     /// Lets time pass, because the standard gives what is to be seen a time.

@@ -1,16 +1,20 @@
 //! Where a broker is, and how it is spoken to there.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use percent_encoding::percent_decode_str;
-use reference_broker::transport::url::{Endpoint, Scheme};
+use reference_broker::transport::url::{Endpoint, Host, Scheme};
 
 use super::{Credentials, Setup};
 
 /// What stands in an address for credentials that are in it.
 pub const PLACEHOLDER: &str = "USER:PASSWORD@";
+
+/// What hands the credentials in addresses on to this process, a line each. Nobody else is to get it.
+pub const SECRETS_VARIABLE: &str = "MQTTSPEC_ADDRESS_CREDENTIALS";
 
 /// Where a broker is, who we are to it, and whom we take for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +66,18 @@ impl Address {
     #[must_use]
     pub fn with_credentials(self, credentials: Credentials) -> Address {
         Address { credentials, are_inside: false, ..self }
+    }
+
+    /// At another host, if this machine was meant.
+    pub(super) fn at_host(mut self, host: &str) -> Address {
+        if self.endpoint.host.is_loopback() && host != "127.0.0.1" {
+            self.endpoint.host = match host.parse() {
+                Ok(IpAddr::V4(address)) => Host::V4(address),
+                Ok(IpAddr::V6(address)) => Host::V6(address),
+                Err(_) => Host::Name(host.to_lowercase()),
+            };
+        }
+        self
     }
 
     /// Of a target that was set up so.

@@ -2,7 +2,7 @@ use std::fmt;
 
 use reference_broker::codec::{ConnAck, PropertyId, QoS, ReasonCode, Value};
 
-use super::Setup;
+use super::{Restart, Setup, Survivor};
 
 /// What a target declares in its CONNACK (section 3.2.2.3); what it leaves out has the standard's
 /// default.
@@ -54,9 +54,16 @@ pub enum Need {
     Scram,
     /// That all clients are sent to another server.
     Redirection,
+    /// That it can be restarted in this way, and that this survives.
+    Survives(Restart, Survivor),
 }
 
 impl Need {
+    /// Whether nobody else may be at the target meanwhile.
+    pub fn is_alone(self) -> bool {
+        matches!(self, Need::Survives(..))
+    }
+
     /// What a target has to be set up with, of which it declares nothing.
     pub(super) const OF_SETUPS: &[Need] =
         &[Need::Users, Need::Rights, Need::Scram, Need::Redirection];
@@ -132,6 +139,9 @@ impl Capabilities {
             Need::Rights => self.setup.has_rights,
             Need::Scram => self.setup.scram.is_some(),
             Need::Redirection => self.setup.redirects,
+            Need::Survives(restart, survivor) => {
+                self.setup.restarts.of(restart).contains(&survivor)
+            }
             Need::Sessions => self.meet(Need::SessionsFor(1)),
             Need::SessionsFor(seconds) => {
                 let granted = self.number(PropertyId::SessionExpiryInterval, ASKED_EXPIRY);
@@ -184,6 +194,14 @@ impl fmt::Display for Need {
             Need::Users => f.write_str("two users (a target file names them)"),
             Need::Rights => f.write_str("a user who may not do all (a target file names it)"),
             Need::Scram => f.write_str("a user of SCRAM-SHA-256 (a target file names it)"),
+            Need::Survives(restart, survivor) => {
+                let how = match restart {
+                    Restart::Stop => "stop",
+                    Restart::Kill => "kill",
+                };
+                let what = survivor.name();
+                write!(f, "a target file that starts it and says: keeps.{how} = [\"{what}\"]")
+            }
             Need::Redirection => {
                 f.write_str("a server that sends its clients elsewhere (a target file says so)")
             }

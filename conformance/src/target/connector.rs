@@ -13,8 +13,11 @@ use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
 use super::handshake::{NoCarrier, carry, client_tls, no_tls, secure};
+use super::lines::Lines;
 use super::setup::Embedded;
-use super::{Address, Credentials, Need, Null, Setup, Strain, Target, Variant, Wire};
+use super::{
+    Address, Credentials, Keeper, Need, Null, Restart, Setup, Strain, Target, Variant, Wire,
+};
 
 /// How much the system holds of what is sent and not yet taken. Little, so that a write ends when
 /// the other side has nearly all of it: only then does a patience for the answer begin.
@@ -34,6 +37,10 @@ pub struct Connector {
     /// Who the suite's clients are.
     credentials: Credentials,
     setup: Setup,
+    /// What is cut off when a broker in memory is restarted; none if nobody wants that.
+    lines: Option<Lines>,
+    /// Who can restart any other.
+    keeper: Option<Arc<Keeper>>,
 }
 
 #[derive(Clone, Debug)]
@@ -129,7 +136,36 @@ impl Connector {
             }
             Way::Memory(..) | Way::Null(_) => (embedded.credentials, embedded.setup),
         };
-        Ok(Connector { way, wire, strain: Strain::default(), credentials, setup })
+        let lines = needs.iter().any(|need| need.is_alone()).then(Lines::default);
+        let strain = Strain::default();
+        Ok(Connector { way, wire, strain, credentials, setup, lines, keeper: None })
+    }
+
+    /// With somebody who keeps the target running.
+    #[must_use]
+    pub(crate) fn kept_by(self, keeper: Option<Arc<Keeper>>) -> Connector {
+        Connector { keeper, ..self }
+    }
+
+    /// Restarts the target, which then answers again.
+    ///
+    /// # Errors
+    ///
+    /// In one sentence, why it does not, or that nobody can do it.
+    pub(crate) async fn restart(&self, restart: Restart) -> Result<(), String> {
+        match (&self.lines, &self.keeper) {
+            (_, Some(keeper)) => {
+                let restarted = keeper.restart(restart).await;
+                // What did not come about meanwhile says nothing of it.
+                self.strain.forget();
+                restarted
+            }
+            (Some(lines), None) => {
+                lines.cut();
+                Ok(())
+            }
+            (None, None) => Err("nobody can restart it".to_owned()),
+        }
     }
 
     /// What connections did not come about, of this one and those cloned from it.
@@ -205,7 +241,13 @@ impl Connector {
     /// `patience`.
     pub async fn connect(&self, patience: Duration) -> io::Result<BoxStream> {
         let stream: BoxStream = match &self.way {
-            Way::Memory(server, variant) => variant.stream(Box::new(server.connect().await?)),
+            Way::Memory(server, variant) => {
+                let stream = variant.stream(Box::new(server.connect().await?));
+                match &self.lines {
+                    Some(lines) => lines.through(stream),
+                    None => stream,
+                }
+            }
             Way::Null(null) => {
                 let (ours, theirs) = memory::pair();
                 // Ends with its stream, or with the runtime that is the scenario's own.

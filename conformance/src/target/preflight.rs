@@ -63,6 +63,15 @@ impl Looked {
         }
     }
 
+    /// With what is known of the target besides what it declares.
+    fn of(self, connector: &Connector) -> Looked {
+        let capabilities = self
+            .capabilities
+            .over_websocket(connector.has_websocket())
+            .set_up(connector.possible_setup());
+        Looked { capabilities, ..self }
+    }
+
     fn at(connack: &ConnAck) -> Looked {
         Looked {
             capabilities: Capabilities::of(connack),
@@ -155,6 +164,12 @@ impl fmt::Display for Unusable {
 impl std::error::Error for Unusable {}
 
 impl Unusable {
+    /// Whether it sent us to another server.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        use ReasonCode::{ServerMoved, UseAnotherServer};
+        matches!(self, Unusable::Refused { reason: UseAnotherServer | ServerMoved, .. })
+    }
+
     /// Whether it will be the same if it is tried again soon.
     pub fn is_final(&self) -> bool {
         match self {
@@ -194,7 +209,12 @@ pub async fn preflight(
     topics: &str,
     patience: Duration,
 ) -> Result<Looked, Unusable> {
-    let mut looked = look(connector, client_id, patience).await?;
+    let mut looked = match look(connector, client_id, patience).await {
+        Err(why) if why.is_elsewhere() && connector.setup().redirects => {
+            return Ok(Looked::undeclared().of(connector));
+        }
+        looked => looked?,
+    };
     let levels = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
     let levels: Vec<_> =
         levels.into_iter().filter(|qos| looked.capabilities.meet(Need::QoS(*qos))).collect();
@@ -241,11 +261,7 @@ pub(crate) async fn look(
         }
         opened => opened?,
     };
-    let capabilities = looked
-        .capabilities
-        .over_websocket(connector.has_websocket())
-        .set_up(connector.possible_setup());
-    let looked = Looked { capabilities, ..looked };
+    let looked = looked.of(connector);
     let mut goodbye = Disconnect::default();
     goodbye.properties.push(PropertyId::SessionExpiryInterval, 0);
     // It has answered; how it takes the goodbye is for scenarios to judge.

@@ -6,7 +6,7 @@ use reference_broker::authentication::{Anonymous, Authenticator, Cost, User};
 use reference_broker::authentication::{hash_password, system_random};
 use reference_broker::core::{Access, Action, Config, Redirection, Rule, RuleFilter, Users};
 
-use super::{Credentials, Need};
+use super::{Credentials, Need, Restarts};
 
 /// The level that makes a topic one that [the second user](Setup::other) may not publish to:
 /// `PREFIX/+/+/unwritable/#`.
@@ -28,6 +28,8 @@ pub struct Setup {
     pub scram: Option<Login>,
     /// Whether it sends all clients to another server.
     pub redirects: bool,
+    /// What survives its restarts.
+    pub restarts: Restarts,
 }
 
 /// A user by name and password, for methods that need both.
@@ -91,6 +93,8 @@ impl Embedded {
             }
         }
         embedded.setup.redirects = wants(Need::Redirection);
+        // What is in memory is nowhere else, and so it is as it was.
+        embedded.setup.restarts = Restarts::all();
         embedded
     }
 
@@ -147,6 +151,7 @@ mod tests {
             assert!(Capabilities::undeclared().set_up(setup).meet(need), "{need}");
             assert_eq!(authenticator.is_some(), need != Need::Redirection, "{need}");
         }
-        assert_eq!(Embedded::with(&[Need::Retain]).setup, Setup::default());
+        let plain = Setup { restarts: Restarts::all(), ..Setup::default() };
+        assert_eq!(Embedded::with(&[Need::Retain]).setup, plain);
     }
 }

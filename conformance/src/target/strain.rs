@@ -74,6 +74,14 @@ impl Strain {
         Open(Arc::clone(&self.0))
     }
 
+    /// Forgets what did not come about while the target was away, and why.
+    pub(crate) fn forget(&self) {
+        for count in [&self.0.refused, &self.0.closed, &self.0.silent, &self.0.most] {
+            count.store(0, Ordering::Relaxed);
+        }
+        *self.0.tempo() = Tempo::default();
+    }
+
     /// Notes a connection that the target, or what lies before it, did not accept.
     pub fn refused(&self) {
         self.note(&self.0.refused);

@@ -52,6 +52,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use reference_broker::codec::{DecodeError, Packet};
 
+use crate::target::Restart;
+
 /// One thing that happened on a connection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
@@ -88,6 +90,8 @@ pub enum What {
     Waited(Duration),
     /// Something about WebSocket frames or their handshake, in words (section 6).
     WebSocket(String),
+    /// The broker was restarted.
+    Restarted(Restart),
 }
 
 /// How a connection was seen to end.

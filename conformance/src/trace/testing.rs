@@ -17,6 +17,7 @@ use reference_broker::codec::{
 };
 
 use super::{Ending, Event, What, fault};
+use crate::target::Restart;
 
 pub(crate) fn events() -> impl Strategy<Value = Vec<Event>> {
     let event = (time(), text(), what());
@@ -39,6 +40,8 @@ fn what() -> BoxedStrategy<What> {
             What::ClosedByBroker(Ending::Reset),
             What::HalfClosed,
             What::ClosedByProbe,
+            What::Restarted(Restart::Stop),
+            What::Restarted(Restart::Kill),
         ]),
         1 => time().prop_map(What::Silence),
         1 => time().prop_map(What::Waited),

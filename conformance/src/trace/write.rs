@@ -88,6 +88,7 @@ impl Display for Happening<'_> {
             What::ClosedByProbe => f.write_str("closed"),
             What::Silence(time) => write!(f, "silent for {} s", Seconds(*time)),
             What::Waited(time) => write!(f, "waited {} s", Seconds(*time)),
+            What::Restarted(restart) => f.write_str(restart.said()),
             What::WebSocket(what) => write!(f, "websocket {}", TextLiteral(what)),
         }
     }

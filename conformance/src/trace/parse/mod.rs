@@ -12,6 +12,7 @@ use reference_broker::codec::{DecodeError, PacketType};
 
 use super::fault;
 use super::{Ending, Event, What};
+use crate::target::Restart;
 use scanner::{Problem, Scanner};
 
 /// What all runs of one text may stand for, in bytes: four packets of the largest size, so that a
@@ -176,6 +177,8 @@ fn connection(scanner: &mut Scanner<'_>) -> Result<What, Problem> {
         "closed by the broker (reset)" => What::ClosedByBroker(Ending::Reset),
         "half closed" => What::HalfClosed,
         "closed" => What::ClosedByProbe,
+        "stopped and started again" => What::Restarted(Restart::Stop),
+        "killed and started again" => What::Restarted(Restart::Kill),
         _ => timed(told).ok_or_else(|| {
             scanner.problem(format!("'{}' is nothing that happens", excerpt(told)))
         })?,

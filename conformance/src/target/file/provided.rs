@@ -1,0 +1,67 @@
+use std::path::Path;
+
+use super::TargetFile;
+use super::keys::nearest;
+
+/// A target file that comes with the program.
+#[derive(Clone, Copy, Debug)]
+pub struct Provided {
+    /// Its name.
+    pub name: &'static str,
+    /// What is in it.
+    pub text: &'static str,
+}
+
+macro_rules! provided {
+    ($($name:literal),+ $(,)?) => {
+        &[$(Provided {
+            name: $name,
+            text: include_str!(concat!("../../../../fixtures/targets/", $name, ".toml")),
+        }),+]
+    };
+}
+
+impl Provided {
+    /// What is in it, read.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it; a test sees to it that there is nothing.
+    pub fn file(&self) -> Result<TargetFile, String> {
+        TargetFile::parse(self.text, Path::new("."))
+            .map_err(|error| format!("{}: {error}", self.name))
+    }
+
+    /// All of them.
+    pub const ALL: &[Provided] = provided![
+        "embedded",
+        "mosquitto",
+        "mosquitto-container",
+        "blackbull",
+        "emqx",
+        "hivemq",
+        "vernemq",
+        "nanomq",
+        "rabbitmq",
+        "artemis",
+        "flashmq",
+    ];
+}
+
+/// The provided file of this name.
+///
+/// # Errors
+///
+/// In one sentence, that there is none, and which name is nearest.
+pub fn provided(name: &str) -> Result<Provided, String> {
+    let names = || Provided::ALL.iter().map(|it| it.name);
+    Provided::ALL.iter().copied().find(|it| it.name == name).ok_or_else(|| {
+        match nearest(name, names()) {
+            Some(near) => format!("there is no target '{name}': did you mean '{near}'?"),
+            None => format!(
+                "there is no target '{name}', only {}; write ./{name} for a file of that name",
+                names().collect::<Vec<_>>().join(", ")
+            ),
+        }
+    })
+}
