@@ -7,6 +7,7 @@ use crate::target::scram::SCRAM_SHA_256;
 use crate::verdict::Outcome;
 
 use super::instead::as_observed;
+use super::policy::{is_for_rights, reservation_of};
 use super::{Probe, Seen, step};
 
 /// How a broker goes on with an exchange before its CONNACK.
@@ -64,6 +65,22 @@ impl Probe {
         self.as_reply(seen)
     }
 
+    /// As [`Probe::reply`], where the client is to be let in: it is asked for more, or has been.
+    ///
+    /// # Errors
+    ///
+    /// A failure when it is not let in.
+    pub async fn goes_on(&mut self) -> Outcome<Reply> {
+        let expected = "AUTH 0x18 (continue authentication), or CONNACK 0x00 (success)";
+        match self.look(self.context.patience().reply).await {
+            Seen::Packet(index, Packet::ConnAck(connack)) if connack.reason.is_error() => {
+                Err(self.unexpected(step::AUTHENTICATE, expected, index, &connack.into()))
+            }
+            closed @ Seen::Closed(..) => Err(self.instead(step::AUTHENTICATE, expected, closed)),
+            seen => self.as_reply(seen),
+        }
+    }
+
     /// As [`Probe::reply`], where that may be too large for this client: none on silence.
     ///
     /// # Errors
@@ -118,6 +135,11 @@ impl Probe {
                     return Ok(Again::Accepted(auth));
                 }
                 Seen::Packet(index, packet @ Packet::Disconnect(_)) => {
+                    // That it is at a limit says nothing of who the client is.
+                    if reservation_of(&packet).is_some() && !is_for_rights(&packet) {
+                        let step = step::AUTHENTICATE_ANEW;
+                        return Err(self.unexpected(step, expected, index, &packet));
+                    }
                     self.unread.push_back((index, packet));
                     return self.closes().await.map(|()| Again::Closed);
                 }

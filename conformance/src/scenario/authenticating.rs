@@ -51,18 +51,16 @@ impl Exchange {
     /// Waits for the CONNACK that lets the client in.
     pub(super) async fn accepted(&mut self, stage: &Stage) -> Outcome<ConnAck> {
         for _ in 0..MOST_CHALLENGES {
-            match self.probe.reply().await? {
+            match self.probe.goes_on().await? {
                 Reply::Accepted(connack) => {
-                    match connack.properties.binary(PropertyId::AuthenticationData) {
-                        Some(data) => stage.understood(self.scram.verify(data))?,
-                        // It may have come before.
-                        None => {}
+                    // It may have come before.
+                    if let Some(data) = connack.properties.binary(PropertyId::AuthenticationData) {
+                        stage.understood(self.scram.verify(data))?;
                     }
                     return Ok(connack);
                 }
                 Reply::Challenge(challenge) => self.acknowledge(stage, &challenge).await?,
-                Reply::Refused(connack) => return stage.not_let_in(&packet_text(&connack.into())),
-                Reply::Closed => return stage.not_let_in("the connection closed"),
+                Reply::Refused(_) | Reply::Closed => break,
             }
         }
         stage.not_let_in("AUTH 0x18, again and again")
@@ -144,7 +142,7 @@ impl Stage {
         let mut probe = self.open(name).await?;
         let scram = self.scram(&probe, login);
         probe.send(change(self.first_message(&probe, &scram))).await?;
-        match probe.reply().await? {
+        match probe.goes_on().await? {
             Reply::Challenge(challenge) => {
                 let challenge = Bytes::copy_from_slice(data_of(&challenge));
                 Ok(Exchange { probe, scram, challenge })
@@ -154,8 +152,7 @@ impl Stage {
                 self.stands_on(WRONG_MESSAGE, false, "AUTH 0x18 for SCRAM-SHA-256", observed)?;
                 self.not_applicable("the target asks for no proof")
             }
-            Reply::Refused(connack) => self.not_let_in(&packet_text(&connack.into())),
-            Reply::Closed => self.not_let_in("the connection closed"),
+            Reply::Refused(_) | Reply::Closed => self.not_let_in("neither"),
         }
     }
 

@@ -129,7 +129,7 @@ async fn step_by_step(stage: &mut Stage) -> Outcome {
     alice.send(stage.first_message(&alice, &scram)).await?;
     let mut is_proved = false;
     for _ in 0..8 {
-        match alice.reply().await? {
+        match alice.goes_on().await? {
             Reply::Challenge(challenge) => {
                 has_method(stage, &challenge.clone().into())?;
                 let data = crate::probe::data_of(&challenge);
@@ -150,10 +150,7 @@ async fn step_by_step(stage: &mut Stage) -> Outcome {
                 stage.means();
                 return stage.serves(&mut alice).await;
             }
-            Reply::Refused(connack) => {
-                return stage.fail("CONNACK 0x00 (success)", packet_text(&connack.into()));
-            }
-            Reply::Closed => return stage.fail("CONNACK 0x00 (success)", "the connection closed"),
+            Reply::Refused(_) | Reply::Closed => break,
         }
     }
     stage.fail("CONNACK 0x00 (success)", "AUTH 0x18, again and again")
@@ -215,7 +212,7 @@ async fn wrong_data_refused(stage: &mut Stage) -> Outcome {
         refused_whatever(stage, &mut alice, data).await?;
         stage.means();
     }
-    for data in WRONG.into_iter().map(Bytes::from_static).map(Some).chain([None]) {
+    for data in WRONG.map(Bytes::from_static) {
         let mut alice = stage.challenged("alice").await?;
         alice.probe.send(auth(ReasonCode::ContinueAuthentication, data)).await?;
         stage.proving("MQTT-4.12.0-4");
