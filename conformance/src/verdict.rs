@@ -276,6 +276,10 @@ pub mod step {
 
     /// A client is accepted.
     pub const CONNECT: Step = step("connect", "MQTT-3.1.4-5");
+    /// A client is asked to prove itself, and let in.
+    pub const AUTHENTICATE: Step = step("authenticate", "U-4.12-2");
+    /// A client is asked to prove itself anew.
+    pub const AUTHENTICATE_ANEW: Step = step("authenticate anew", "U-4.12.1-1");
     /// A session that was left is there again.
     pub const RESUME: Step = step("resume", "MQTT-3.2.2-3");
     /// A SUBSCRIBE is answered.

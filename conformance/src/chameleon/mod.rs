@@ -11,6 +11,7 @@ mod acknowledging;
 mod closing;
 mod connecting;
 mod delivery;
+mod identifying;
 mod limits;
 mod mixture;
 mod on_the_wire;
@@ -204,6 +205,7 @@ const LISTS: &[&[Switch]] = &[
     acknowledging::SWITCHES,
     resuming::SWITCHES,
     connecting::SWITCHES,
+    identifying::SWITCHES,
     limits::SWITCHES,
     refusing::SWITCHES,
     delivery::SWITCHES,

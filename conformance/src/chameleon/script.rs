@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use reference_broker::codec::{
-    Connect, Disconnect, Framer, Packet, PropertyId, Publish, PublishAck, QoS, Side, Subscribe,
-    SubscriptionOptions, Unsubscribe, Will,
+    Connect, Disconnect, Framer, Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, Side,
+    Subscribe, SubscriptionOptions, Unsubscribe, Will,
 };
 use reference_broker::transport::BoxStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, WriteHalf};
 use tokio::time::{Instant, sleep};
 
+use crate::probe::{auth, data_of};
 use crate::runner::paused_runtime;
-use crate::target::{Connector, Target, Variant};
+use crate::target::scram::{SCRAM_SHA_256, Scram, masked_in};
+use crate::target::{Connector, Login, Need, Target, Variant};
+use crate::trace::{What, packet_text};
 
 const Q0: QoS = QoS::AtMostOnce;
 const Q1: QoS = QoS::AtLeastOnce;
@@ -44,9 +47,11 @@ struct Play {
 }
 
 impl Play {
-    async fn new(variant: &Variant) -> Play {
+    /// With a broker that has what is needed.
+    async fn new(variant: &Variant, needs: &[Need]) -> Play {
+        let target = Target::Embedded(variant.clone());
         Play {
-            connector: Connector::new(&Target::Embedded(variant.clone())).await.unwrap(),
+            connector: Connector::needing(&target, needs).await.unwrap(),
             start: Instant::now(),
             seen: Arc::default(),
             writers: BTreeMap::new(),
@@ -102,6 +107,48 @@ impl Play {
         sleep(PAUSE).await;
     }
 
+    fn all(&self) -> Seen {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What each client has got, without what is random: its packets, and how often it was closed.
+    fn packets(&self) -> BTreeMap<&'static str, String> {
+        let mut texts = BTreeMap::<_, String>::new();
+        let mut framers = BTreeMap::<_, Framer>::new();
+        for (_, name, bytes) in self.all() {
+            let text = texts.entry(name).or_default();
+            let framer = framers.entry(name).or_insert_with(|| Framer::new(1 << 20));
+            let bytes = bytes.unwrap_or_default();
+            if bytes.is_empty() {
+                text.push_str("closed\n");
+            }
+            framer.buffer().extend_from_slice(&bytes);
+            while let Ok(Some(frame)) = framer.next_frame() {
+                let packet = Packet::decode(&frame, Side::Server).unwrap();
+                if let What::Received(packet) = masked_in(What::Received(packet), b"rspv") {
+                    text.push_str(&packet_text(&packet));
+                    text.push('\n');
+                }
+            }
+        }
+        texts
+    }
+
+    /// The Authentication Data that a client has got last.
+    fn data(&self, name: &str) -> Vec<u8> {
+        let mut framer = Framer::new(1 << 20);
+        for (_, _, bytes) in self.all().into_iter().filter(|(_, who, _)| *who == name) {
+            framer.buffer().extend_from_slice(&bytes.unwrap_or_default());
+        }
+        let mut last = Vec::new();
+        while let Ok(Some(frame)) = framer.next_frame() {
+            if let Ok(Packet::Auth(auth)) = Packet::decode(&frame, Side::Server) {
+                last = data_of(&auth).to_vec();
+            }
+        }
+        last
+    }
+
     /// Messages at QoS 1 and 2 that a client has got since so much was seen.
     fn messages(&self, name: &str, since: usize) -> Vec<Publish> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,13 +189,17 @@ fn session(name: &str) -> Connect {
 /// What clients see of a broker.
 pub(super) fn seen(variant: &Variant) -> Seen {
     paused_runtime().unwrap().block_on(async {
-        let mut play = Play::new(variant).await;
+        let mut play = Play::new(variant, &[]).await;
         connecting(&mut play).await;
         messages(&mut play).await;
         sessions(&mut play).await;
         errors(&mut play).await;
-        let seen = play.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        in_one_piece(seen.clone())
+        let mut seen = in_one_piece(play.all());
+        let mut play = Play::new(variant, &[Need::Users, Need::Rights, Need::Scram]).await;
+        rights(&mut play).await;
+        exchanges(&mut play).await;
+        seen.extend(play.packets().into_iter().map(|(name, text)| (0, name, Ok(text.into()))));
+        seen
     })
 }
 
@@ -182,6 +233,52 @@ async fn connecting(play: &mut Play) {
     play.send("early", [Packet::PingReq]).await;
     play.open("silent").await;
     sleep(Duration::from_secs(40)).await;
+}
+
+fn user(name: &str, user_name: &str, password: &'static str) -> Connect {
+    let (user_name, password) = (Some(user_name.into()), Some(password.into()));
+    Connect { user_name, password, ..Connect::new(name) }
+}
+
+async fn rights(play: &mut Play) {
+    let (closed, unreadable) = ("a/b/c/unwritable/x", "a/b/c/unreadable/x");
+    play.connect("ann", user("ann", "ann", "apple")).await;
+    play.connect("wrong", user("wrong", "ann", "pear")).await;
+    for (name, packet) in [
+        ("bob", publish(closed, Q1, 1).into()),
+        ("bella", publish(closed, Q2, 1).into()),
+        ("bert", subscribe(unreadable, Q1)),
+    ] {
+        play.connect(name, user(name, "bob", "banana")).await;
+        play.send(name, [packet]).await;
+        play.send(name, [Packet::PubRel(PublishAck::new(1))]).await;
+    }
+    let will = user("willing", "bob", "banana").will(Will::new(closed, "gone"));
+    play.connect("willing", will).await;
+}
+
+async fn exchanges(play: &mut Play) {
+    let login = Login { user_name: "ann".into(), password: "apple".into() };
+    let mut scram = Scram::new(login, "nonce");
+    let connect = Connect::new("proves")
+        .with(PropertyId::AuthenticationMethod, SCRAM_SHA_256)
+        .with(PropertyId::AuthenticationData, scram.first());
+    play.connect("proves", connect).await;
+    for is_first in [true, false] {
+        if !is_first {
+            play.send("proves", [subscribe("p", Q1)]).await;
+            let again = auth(ReasonCode::ReAuthenticate, scram.first());
+            play.send("proves", [again.into()]).await;
+            play.send("ann", [publish("p", Q1, 1).into()]).await;
+        }
+        let answer = scram.respond(&play.data("proves")).unwrap_or_default();
+        let answer = auth(ReasonCode::ContinueAuthentication, answer);
+        play.send("proves", [answer.into()]).await;
+        if play.data("proves").starts_with(b"v=") {
+            let answer = auth(ReasonCode::ContinueAuthentication, None);
+            play.send("proves", [answer.into()]).await;
+        }
+    }
 }
 
 async fn messages(play: &mut Play) {

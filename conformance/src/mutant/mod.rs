@@ -14,6 +14,7 @@ mod s2_02_packet_id;
 mod s2_packet_format;
 mod s3_01_client_id;
 mod s3_01_connect;
+mod s3_01_credentials;
 mod s3_01_keep_alive;
 mod s3_01_limits;
 mod s3_01_session;
@@ -47,11 +48,14 @@ mod s4_03_sent;
 mod s4_04_received;
 mod s4_04_resend;
 mod s4_06_order;
+mod s4_07_rights;
 mod s4_07_topics;
 mod s4_08_delivery;
 mod s4_08_members;
 mod s4_08_shared;
 mod s4_09_flow;
+mod s4_12;
+mod s4_12_again;
 mod s4_13_errors;
 mod s6_websocket;
 mod systemic;
@@ -225,6 +229,7 @@ pub fn all() -> &'static [Mutant] {
             s2_packet_format::mutants(),
             s3_01_client_id::mutants(),
             s3_01_connect::mutants(),
+            s3_01_credentials::mutants(),
             s3_01_keep_alive::mutants(),
             s3_01_limits::mutants(),
             s3_01_session::mutants(),
@@ -250,10 +255,13 @@ pub fn all() -> &'static [Mutant] {
             s4_04_resend::mutants(),
             s4_06_order::mutants(),
             s4_07_topics::mutants(),
+            s4_07_rights::mutants(),
             s4_08_delivery::mutants(),
             s4_08_shared::mutants(),
             s4_08_members::mutants(),
             s4_09_flow::mutants(),
+            s4_12::mutants(),
+            s4_12_again::mutants(),
             s4_13_errors::mutants(),
             s6_websocket::mutants(),
             systemic::mutants(),

@@ -7,7 +7,7 @@ use reference_broker::codec::{Packet, PropertyId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::target::Credentials;
+use crate::target::{Credentials, hide_exchange};
 use crate::trace::{Event, What};
 use crate::verdict::{Finding, Outcome, Stop};
 
@@ -89,6 +89,8 @@ pub(super) struct Record {
     pub(super) has_failed: bool,
     /// Why that may say nothing of conformance.
     excuse: Option<String>,
+    /// Whether clients are refused for want of rights because that is what the scenario is about.
+    expects_refusals: bool,
 }
 
 impl Record {
@@ -135,6 +137,7 @@ impl Context {
             leaves_closing: false,
             has_failed: false,
             excuse: None,
+            expects_refusals: false,
         };
         let start = Instant::now();
         Context(Arc::new(Shared {
@@ -208,6 +211,7 @@ impl Context {
         record.note_assigned(&what);
         record.bytes += size(&what);
         let hide = |what, secret: &Credentials| secret.hide(what);
+        let what = if self.0.secrets.is_empty() { what } else { hide_exchange(what) };
         let what = self.0.secrets.iter().fold(what, hide);
         record.events.push(Event { at, probe: probe.to_owned(), what });
         record.events.len() - 1
@@ -288,6 +292,16 @@ impl Context {
     /// Whether a step has failed.
     pub(super) fn has_failed(&self) -> bool {
         self.lock().has_failed
+    }
+
+    /// Takes refusals for want of rights for what the scenario is about.
+    pub(crate) fn expect_refusals(&self) {
+        self.lock().expects_refusals = true;
+    }
+
+    /// Whether they are.
+    pub(super) fn expects_refusals(&self) -> bool {
+        self.lock().expects_refusals
     }
 
     /// Notes why a failure may say nothing of conformance.

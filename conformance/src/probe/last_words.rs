@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 use crate::trace::{What, packet_text};
 use crate::verdict::{Finding, Outcome, Stop, step};
 
-use super::policy::{policy_of, reservation_of};
+use super::policy::{is_for_rights, policy_of, reservation_of};
 use super::reading::next_packet;
 use super::{Context, Probe, Stream};
 
@@ -52,7 +52,9 @@ impl Probe {
 
 impl Context {
     fn note_last_words(&self, probe: &str, packet: Packet) {
-        if let Some(policy) = policy_of(&packet) {
+        if let Some(policy) = policy_of(&packet)
+            && !(self.expects_refusals() && is_for_rights(&packet))
+        {
             let excuse = format!("{probe} had got {}: {policy}", packet_text(&packet));
             self.excuse(excuse);
         }
@@ -63,8 +65,12 @@ impl Context {
     /// read and that was no trouble there: what it refused it need not have looked at, and has no effect.
     fn reservation(&self) -> Option<String> {
         let mut found = None;
+        let is_expected = self.expects_refusals();
         self.each(|event| {
             let What::Received(packet) = &event.what else { return };
+            if is_expected && is_for_rights(packet) {
+                return;
+            }
             if let (None, Some(policy)) = (&found, reservation_of(packet)) {
                 found = Some(format!("{} had got {}: {policy}", event.probe, packet_text(packet)));
             }

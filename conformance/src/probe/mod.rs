@@ -5,6 +5,7 @@
 //! for later steps, because acknowledgements and messages may overtake each other. What ends in
 //! `next` takes packets strictly in order.
 
+mod authentication;
 mod blame;
 mod context;
 mod ending;
@@ -35,6 +36,8 @@ use crate::trace::{Ending, What};
 use crate::verdict::Outcome;
 use crate::verdict::step::{self, Step};
 
+pub use authentication::{Again, Reply};
+pub(crate) use authentication::{auth, auth_of, data_of};
 use blame::Observed;
 pub(crate) use blame::Phase;
 pub(crate) use context::Context;

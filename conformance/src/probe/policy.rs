@@ -27,16 +27,25 @@ pub(super) fn reservation_of(packet: &Packet) -> Option<&'static str> {
     policies_of(packet).find(|policy| !is_about_it(policy))
 }
 
-/// As [`policy_of`], for each refusal in a packet that may have several.
-pub(crate) fn policies_of(packet: &Packet) -> impl Iterator<Item = &'static str> {
-    let reasons = match packet {
+/// Whether all that a packet refuses is refused for want of rights.
+pub(super) fn is_for_rights(packet: &Packet) -> bool {
+    let mut errors = reasons_of(packet).iter().filter(|reason| reason.is_error());
+    errors.all(|reason| *reason == ReasonCode::NotAuthorized)
+}
+
+fn reasons_of(packet: &Packet) -> &[ReasonCode] {
+    match packet {
         Packet::Disconnect(packet) => std::slice::from_ref(&packet.reason),
         Packet::ConnAck(packet) => std::slice::from_ref(&packet.reason),
         Packet::PubAck(packet) | Packet::PubRec(packet) => std::slice::from_ref(&packet.reason),
         Packet::SubAck(packet) | Packet::UnsubAck(packet) => &packet.reasons,
         _ => &[],
-    };
-    reasons.iter().filter_map(|reason| match reason {
+    }
+}
+
+/// As [`policy_of`], for each refusal in a packet that may have several.
+pub(crate) fn policies_of(packet: &Packet) -> impl Iterator<Item = &'static str> {
+    reasons_of(packet).iter().filter_map(|reason| match reason {
         ReasonCode::NotAuthorized | ReasonCode::BadUserNameOrPassword | ReasonCode::Banned => {
             Some("the target does not let this client do that; give it the rights")
         }

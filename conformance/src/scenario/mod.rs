@@ -4,6 +4,7 @@
 //! That something did *not* happen is shown by a fence (a marker message on the same path, or
 //! PINGREQ and PINGRESP), never by a pause.
 
+mod authenticating;
 mod copies;
 mod fences;
 mod framed;
@@ -16,6 +17,7 @@ mod s2_02_packet_id;
 mod s2_packet_format;
 mod s3_01_client_id;
 mod s3_01_connect;
+mod s3_01_credentials;
 mod s3_01_keep_alive;
 mod s3_01_limits;
 mod s3_01_takeover;
@@ -45,6 +47,7 @@ mod s3_11_unsuback;
 mod s3_12_ping;
 mod s3_14_disconnect;
 mod s3_14_expiry;
+mod s3_15_auth;
 mod s4_01_restart;
 mod s4_01_session;
 mod s4_02_transport;
@@ -55,12 +58,15 @@ mod s4_04_resend;
 mod s4_05_receipt;
 mod s4_06_ordering;
 mod s4_07_matching;
+mod s4_07_rights;
 mod s4_07_topics;
 mod s4_08_shared;
 mod s4_08_shared_delivery;
 mod s4_08_shared_members;
 mod s4_09_flow_control;
 mod s4_09_limits;
+mod s4_12_again;
+mod s4_12_authentication;
 mod s4_13_errors;
 mod s6_websocket;
 mod sessions;
@@ -266,6 +272,7 @@ const WRITTEN: &[&[Scenario]] = &[
     s2_packet_format::SCENARIOS,
     s3_01_client_id::SCENARIOS,
     s3_01_connect::SCENARIOS,
+    s3_01_credentials::SCENARIOS,
     s3_01_keep_alive::SCENARIOS,
     s3_01_limits::SCENARIOS,
     s3_01_takeover::SCENARIOS,
@@ -295,6 +302,7 @@ const WRITTEN: &[&[Scenario]] = &[
     s3_12_ping::SCENARIOS,
     s3_14_disconnect::SCENARIOS,
     s3_14_expiry::SCENARIOS,
+    s3_15_auth::SCENARIOS,
     s4_01_session::SCENARIOS,
     s4_01_restart::SCENARIOS,
     s4_02_transport::SCENARIOS,
@@ -306,11 +314,14 @@ const WRITTEN: &[&[Scenario]] = &[
     s4_06_ordering::SCENARIOS,
     s4_07_matching::SCENARIOS,
     s4_07_topics::SCENARIOS,
+    s4_07_rights::SCENARIOS,
     s4_08_shared::SCENARIOS,
     s4_08_shared_delivery::SCENARIOS,
     s4_08_shared_members::SCENARIOS,
     s4_09_flow_control::SCENARIOS,
     s4_09_limits::SCENARIOS,
+    s4_12_authentication::SCENARIOS,
+    s4_12_again::SCENARIOS,
     s4_13_errors::SCENARIOS,
     s6_websocket::SCENARIOS,
 ];

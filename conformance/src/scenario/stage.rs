@@ -105,6 +105,11 @@ impl Stage {
         self.context.enter(Phase::Means);
     }
 
+    /// Has clients refused for want of rights: that says nothing against what is seen then.
+    pub(super) fn expects_refusals(&self) {
+        self.context.expect_refusals();
+    }
+
     /// Notes that the target does not follow a SHOULD; the scenario goes on.
     pub fn advise(&self, requirement: &'static str, expected: &str, observed: impl Into<String>) {
         self.context.advise(requirement, expected, observed.into());

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use reference_broker::codec::{Connect, Packet, Text};
 
+use super::scram::masked_in;
 use crate::trace::What;
 
 /// What stands in the place of a user name or password.
@@ -104,6 +105,11 @@ impl Credentials {
         }
         bytes.into()
     }
+}
+
+/// What is shown of the messages of SCRAM: they let passwords be tried.
+pub(crate) fn hide_exchange(what: What) -> What {
+    masked_in(what, b"nrspv")
 }
 
 #[cfg(test)]

@@ -4,9 +4,15 @@ use bytes::Bytes;
 use reference_broker::codec::{Connect, Packet, Properties, Property, Text, Value};
 
 use super::{Event, What};
+use crate::target::scram::masked_in;
+
+/// The attributes of SCRAM that are random, or come of what is.
+const RANDOM: &[u8] = b"rspv";
 
 /// The same events with each of `replacements`, in their order, made in every string of every
 /// packet and in every payload and other binary value that is text.
+///
+/// So are the nonces of SCRAM, its salts, proofs and signatures, which are random.
 ///
 /// Times stay, and so do bytes that are no packet: other lengths would make other bytes of them.
 pub fn normalise(events: &[Event], replacements: &[(String, &str)]) -> Vec<Event> {
@@ -14,10 +20,10 @@ pub fn normalise(events: &[Event], replacements: &[(String, &str)]) -> Vec<Event
     events
         .iter()
         .map(|event| {
-            let what = match &event.what {
-                What::Sent(sent) => What::Sent(rules.packet(sent)),
-                What::Received(received) => What::Received(rules.packet(received)),
-                other => other.clone(),
+            let what = match masked_in(event.what.clone(), RANDOM) {
+                What::Sent(sent) => What::Sent(rules.packet(&sent)),
+                What::Received(received) => What::Received(rules.packet(&received)),
+                other => other,
             };
             Event { at: event.at, probe: event.probe.clone(), what }
         })
