@@ -65,7 +65,7 @@ pub(super) const SWITCHES: &[Switch] = &[
     Switch::new(
         "serves-other-versions",
         "accepts a CONNECT of any protocol version",
-        &["MQTT-3.1.2-2", "U-4.13.1-1"],
+        &["MQTT-3.1.2-2", "U-4.13.1-1", "U-3.1.4-1"],
     )
     .forgoes(&["U-4.13.1-1"])
     .ruled(|| vec![any_version()]),

@@ -76,7 +76,7 @@ pub(super) const SWITCHES: &[Switch] = &[
     Switch::new(
         "checks-payload-formats",
         "refuses a message whose payload is not the text that it is said to be",
-        &["U-3.3.2.3.2-2", "U-3.1.3.2.3-3", "U-3.4.2.1-11"],
+        &["U-3.3.2.3.2-2", "U-3.1.3.2.3-3", "U-3.4.2.1-11", "U-3.5.2.1-11", "U-3.14.2.1-17", "U-3.2.2.2-16"],
     )
     .ruled(|| vec![for_payload_formats()]),
     Switch::new(

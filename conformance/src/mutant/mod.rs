@@ -17,8 +17,10 @@ mod s3_01_connect;
 mod s3_01_credentials;
 mod s3_01_keep_alive;
 mod s3_01_limits;
+mod s3_01_races;
 mod s3_01_session;
 mod s3_01_session_expiry;
+mod s3_01_small_packets;
 mod s3_01_will;
 mod s3_01_will_causes;
 mod s3_01_will_delay;
@@ -47,6 +49,7 @@ mod s4_03_received;
 mod s4_03_sent;
 mod s4_04_received;
 mod s4_04_resend;
+mod s4_05_at_once;
 mod s4_06_order;
 mod s4_07_rights;
 mod s4_07_topics;
@@ -54,6 +57,7 @@ mod s4_08_delivery;
 mod s4_08_members;
 mod s4_08_shared;
 mod s4_09_flow;
+mod s4_11;
 mod s4_12;
 mod s4_12_again;
 mod s4_13_errors;
@@ -232,6 +236,8 @@ pub fn all() -> &'static [Mutant] {
             s3_01_credentials::mutants(),
             s3_01_keep_alive::mutants(),
             s3_01_limits::mutants(),
+            s3_01_small_packets::mutants(),
+            s3_01_races::mutants(),
             s3_01_session::mutants(),
             s3_01_session_expiry::mutants(),
             s3_01_will::mutants(),
@@ -253,6 +259,7 @@ pub fn all() -> &'static [Mutant] {
             s4_03_sent::mutants(),
             s4_04_received::mutants(),
             s4_04_resend::mutants(),
+            s4_05_at_once::mutants(),
             s4_06_order::mutants(),
             s4_07_topics::mutants(),
             s4_07_rights::mutants(),
@@ -260,6 +267,7 @@ pub fn all() -> &'static [Mutant] {
             s4_08_shared::mutants(),
             s4_08_members::mutants(),
             s4_09_flow::mutants(),
+            s4_11::mutants(),
             s4_12::mutants(),
             s4_12_again::mutants(),
             s4_13_errors::mutants(),

@@ -110,7 +110,7 @@ fn timeouts() -> Vec<Mutant> {
         Mutant::new(
             "3.1/keep-alive-timeout-misnamed",
             "A client that exceeded its keep alive is told that its session was taken over",
-            &["U-3.14.2.1-9"],
+            &["U-3.14.2.1-9", "U-3.14.2.1-10"],
             || {
                 vec![writes(|packet, _| {
                     if let Packet::Disconnect(disconnect) = packet

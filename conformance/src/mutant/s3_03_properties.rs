@@ -107,7 +107,7 @@ fn single() -> Vec<Mutant> {
         Mutant::new(
             "3.3/response-topic-without-last-slash",
             "A Response Topic loses a slash at its end",
-            &["MQTT-3.3.2-15"],
+            &["MQTT-3.3.2-15", "U-4.10-1"],
             || {
                 vec![delivered(|publish, _| {
                     if let Some(topic) = publish.properties.text(RESPONSE_TOPIC)
@@ -122,7 +122,7 @@ fn single() -> Vec<Mutant> {
         Mutant::new(
             "3.3/correlation-data-cut-at-zero",
             "Correlation Data ends before its first zero byte",
-            &["MQTT-3.3.2-16"],
+            &["MQTT-3.3.2-16", "U-4.10-1"],
             || {
                 correlated_as(|data| {
                     data.slice(..data.iter().position(|byte| *byte == 0).unwrap_or(data.len()))
@@ -132,13 +132,13 @@ fn single() -> Vec<Mutant> {
         Mutant::new(
             "3.3/correlation-data-up-to-65534",
             "Correlation Data is cut to 65,534 bytes",
-            &["MQTT-3.3.2-16"],
+            &["MQTT-3.3.2-16", "U-4.10-1"],
             || correlated_as(|data| data.slice(..data.len().min(65_534))),
         ),
         Mutant::new(
             "3.3/correlation-data-needs-response-topic",
             "Correlation Data without a Response Topic is not passed on",
-            &["MQTT-3.3.2-16"],
+            &["MQTT-3.3.2-16", "U-4.10-1"],
             || without(CORRELATION_DATA, |publish| !publish.properties.contains(RESPONSE_TOPIC)),
         ),
     ]

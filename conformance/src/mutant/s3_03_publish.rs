@@ -168,7 +168,7 @@ fn topics() -> Vec<Mutant> {
         Mutant::new(
             "3.3/wildcard-topic-passed-on",
             "A message to a topic with a wildcard in it is passed on",
-            &["MQTT-3.3.2-2"],
+            &["MQTT-3.3.2-2", "MQTT-4.7.0-1"],
             || {
                 passes_on(Fault::WildcardInTopicName, After::Goes, |publish| {
                     let above = publish.topic.rsplit_once('/').map_or("", |(above, _)| above);

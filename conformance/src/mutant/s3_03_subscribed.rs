@@ -21,7 +21,7 @@ fn as_published() -> Vec<Mutant> {
         Mutant::new(
             "3.3/retain-as-published-not-at-qos-2",
             "Retain As Published is overlooked on subscriptions at QoS 2",
-            &["MQTT-3.3.1-13"],
+            &["MQTT-3.3.1-13", "U-3.8.3.1-2"],
             || {
                 vec![subscribes(|options, _, _, _| {
                     options.retain_as_published &= options.maximum_qos < QoS::ExactlyOnce;
@@ -31,7 +31,7 @@ fn as_published() -> Vec<Mutant> {
         Mutant::new(
             "3.3/retain-lost-in-queue",
             "Messages that waited have RETAIN 0",
-            &["MQTT-3.3.1-13"],
+            &["MQTT-3.3.1-13", "U-3.8.3.1-2"],
             || vec![delivered_for(Cause::Resume, |publish, _| publish.retain = false)],
         ),
         Mutant::new(
@@ -43,13 +43,13 @@ fn as_published() -> Vec<Mutant> {
         Mutant::new(
             "3.3/retain-set-in-queue",
             "Messages that waited have RETAIN 1",
-            &["MQTT-3.3.1-12", "MQTT-3.3.1-13"],
+            &["MQTT-3.3.1-12", "MQTT-3.3.1-13", "U-3.8.3.1-2"],
             || vec![delivered_for(Cause::Resume, |publish, _| publish.retain = true)],
         ),
         Mutant::new(
             "3.3/retain-as-published-at-qos-0",
             "RETAIN is passed on at QoS 0 whatever the subscription asks for",
-            &["MQTT-3.3.1-12"],
+            &["MQTT-3.3.1-12", "U-3.8.3.1-2"],
             || {
                 vec![remembers(
                     None::<Text>,
@@ -69,7 +69,7 @@ fn as_published() -> Vec<Mutant> {
         Mutant::new(
             "3.3/retain-as-published-of-first-subscription",
             "A subscription that is made again passes RETAIN on as it first asked for",
-            &["MQTT-3.3.1-12", "MQTT-3.3.1-13", "MQTT-3.8.4-3"],
+            &["MQTT-3.3.1-12", "MQTT-3.3.1-13", "MQTT-3.8.4-3", "U-3.8.3.1-2"],
             || {
                 let mut first: BTreeMap<(Text, Text), bool> = BTreeMap::new();
                 vec![subscribes(move |options, filter, held, at| {

@@ -117,7 +117,7 @@ fn order() -> Vec<Mutant> {
         Mutant::new(
             "4.6/next-before-repeated",
             "With a Receive Maximum of 1, a queued message is sent on resume before the one that is sent again",
-            &["MQTT-4.6.0-5"],
+            &["MQTT-4.6.0-5", "U-4.6-2"],
             next_before_repeated,
         )
         .also(&["MQTT-3.3.4-9"]),

@@ -206,7 +206,7 @@ fn limits() -> Vec<Mutant> {
         Mutant::new(
             "4.9/own-maximum-with-another-code",
             "A client that exceeds the server's Receive Maximum is told that of another error",
-            &["U-4.13.1-6", "U-3.3.4-9"],
+            &["U-4.13.1-6", "U-3.3.4-9", "U-3.14.2.1-13"],
             || {
                 vec![writes(|packet, _| {
                     if let Packet::Disconnect(disconnect) = packet

@@ -101,7 +101,7 @@ fn malformed() -> Vec<Mutant> {
         Mutant::new(
             "4.13/malformed-unsubscribe-overlooked",
             "A malformed UNSUBSCRIBE is overlooked",
-            &["MQTT-4.13.1-1"],
+            &["MQTT-4.13.1-1", "U-1.2-1"],
             || vec![endures(|kind, _| kind == Some(PacketType::Unsubscribe))],
         )
         .also(&[
@@ -115,7 +115,7 @@ fn malformed() -> Vec<Mutant> {
         Mutant::new(
             "4.13/second-malformed-overlooked",
             "A PUBLISH with too large a Property Length is overlooked if a malformed one came before",
-            &["MQTT-4.13.1-1"],
+            &["MQTT-4.13.1-1", "U-1.2-1"],
             || {
                 let mut count = 0_u32;
                 vec![endures(move |kind, error| {
@@ -127,7 +127,7 @@ fn malformed() -> Vec<Mutant> {
         Mutant::new(
             "4.13/second-connect-overlooked",
             "A second CONNECT is overlooked",
-            &["MQTT-4.13.1-1", "MQTT-3.1.0-2"],
+            &["MQTT-4.13.1-1", "MQTT-3.1.0-2", "U-3.1-1"],
             || {
                 let mut connected = BTreeSet::new();
                 vec![ignores(move |packet, at| {

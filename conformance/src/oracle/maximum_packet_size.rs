@@ -1,4 +1,4 @@
-use reference_broker::codec::{FixedHeader, PropertyId, Side};
+use reference_broker::codec::{FixedHeader, Packet, PropertyId, Side};
 
 use super::connections::{Connection, Reading, Received, Recoded, recoded};
 use super::{Findings, Oracle};
@@ -6,7 +6,25 @@ use super::{Findings, Oracle};
 pub(super) const ORACLE: Oracle = Oracle {
     name: "maximum-packet-size",
     holds: "No packet of the broker is larger than the client's Maximum Packet Size",
-    requirements: &["MQTT-3.1.2-24"],
+    requirements: &[
+        "MQTT-3.1.2-24",
+        "MQTT-3.2.2-19",
+        "MQTT-3.2.2-20",
+        "MQTT-3.4.2-2",
+        "MQTT-3.4.2-3",
+        "MQTT-3.5.2-2",
+        "MQTT-3.5.2-3",
+        "MQTT-3.6.2-2",
+        "MQTT-3.6.2-3",
+        "MQTT-3.7.2-2",
+        "MQTT-3.7.2-3",
+        "MQTT-3.9.2-1",
+        "MQTT-3.9.2-2",
+        "MQTT-3.11.2-1",
+        "MQTT-3.11.2-2",
+        "MQTT-3.14.2-3",
+        "MQTT-3.14.2-4",
+    ],
     judge,
 };
 
@@ -17,9 +35,32 @@ fn judge(reading: &Reading<'_>, findings: &mut Findings) {
             let size = size(*received);
             if size > u64::from(limit) {
                 let expected = format!("no packet of more than {limit} bytes");
-                findings.add("MQTT-3.1.2-24", *at, expected, format!("one of {size} bytes")); // MQTT-3.1.2-24
+                let requirement = explanation(*received).unwrap_or("MQTT-3.1.2-24"); // MQTT-3.1.2-24
+                findings.add(requirement, *at, expected, format!("one of {size} bytes"));
             }
         }
+    }
+}
+
+/// The requirement on what a packet explains beside its Reason Code: that is to be left out of one that is
+/// too large with it.
+fn explanation(received: Received<'_>) -> Option<&'static str> {
+    let Received::Packet(packet) = received else { return None };
+    let (properties, [on_reason, on_property]) = match packet {
+        Packet::ConnAck(it) => (&it.properties, ["MQTT-3.2.2-19", "MQTT-3.2.2-20"]),
+        Packet::PubAck(it) => (&it.properties, ["MQTT-3.4.2-2", "MQTT-3.4.2-3"]),
+        Packet::PubRec(it) => (&it.properties, ["MQTT-3.5.2-2", "MQTT-3.5.2-3"]),
+        Packet::PubRel(it) => (&it.properties, ["MQTT-3.6.2-2", "MQTT-3.6.2-3"]),
+        Packet::PubComp(it) => (&it.properties, ["MQTT-3.7.2-2", "MQTT-3.7.2-3"]),
+        Packet::SubAck(it) => (&it.properties, ["MQTT-3.9.2-1", "MQTT-3.9.2-2"]),
+        Packet::UnsubAck(it) => (&it.properties, ["MQTT-3.11.2-1", "MQTT-3.11.2-2"]),
+        Packet::Disconnect(it) => (&it.properties, ["MQTT-3.14.2-3", "MQTT-3.14.2-4"]),
+        _ => return None,
+    };
+    match properties {
+        it if it.contains(PropertyId::ReasonString) => Some(on_reason),
+        it if it.contains(PropertyId::UserProperty) => Some(on_property),
+        _ => None,
     }
 }
 

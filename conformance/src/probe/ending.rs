@@ -313,6 +313,25 @@ impl Probe {
         }
     }
 
+    /// Whether the broker closes in the time that a close may take. Packets are kept for later steps, and
+    /// what waits for this may be dropped.
+    ///
+    /// # Errors
+    ///
+    /// When bytes come that are no packet.
+    pub(crate) async fn ends_in_time(&mut self) -> Outcome<bool> {
+        loop {
+            match self.look(self.context.patience().close).await {
+                Seen::Closed(..) => return Ok(true),
+                Seen::Silence(..) => return Ok(false),
+                Seen::Packet(index, packet) => self.unread.push_back((index, packet)),
+                broken @ Seen::Broken(..) => {
+                    return Err(self.instead(step::READ, "packets", broken));
+                }
+            }
+        }
+    }
+
     /// Closes the connection as one does who has sent DISCONNECT: the broker is given time to do it
     /// first, and so has noticed.
     pub async fn hang_up(mut self) {

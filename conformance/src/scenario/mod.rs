@@ -12,6 +12,7 @@ mod introduce;
 mod kept;
 mod names;
 mod refusable;
+mod rivals;
 mod s1_05_data_representation;
 mod s2_02_packet_id;
 mod s2_packet_format;
@@ -20,6 +21,8 @@ mod s3_01_connect;
 mod s3_01_credentials;
 mod s3_01_keep_alive;
 mod s3_01_limits;
+mod s3_01_races;
+mod s3_01_small_packets;
 mod s3_01_takeover;
 mod s3_01_will;
 mod s3_01_will_causes;
@@ -55,6 +58,7 @@ mod s4_03_qos_in;
 mod s4_03_qos_out;
 mod s4_04_repeat;
 mod s4_04_resend;
+mod s4_05_at_once;
 mod s4_05_receipt;
 mod s4_06_ordering;
 mod s4_07_matching;
@@ -65,6 +69,7 @@ mod s4_08_shared_delivery;
 mod s4_08_shared_members;
 mod s4_09_flow_control;
 mod s4_09_limits;
+mod s4_11_redirection;
 mod s4_12_again;
 mod s4_12_authentication;
 mod s4_13_errors;
@@ -275,7 +280,9 @@ const WRITTEN: &[&[Scenario]] = &[
     s3_01_credentials::SCENARIOS,
     s3_01_keep_alive::SCENARIOS,
     s3_01_limits::SCENARIOS,
+    s3_01_small_packets::SCENARIOS,
     s3_01_takeover::SCENARIOS,
+    s3_01_races::SCENARIOS,
     s3_01_will::SCENARIOS,
     s3_01_will_causes::SCENARIOS,
     s3_01_will_delay::SCENARIOS,
@@ -311,6 +318,7 @@ const WRITTEN: &[&[Scenario]] = &[
     s4_04_repeat::SCENARIOS,
     s4_04_resend::SCENARIOS,
     s4_05_receipt::SCENARIOS,
+    s4_05_at_once::SCENARIOS,
     s4_06_ordering::SCENARIOS,
     s4_07_matching::SCENARIOS,
     s4_07_topics::SCENARIOS,
@@ -320,8 +328,9 @@ const WRITTEN: &[&[Scenario]] = &[
     s4_08_shared_members::SCENARIOS,
     s4_09_flow_control::SCENARIOS,
     s4_09_limits::SCENARIOS,
-    s4_12_authentication::SCENARIOS,
+    s4_11_redirection::SCENARIOS,
     s4_12_again::SCENARIOS,
+    s4_12_authentication::SCENARIOS,
     s4_13_errors::SCENARIOS,
     s6_websocket::SCENARIOS,
 ];

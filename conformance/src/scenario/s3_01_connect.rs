@@ -16,14 +16,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.1/second-connect-closes",
         second_connect_closes,
         "A second CONNECT on a connection is a protocol error: the broker closes it",
-        ["MQTT-3.1.0-2"]
+        ["MQTT-3.1.0-2", "U-3.1-1"]
     )
     .breaks(&["U-3.1-1"]),
     scenario!(
         "3.1/second-connect-leaves-no-session",
         second_connect_leaves_no_session,
         "A second CONNECT makes no session, publishes no Will of its own, and the first one's is due",
-        ["MQTT-3.1.0-2", "MQTT-3.1.2-8"]
+        ["MQTT-3.1.0-2", "MQTT-3.1.2-8", "U-3.1-1"]
     )
     .breaks(&["U-3.1-1"])
     .needs(&[Need::QoS(QoS::AtLeastOnce), Need::Sessions]),
@@ -53,7 +53,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.1/packets-behind-refused-connect-unread",
         packets_behind_refused_connect_unread,
         "Nothing that comes behind a refused CONNECT has an effect",
-        ["MQTT-3.1.4-6", "MQTT-3.1.2-3"]
+        ["MQTT-3.1.4-6", "MQTT-3.1.2-3", "U-3.2.2.2-4"]
     )
     .breaks(&["U-3.1.2.3-1"])
     .needs(&[Need::Retain]),
@@ -61,7 +61,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.1/refused-connect-has-no-will",
         refused_connect_has_no_will,
         "The Will of a CONNECT that is refused is never published",
-        ["MQTT-3.1.4-1", "MQTT-3.1.4-2", "U-3.1.2.11.3-2"]
+        ["MQTT-3.1.4-1", "MQTT-3.1.4-2", "U-3.1.2.11.3-2", "U-3.2.2.2-5"]
     )
     .breaks(&["U-3.1.2.3-1", "U-3.1.2.11.3-2"])
     .needs(&[Need::QoS(QoS::AtLeastOnce)]),

@@ -59,7 +59,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.1/takeover-closes-old-connection",
         takeover_closes_old_connection,
         "A client that connects again takes over: its old connection is closed, each time",
-        ["MQTT-3.1.4-3", "MQTT-3.1.4-5"]
+        ["MQTT-3.1.4-3", "MQTT-3.1.4-5", "U-3.14.2.1-10"]
     ),
     scenario!(
         "3.1/takeover-resumes-session",

@@ -38,7 +38,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.3/response-topic",
         response_topic,
         "Any Response Topic is passed on as it was sent",
-        ["MQTT-3.3.2-15", "U-4.7.3-4"]
+        ["MQTT-3.3.2-15", "U-4.7.3-4", "U-4.10-1"]
     )
     .needs(UP_TO_1),
     scenario!(
@@ -53,7 +53,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.3/correlation-data",
         correlation_data,
         "Correlation Data of any length and content is passed on, also without a Response Topic",
-        ["MQTT-3.3.2-16"]
+        ["MQTT-3.3.2-16", "U-4.10-1"]
     )
     .needs(UP_TO_1),
     scenario!(

@@ -71,7 +71,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.3/wildcard-topic-goes-nowhere",
         wildcard_topic_goes_nowhere,
         "A message to a topic with a wildcard in it reaches nobody",
-        ["MQTT-3.3.2-2", "U-4.13.1-1"]
+        ["MQTT-3.3.2-2", "U-4.13.1-1", "MQTT-4.7.0-1"]
     )
     .breaks(&["MQTT-3.3.2-2"])
     .needs(&[Need::QoS(QoS::ExactlyOnce), Need::Wildcards]),

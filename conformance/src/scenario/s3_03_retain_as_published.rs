@@ -12,21 +12,21 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.3/retain-as-published",
         retain_as_published,
         "RETAIN is passed on if the subscription asks for it, and is 0 if not",
-        ["MQTT-3.3.1-12", "MQTT-3.3.1-13"]
+        ["MQTT-3.3.1-12", "MQTT-3.3.1-13", "U-3.8.3.1-2"]
     )
     .needs(UP_TO_2),
     scenario!(
         "3.3/retain-as-published-queued",
         retain_as_published_queued,
         "Messages that waited have RETAIN as their subscription asks for, also when sent again",
-        ["MQTT-3.3.1-13", "MQTT-3.3.1-12"]
+        ["MQTT-3.3.1-13", "MQTT-3.3.1-12", "U-3.8.3.1-2"]
     )
     .needs(UP_TO_1),
     scenario!(
         "3.3/retain-as-published-changed",
         retain_as_published_changed,
         "A subscription that is made again passes RETAIN on as it asks for now",
-        ["MQTT-3.3.1-12", "MQTT-3.3.1-13", "MQTT-3.8.4-3"]
+        ["MQTT-3.3.1-12", "MQTT-3.3.1-13", "MQTT-3.8.4-3", "U-3.8.3.1-2"]
     )
     .needs(UP_TO_1),
 ];

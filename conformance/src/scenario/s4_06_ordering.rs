@@ -64,7 +64,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "4.6/window-of-one-over-resumes",
         window_of_one_over_resumes,
         "With one message at a time none comes after a later one, even over resumes",
-        ["MQTT-4.6.0-5", "MQTT-4.4.0-1"]
+        ["MQTT-4.6.0-5", "MQTT-4.4.0-1", "U-4.6-2"]
     )
     .needs(QOS1),
 ];

@@ -37,7 +37,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "4.9/server-maximum-exceeded",
         server_maximum_exceeded,
         "One open message more than the server's Receive Maximum closes the connection, 0x93",
-        ["MQTT-4.13.1-1", "U-3.3.4-9"]
+        ["MQTT-4.13.1-1", "U-3.3.4-9", "U-3.14.2.1-13"]
     )
     .breaks(&["MQTT-3.3.4-7"])
     .needs(FEW),

@@ -56,14 +56,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "4.13/malformed-publish-not-delivered",
         malformed_publish_not_delivered,
         "A malformed PUBLISH closes its connection, and no subscriber gets it",
-        ["MQTT-4.13.1-1"]
+        ["MQTT-4.13.1-1", "U-1.2-1"]
     )
     .breaks(&["U-2.2.2.1-1", "MQTT-3.3.1-4"]),
     scenario!(
         "4.13/malformed-requests-without-effect",
         malformed_requests_without_effect,
         "A malformed SUBSCRIBE or UNSUBSCRIBE closes the connection and changes no subscription",
-        ["MQTT-4.13.1-1", "U-4.13.1-1"]
+        ["MQTT-4.13.1-1", "U-4.13.1-1", "U-1.2-1"]
     )
     .breaks(&["U-7.1.2-1", "MQTT-1.5.4-1"]),
 ];
