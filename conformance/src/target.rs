@@ -10,6 +10,7 @@ mod handshake;
 mod lines;
 mod null;
 mod preflight;
+mod proving;
 mod round_trip;
 pub mod scram;
 mod setup;

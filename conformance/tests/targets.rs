@@ -4,12 +4,11 @@
 mod fakes;
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fakes::mqttspec;
+use fakes::{mqttspec, server};
 
 /// The reference broker, as a command to start.
 fn broker() -> String {
@@ -127,8 +126,7 @@ fn a_broker_that_dies_is_told_with_its_last_words_and_started_again() {
 
 #[test]
 fn what_cannot_be_started_is_told_in_a_sentence() {
-    let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let taken = taken.local_addr().unwrap().to_string();
+    let taken = server(|_| ()).to_string();
     let never = TargetFile::starting("command = \"sleep 60\"\nready_within = \"1s\"");
     let preparing = TargetFile::starting(
         "command = \"sleep 60\"\nprepare = [\"sh -c 'echo no room >&2; exit 7'\"]",

@@ -26,6 +26,9 @@ pub(super) struct ReachArguments {
     /// Their password, as the first line of this file
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    /// Prove the password by SCRAM-SHA-256, and do not send it
+    #[arg(long)]
+    scram: bool,
     /// Trust the authorities in this PEM file, in the place of those of the system (mqtts, wss)
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
@@ -74,6 +77,11 @@ impl ReachArguments {
             let credentials = Credentials::new(self.username.clone(), password).map_err(wrong)?;
             address = address.with_credentials(credentials);
         }
+        if self.scram {
+            let proven = address.credentials().proven();
+            address =
+                address.with_credentials(proven.map_err(|why| wrong(format!("--scram: {why}")))?);
+        }
         if given.iter().any(|(option, _)| TLS.contains(option)) {
             address = address.trusting(Trust {
                 authorities: self.ca.clone(),
@@ -107,6 +115,7 @@ impl ReachArguments {
         .filter_map(|(option, value)| Some((option, Some(value?))))
         .collect();
         given.extend(self.insecure.then_some(("--insecure", None)));
+        given.extend(self.scram.then_some(("--scram", None)));
         given
     }
 

@@ -62,10 +62,15 @@ impl Address {
         self.are_inside
     }
 
+    /// The credentials of the suite's clients there.
+    pub fn credentials(&self) -> Credentials {
+        self.credentials.clone()
+    }
+
     /// With credentials, in the place of those that it has.
     #[must_use]
     pub fn with_credentials(self, credentials: Credentials) -> Address {
-        Address { credentials, are_inside: false, ..self }
+        Address { credentials, ..self }
     }
 
     /// At another host, if this machine was meant.

@@ -1,6 +1,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reference_broker::actor::Server;
@@ -14,6 +15,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::handshake::{NoCarrier, carry, client_tls, no_tls, secure};
 use super::lines::Lines;
+use super::proving::proving;
+use super::scram::Scram;
 use super::setup::Embedded;
 use super::{
     Address, Credentials, Keeper, Need, Null, Restart, Setup, Strain, Target, Variant, Wire,
@@ -257,7 +260,11 @@ impl Connector {
             Way::Network(network) => {
                 self.strain.turn().await;
                 let stream = self.reach(network, Instant::now() + patience).await?;
-                self.strain.around(stream)
+                let stream = self.strain.around(stream);
+                match self.credentials.login() {
+                    Some(login) => proving(stream, login, self.nonce()),
+                    None => stream,
+                }
             }
         };
         Ok(self.wire.around(stream))
@@ -305,6 +312,14 @@ impl Connector {
             }
         };
         Ok(Below { stream, host, path })
+    }
+
+    /// A nonce that no other connection has.
+    fn nonce(&self) -> String {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let since = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos());
+        Scram::nonce_of(&format!("{count} {since} {}", std::process::id()))
     }
 
     async fn reach(&self, network: &Network, deadline: Instant) -> io::Result<BoxStream> {

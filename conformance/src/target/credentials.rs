@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use reference_broker::codec::{Connect, Packet, Text};
 
+use super::Login;
 use super::scram::masked_in;
 use crate::trace::What;
 
@@ -16,6 +17,8 @@ const HIDDEN: &str = "(hidden)";
 pub struct Credentials {
     user_name: Option<Text>,
     password: Option<Bytes>,
+    /// Whether the password is proven to be known, by SCRAM-SHA-256, and not sent.
+    is_proven: bool,
 }
 
 impl fmt::Debug for Credentials {
@@ -49,7 +52,28 @@ impl Credentials {
                 );
             }
         }
-        Ok(Credentials { user_name: user_name.map(Into::into), password: password.map(Into::into) })
+        let (user_name, password) = (user_name.map(Into::into), password.map(Into::into));
+        Ok(Credentials { user_name, password, is_proven: false })
+    }
+
+    /// The same, of which the password is proven to be known by SCRAM-SHA-256, and not sent.
+    ///
+    /// # Errors
+    ///
+    /// In one sentence, what that takes and is not there.
+    pub fn proven(self) -> Result<Credentials, String> {
+        let proven = Credentials { is_proven: true, ..self };
+        match proven.login() {
+            Some(_) => Ok(proven),
+            None => Err("SCRAM-SHA-256 takes a user name and a password that is text".to_owned()),
+        }
+    }
+
+    /// Whom a client is to prove to be.
+    pub(super) fn login(&self) -> Option<Login> {
+        let password = self.password.as_ref().filter(|_| self.is_proven)?;
+        let password = String::from_utf8(password.to_vec()).ok()?;
+        Some(Login { user_name: self.user_name.as_ref()?.to_string(), password })
     }
 
     /// Whether there are none.
@@ -59,10 +83,10 @@ impl Credentials {
 
     /// The CONNECT of a client that has these, unless it has others already.
     pub fn complete(&self, connect: Connect) -> Connect {
-        if connect.user_name.is_some() || connect.password.is_some() {
+        if connect.user_name.is_some() || connect.password.is_some() || self.is_proven {
             return connect;
         }
-        let Credentials { user_name, password } = self.clone();
+        let Credentials { user_name, password, .. } = self.clone();
         Connect { user_name, password, ..connect }
     }
 

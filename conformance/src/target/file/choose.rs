@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::fill::Filler;
 use super::keys::nearest;
 use super::{Keeps, Known, Start, TargetFile, TrustEntry, UserEntry};
+use crate::target::scram::SCRAM_SHA_256;
 use crate::target::start::{
     How, Image, Launch, READY_WITHIN, Restarts, STOP_WITHIN, Survivor, Survivors, words,
 };
@@ -302,8 +303,13 @@ impl UserEntry {
 
     fn credentials(&self, table: &str, filler: &mut Filler) -> Result<Credentials, String> {
         let (name, password) = self.name_and_password(table, filler)?;
-        Credentials::new(name, password.map(String::into_bytes))
-            .map_err(|error| format!("[{table}]: {error}"))
+        let credentials = Credentials::new(name, password.map(String::into_bytes));
+        let credentials = match self.method.as_deref() {
+            None => credentials,
+            Some(SCRAM_SHA_256) => credentials.and_then(Credentials::proven),
+            Some(other) => Err(format!("method is '{other}': there is only {SCRAM_SHA_256}")),
+        };
+        credentials.map_err(|error| format!("[{table}]: {error}"))
     }
 }
 

@@ -10,6 +10,7 @@ const KNOWN: [&str; 8] =
     ["topic_prefix", "credentials", "other_user", "scram", "rights", "redirects", "keeps", "trust"];
 
 const USER: &[&str] = &["username", "password", "password_env"];
+const CLIENTS: &[&str] = &["username", "password", "password_env", "method"];
 const TRUST: &[&str] = &["ca", "insecure", "cert", "key", "server_name"];
 const KEEPS: &[&str] = &["stop", "kill"];
 const ANY: &[&str] = &["*"];
@@ -24,7 +25,7 @@ const TABLES: &[Table] = &[
     ),
     ("address", &["mqtt", "mqtts", "ws", "wss"]),
     ("values", ANY),
-    ("credentials", USER),
+    ("credentials", CLIENTS),
     ("other_user", USER),
     ("scram", USER),
     ("trust", TRUST),
@@ -58,7 +59,7 @@ const TABLES: &[Table] = &[
         ],
     ),
     ("variant.*.values", ANY),
-    ("variant.*.credentials", USER),
+    ("variant.*.credentials", CLIENTS),
     ("variant.*.other_user", USER),
     ("variant.*.scram", USER),
     ("variant.*.trust", TRUST),

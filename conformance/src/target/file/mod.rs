@@ -80,6 +80,8 @@ struct UserEntry {
     username: Option<String>,
     password: Option<String>,
     password_env: Option<String>,
+    /// How it is shown that the password is known, if not by sending it.
+    method: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -37,7 +37,7 @@ fn what_is_wrong_is_told_with_what_is_nearest() {
             "line 4: there is no key 'comand' in [start]: did you mean 'command'?",
         ),
         ("[variant.a]\nabout = \"x\"\nvalue.a = \"\"", "in [variant.*]: did you mean 'values'?"),
-        ("[scram]\nuser = \"x\"", "did you mean 'username'?"),
+        ("[scram]\nusernam = \"x\"", "did you mean 'username'?"),
         ("[start]\nenv.a = \"x\"", "either a command or an image"),
         ("[start]\ncommand = \"x '\"", "a quote without its other"),
         ("[start]\ncommand = \"x {dri}\"", "did you mean '{dir}'?"),
