@@ -167,7 +167,9 @@ impl<F: FnMut(News<'_>)> Shift<F> {
 
     fn post_sentinel(&mut self) {
         let Surroundings { connector, token, remains, .. } = &*self.surroundings;
-        self.sentinel = connector.clone().map(|connector| {
+        // Who lets nobody in has no place for it.
+        let connector = connector.clone().filter(|it| !it.setup().redirects);
+        self.sentinel = connector.map(|connector| {
             let client = format!("{token}guard");
             remains.add_session(&client);
             Sentinel::new(connector, client, self.surroundings.patience())

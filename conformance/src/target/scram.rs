@@ -4,6 +4,9 @@
 //! User name and password are taken as they are: what SASLprep would make of letters beyond ASCII
 //! is for who names them.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
@@ -165,14 +168,30 @@ fn keyed(key: &[u8], message: &[u8]) -> Key {
     mac.map(|mac| mac.finalize().into_bytes().into()).unwrap_or_default()
 }
 
-/// `Hi` of RFC 5802: PBKDF2 with HMAC-SHA-256, for one block.
+/// So many salted passwords are remembered.
+const REMEMBERED: usize = 64;
+
+/// `Hi` of RFC 5802: PBKDF2 with HMAC-SHA-256, for one block. It is meant to take time, so what it came to is
+/// remembered: a run connects thousands of times with one password.
 fn salted_password(password: &[u8], salt: &[u8], iterations: u32) -> Key {
+    type Known = BTreeMap<(Vec<u8>, Vec<u8>, u32), Key>;
+    static KNOWN: Mutex<Known> = Mutex::new(BTreeMap::new());
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let of = (password.to_vec(), salt.to_vec(), iterations);
+    if let Some(salted) = known().get(&of) {
+        return *salted;
+    }
     let mut last = keyed(password, &[salt, &[0, 0, 0, 1]].concat());
     let mut salted = last;
     for _ in 1..iterations {
         last = keyed(password, &last);
         salted.iter_mut().zip(last).for_each(|(byte, other)| *byte ^= other);
     }
+    let mut known = known();
+    if known.len() >= REMEMBERED {
+        known.clear();
+    }
+    known.insert(of, salted);
     salted
 }
 
