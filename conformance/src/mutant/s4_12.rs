@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use reference_broker::codec::{
-    Auth, ConnAck, Disconnect, Packet, PropertyId, Publish, QoS, ReasonCode, Text,
+    Auth, ConnAck, Disconnect, Fault, Packet, PacketType, PropertyId, Publish, QoS, ReasonCode,
+    Text,
 };
 use reference_broker::core::{Answer, ConnectionId, Input, Output, Question};
 
 use super::Mutant;
 use crate::boundary::rules::{
-    Act, At, accepts, answers, connects, crossing, ignores, inward, keeps_open, outward, published,
-    reads, writes,
+    Act, At, accepts, answers, connects, crossing, endures, ignores, inward, keeps_open, outward,
+    published, reads, writes,
 };
 use crate::boundary::{Client, Rule};
 
@@ -413,6 +414,17 @@ fn before_connack() -> Vec<Mutant> {
             },
         )
         .also(&["MQTT-3.1.2-5"]),
+        Mutant::new(
+            "3.15/bytes-behind-properties-overlooked",
+            "An AUTH with bytes behind its properties is overlooked",
+            &["U-3.15.3-1"],
+            || {
+                vec![endures(|kind, error| {
+                    kind == Some(PacketType::Auth) && error.fault == Fault::TrailingBytes
+                })]
+            },
+        )
+        .also(&["MQTT-4.13.1-1", "U-2.1.4-2", "U-2.3-1"]),
         Mutant::new(
             "3.15/second-user-property",
             "AUTH with more than one User Property ends the exchange",
