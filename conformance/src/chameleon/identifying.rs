@@ -34,6 +34,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         &["U-3.14.2.1-7"],
     )
     .one_of(&["rights"])
+    .leaves_out(&["4.7/refused-message-reaches-nobody"])
     .configured(|config| config.access.disconnects_at_qos0 = true)
     .ruled(|| {
         vec![rules::outward(|packet, _, act| match refuses(&packet) {
@@ -50,6 +51,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         &["U-4.7.3-7"],
     )
     .one_of(&["rights"])
+    .leaves_out(&["4.7/refused-message-reaches-nobody"])
     .ruled(|| vec![acknowledges()]),
     Switch::new(
         "accepts-wills-that-are-not-allowed",

@@ -124,7 +124,10 @@ impl Play {
             }
             framer.buffer().extend_from_slice(&bytes);
             while let Ok(Some(frame)) = framer.next_frame() {
-                let packet = Packet::decode(&frame, Side::Server).unwrap();
+                let Ok((packet, _)) = Packet::decode_leniently(&frame, Side::Server) else {
+                    text.push_str("no packet\n");
+                    continue;
+                };
                 if let What::Received(packet) = masked_in(What::Received(packet), b"rspv") {
                     text.push_str(&packet_text(&packet));
                     text.push('\n');

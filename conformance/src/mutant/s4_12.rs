@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use reference_broker::codec::{
-    Auth, Disconnect, Packet, PropertyId, Publish, QoS, ReasonCode, Text,
+    Auth, ConnAck, Disconnect, Fault, Packet, PacketType, PropertyId, Publish, QoS, ReasonCode,
+    Text,
 };
 use reference_broker::core::{Answer, ConnectionId, Input, Output, Question};
 
 use super::Mutant;
 use crate::boundary::rules::{
-    Act, At, accepts, answers, closes, connects, crossing, ignores, inward, keeps_open, outward,
+    Act, At, accepts, answers, connects, crossing, endures, ignores, inward, keeps_open, outward,
     published, reads, writes,
 };
 use crate::boundary::{Client, Rule};
@@ -414,13 +415,29 @@ fn before_connack() -> Vec<Mutant> {
         )
         .also(&["MQTT-3.1.2-5"]),
         Mutant::new(
+            "3.15/bytes-behind-properties-overlooked",
+            "An AUTH with bytes behind its properties is overlooked",
+            &["U-3.15.3-1"],
+            || {
+                vec![endures(|kind, error| {
+                    kind == Some(PacketType::Auth) && error.fault == Fault::TrailingBytes
+                })]
+            },
+        )
+        .also(&["MQTT-4.13.1-1", "U-2.1.4-2", "U-2.3-1"]),
+        Mutant::new(
             "3.15/second-user-property",
             "AUTH with more than one User Property ends the exchange",
             &["U-3.15.2.2.5-1"],
             || {
-                vec![closes(|packet, _| match packet {
-                    Packet::Auth(auth) => auth.properties.user_properties().count() > 1,
-                    _ => false,
+                vec![inward(|packet, at, act| match &packet {
+                    Packet::Auth(auth)
+                        if is_in_first(at) && auth.properties.user_properties().count() > 1 =>
+                    {
+                        act.send(ConnAck::new(false, ReasonCode::ProtocolError));
+                        act.close();
+                    }
+                    _ => act.receive(packet),
                 })]
             },
         ),
@@ -493,19 +510,21 @@ fn without_method() -> Vec<Mutant> {
         ),
         Mutant::new(
             "4.12/plain-client-challenged",
-            "Who comes after a client with a method is asked to prove itself as well",
+            "Who comes again after a client with a method is asked to prove itself as well",
             &["MQTT-4.12.0-6", "U-3.1.2.11.9-2"],
             || {
-                let mut last: Option<Text> = None;
+                let (mut last, mut known) = (None, BTreeSet::new());
                 vec![outward(move |packet, at, act| {
-                    if let Packet::ConnAck(_) = &packet {
-                        match (method_of(at), last.take()) {
+                    if let (Packet::ConnAck(_), Some(client)) = (&packet, at.client()) {
+                        match (method_of(at), &last) {
                             (Some(method), _) => last = Some(method.clone()),
-                            (None, Some(method)) => {
-                                let reason = ReasonCode::ContinueAuthentication;
-                                act.send(Auth::new(reason).with(METHOD, method));
+                            (None, Some(method)) if client.connect.will.is_none() => {
+                                if !known.insert(client.id.clone()) {
+                                    let reason = ReasonCode::ContinueAuthentication;
+                                    act.send(Auth::new(reason).with(METHOD, method.clone()));
+                                }
                             }
-                            (None, None) => {}
+                            (None, _) => {}
                         }
                     }
                     act.send(packet);

@@ -141,7 +141,8 @@ async fn publish_without_rights(stage: &mut Stage) -> Outcome {
         // One code is about one packet (section 4.13.2).
         stage.proving("U-4.13.2-1");
         if qos > QoS::AtMostOnce && bob.is_open().await? {
-            stage.nothing_on_at(&open, qos, &mut bob, &mut carol).await?;
+            bob.publish(&open, "allowed", qos).await?;
+            carol.receives(&open, "allowed").await?;
         }
         stage.means();
     }

@@ -22,7 +22,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "4.12/step-by-step",
         step_by_step,
         "Who proves to know the password is let in by CONNACK, all AUTH before that asks for more",
-        ["U-4.12-2", "MQTT-4.12.0-2", "MQTT-4.12.0-5", "U-3.15.2-1", "U-3.15.2.1-2"]
+        [
+            "U-4.12-2",
+            "MQTT-4.12.0-2",
+            "MQTT-4.12.0-5",
+            "U-3.15.2-1",
+            "MQTT-3.15.2-1",
+            "U-3.15.2.1-2"
+        ]
     )
     .needs(SCRAM),
     scenario!(
