@@ -17,7 +17,7 @@ pub(super) fn mutants() -> Vec<Mutant> {
             "4.11/stays-open",
             "The connection of a client that is sent elsewhere stays open",
             &["MQTT-3.2.2-7", "MQTT-4.13.2-1"],
-            || vec![keeps_open(|at| is_sent_elsewhere(at))],
+            || vec![keeps_open(is_sent_elsewhere)],
         ),
         Mutant::new(
             "4.11/disconnect-in-place-of-connack",
