@@ -16,6 +16,10 @@ const VERY_LATE: Duration = Duration::from_secs(4);
 /// How long what comes is gathered before a reset can destroy it.
 const UNREAD: Duration = Duration::from_millis(20);
 
+/// Scenarios about where clients are sent, which have nothing to show where that is not told.
+const ON_REDIRECTION: &[&str] =
+    &["4.11/sent-elsewhere", "4.11/server-reference", "4.11/nothing-else-served"];
+
 pub(super) const SWITCHES: &[Switch] = &[
     Switch::new(
         "closes-late",
@@ -45,6 +49,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         &["U-3.1.4-3", "U-4.13.1-4", "U-3.2.2.2-1"],
     )
     .forgoes(&["U-3.2.2.2-17", "U-3.2.2.2-18"])
+    .leaves_out(ON_REDIRECTION)
     // Who gives no reason for a refusal that is his own cannot be told from who does not serve.
     .one_of(&["no connack"])
     .ruled(|| {
@@ -94,6 +99,7 @@ pub(super) const SWITCHES: &[Switch] = &[
     )
     .one_of(&["codes"])
     .forgoes(&["U-4.13.1-6", "U-3.2.2.2-17", "U-3.2.2.2-18"])
+    .leaves_out(ON_REDIRECTION)
     .ruled(|| vec![codes(unspecified)]),
     Switch::new(
         "names-errors-generally",
@@ -112,6 +118,7 @@ pub(super) const SWITCHES: &[Switch] = &[
         &["U-4.2-2", "4.13.1"],
     )
     .one_of(&["end", "pieces", "last words"])
+    .leaves_out(ON_REDIRECTION)
     .forgoes(&["U-4.13.1-5"])
     .wired(|wire| {
         wire.resets = true;

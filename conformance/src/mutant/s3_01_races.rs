@@ -59,7 +59,8 @@ fn sessions() -> Vec<Mutant> {
                     connect.properties.retain(|it| it.id != PropertyId::SessionExpiryInterval);
                 })]
             },
-        ),
+        )
+        .also(&["MQTT-3.1.2-5", "MQTT-3.2.2-3", "MQTT-4.4.0-1", "U-4.1-6"]),
     ]
 }
 
@@ -68,7 +69,7 @@ fn wills() -> Vec<Mutant> {
         Mutant::new(
             "3.1/overlapping-takeover-publishes-will-twice",
             "The Will of a connection that has sent nothing else is published twice at a takeover",
-            &["MQTT-3.1.2-10"],
+            &["MQTT-3.1.2-10", "MQTT-3.1.2-8"],
             || {
                 vec![at_overlap(|_, _, old, boundary| {
                     if let Some(will) = &old.connect.will {
@@ -76,7 +77,8 @@ fn wills() -> Vec<Mutant> {
                     }
                 })]
             },
-        ),
+        )
+        .also(&["U-3.1.4-5"]),
         Mutant::new(
             "3.1/overlapping-takeover-deletes-will",
             "The Will of a connection that has sent nothing else is lost at a takeover",

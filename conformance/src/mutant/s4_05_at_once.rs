@@ -247,23 +247,37 @@ fn keeps_both() -> Box<dyn Rule> {
 }
 
 fn subscription_late() -> Box<dyn Rule> {
+    #[derive(Default)]
+    struct Busy {
+        /// Topics that were published to before anybody had subscribed, and when.
+        published: BTreeMap<Text, (ConnectionId, Moment)>,
+        subscribed: BTreeSet<Text>,
+        late: BTreeSet<(ConnectionId, Text)>,
+    }
     through(
-        (BTreeMap::<Text, Moment>::new(), BTreeSet::<(ConnectionId, Text)>::new()),
-        |(published, late), packet, at, act| {
+        Busy::default(),
+        |busy, packet, at, act| {
             match &packet {
-                Packet::Publish(it) => drop(published.insert(it.topic.clone(), at.now)),
+                Packet::Publish(it) if !it.retain && it.qos > QoS::AtMostOnce => {
+                    busy.published.insert(it.topic.clone(), (at.connection, at.now));
+                }
                 Packet::Subscribe(it) => {
-                    let filters = it.subscriptions.iter().map(|it| &it.filter);
-                    let busy = filters.filter(|it| published.get(*it) == Some(&at.now));
-                    late.extend(busy.map(|filter| (at.connection, filter.clone())));
+                    for filter in it.subscriptions.iter().map(|it| &it.filter) {
+                        let publisher = busy.published.get(filter);
+                        let is_busy =
+                            publisher.is_some_and(|it| it.0 != at.connection && it.1 == at.now);
+                        if busy.subscribed.insert(filter.clone()) && is_busy {
+                            busy.late.insert((at.connection, filter.clone()));
+                        }
+                    }
                 }
                 _ => {}
             }
             act.receive(packet);
         },
-        |(_, late), packet, at, act| match &packet {
+        |busy, packet, at, act| match &packet {
             Packet::Publish(it)
-                if !it.retain && late.remove(&(at.connection, it.topic.clone())) =>
+                if !it.retain && busy.late.remove(&(at.connection, it.topic.clone())) =>
             {
                 act.settle(it);
             }

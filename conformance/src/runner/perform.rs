@@ -382,8 +382,10 @@ async fn lets_in(
 ) -> Result<bool, Unusable> {
     let connect = connector.connect_packet(client).keep_alive(KEEP_ALIVE);
     let mut visitor = match Visitor::open(connector, connect, patience).await {
-        // Who sends everybody elsewhere, and says so, is alive.
-        Err(Unusable::Refused { .. }) if connector.setup().redirects => return Ok(true),
+        // Who sends everybody elsewhere may as well close without a word.
+        Err(Unusable::Refused { .. } | Unusable::Closed) if connector.setup().redirects => {
+            return Ok(true);
+        }
         opened => opened?.0,
     };
     visitor.allow(word);

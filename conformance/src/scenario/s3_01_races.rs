@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use reference_broker::codec::{Connect, Packet, Publish, QoS, ReasonCode, Will};
+use reference_broker::codec::{Connect, Packet, Publish, PublishAck, QoS, Will};
 
-use super::copies::text;
+use super::copies::{is_repeated, text};
 use super::rivals::Settled;
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
@@ -139,7 +139,8 @@ async fn outlives_its_connection(
 
 async fn parallel_takeovers_publish_wills(stage: &mut Stage) -> Outcome {
     let mut bob = stage.connected("bob").await?;
-    for round in 0..ROUNDS {
+    // Wills may take their time.
+    for round in 0..2 {
         let topic = stage.topic(&format!("wills{round}"));
         bob.subscribe(&topic, QoS::AtLeastOnce).await?;
         let will = |place| Will::new(&topic, called(place)).qos(QoS::AtLeastOnce);
@@ -209,9 +210,15 @@ async fn parallel_takeovers_of_publisher(stage: &mut Stage) -> Outcome {
         older.send(publish.clone()).await?;
         let rivals = stage.rivals("alice", RIVALS, resuming).await?;
         let mut alice = stage.settled_in_session("alice", older, rivals).await?;
+        // A broker may repeat a PUBREC that it has sent before.
+        alice.ping().await?;
+        let is_pubrec = |it: &Packet| matches!(it, Packet::PubRec(ack) if ack.packet_id == ID);
+        if alice.unread().any(is_pubrec) {
+            alice.pubrec_again(ID).await?;
+        }
         alice.send(Publish { dup: true, ..publish }).await?;
         alice.pubrec_again(ID).await?;
-        alice.send(Packet::PubRel(reference_broker::codec::PublishAck::new(ID))).await?;
+        alice.send(Packet::PubRel(PublishAck::new(ID))).await?;
         stage.claims();
         stage.proving("MQTT-4.3.3-11");
         alice.pubcomp(ID).await?;
@@ -235,21 +242,18 @@ async fn parallel_takeovers_of_subscriber(stage: &mut Stage) -> Outcome {
         let received = older.holds(&topic, "received").await?;
         older.takes_up_to_pubrel(&received).await?;
         bob.publish(&topic, "sent", qos).await?;
-        let sent = older.holds(&topic, "sent").await?;
+        // A target may have no more than one on its way at once.
+        let sent = older.messages_now().await?.into_iter().next();
         let rivals = stage.rivals("alice", RIVALS, resuming).await?;
         let mut alice = stage.settled_in_session("alice", older, rivals).await?;
         stage.claims();
         stage.proving("MQTT-4.4.0-1");
         alice.pubrel(received.packet_id).await?;
         alice.complete(received.packet_id).await?;
-        let again = alice.holds(&topic, "sent").await?;
-        let observed = format!("packet_id {} dup {}", again.packet_id, again.dup);
-        let expected = format!("the message with packet_id {} and DUP", sent.packet_id);
-        let same = again.dup && again.packet_id == sent.packet_id;
-        stage.check(same, &expected, observed)?;
-        alice.answer_with(&again, ReasonCode::Success).await?;
-        alice.pubrel(again.packet_id).await?;
-        alice.complete(again.packet_id).await?;
+        let again = alice.receives(&topic, "sent").await?;
+        if let Some(sent) = sent {
+            is_repeated(stage, &sent, &again)?;
+        }
         stage.nothing_on_at(&topic, qos, &mut bob, &mut alice).await?;
         stage.means();
         alice.leave().await?;

@@ -226,10 +226,12 @@ async fn unsubscribed_meanwhile(stage: &mut Stage) -> Outcome {
         let mut alice = stage.connected("alice").await?;
         alice.subscribe(&topic, qos).await?;
         let mut bob = stage.connected("bob").await?;
-        stage.nothing_on_at(&topic, qos, &mut bob, &mut alice).await?;
+        bob.publish(&topic, "held", qos).await?;
+        let held = alice.holds(&topic, "held").await?;
         let (published, unsubscribed) =
             tokio::join!(bob.publish_together(&topic, &payloads, qos), alice.unsubscribe(&topic),);
         unsubscribed.map(drop).and(published)?;
+        alice.acknowledge(&held).await?;
         bob.publish(&topic, "late", qos).await?;
         alice.subscribe(&topic, qos).await?;
         bob.publish(&topic, "marker", qos).await?;

@@ -11,6 +11,8 @@ use crate::target::Need;
 use crate::trace::Said;
 use crate::verdict::Outcome;
 
+const UNTOLD: &str = "the target does not tell its clients in CONNACK to go elsewhere";
+
 const REDIRECTION: &[Need] = &[Need::Redirection];
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -60,7 +62,7 @@ async fn told(
     if connack.reason.is_error() {
         alice.closes_after_refusal().await?;
         let Some(reason) = redirection(connack.reason) else {
-            return stage.inconclusive("0x9C or 0x9D", connack.reason.row().name);
+            return stage.not_applicable(format!("the target says {}", connack.reason.row().name));
         };
         return Ok(Some(Elsewhere { reason, properties: connack.properties }));
     }
@@ -72,7 +74,7 @@ async fn told(
     let disconnect = alice.find("DISCONNECT 0x9C or 0x9D", disconnect).await?;
     alice.closes().await?;
     let Some(reason) = redirection(disconnect.reason) else {
-        return stage.inconclusive("0x9C or 0x9D", disconnect.reason.row().name);
+        return stage.not_applicable(format!("the target says {}", disconnect.reason.row().name));
     };
     Ok(Some(Elsewhere { reason, properties: disconnect.properties }))
 }
@@ -87,14 +89,14 @@ async fn sent_elsewhere(stage: &mut Stage) -> Outcome {
         reasons.extend(told(stage, name, |_| Vec::new()).await?.map(|it| it.reason));
     }
     match reasons.is_empty() {
-        true => stage.inconclusive("0x9C or 0x9D", "connections closed without a word"),
+        true => stage.not_applicable(UNTOLD),
         false => Ok(()),
     }
 }
 
 async fn server_reference(stage: &mut Stage) -> Outcome {
     let Some(Elsewhere { properties, .. }) = told(stage, "alice", |_| Vec::new()).await? else {
-        return stage.inconclusive("0x9C or 0x9D", "a connection closed without a word");
+        return stage.not_applicable(UNTOLD);
     };
     let Some(reference) = properties.text(PropertyId::ServerReference) else {
         return stage.not_applicable("the target names no other server");
@@ -122,7 +124,7 @@ async fn nothing_else_served(stage: &mut Stage) -> Outcome {
     let is_refused =
         |packet: &Packet| matches!(packet, Packet::ConnAck(connack) if connack.reason.is_error());
     if told(stage, "alice", behind).await?.is_none() || !stage.saw("alice", is_refused) {
-        return stage.inconclusive("CONNACK 0x9C or 0x9D", "another way to send clients elsewhere");
+        return stage.not_applicable(UNTOLD);
     }
     let answers =
         [PacketType::SubAck, PacketType::PubAck, PacketType::Publish, PacketType::PingResp];
