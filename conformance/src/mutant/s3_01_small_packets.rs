@@ -13,8 +13,8 @@ const PACKETS: [(PacketType, [Named; 2]); 8] = [
     (
         PacketType::ConnAck,
         [
-            ("3.2/reason-string-beyond-size-limit", &["MQTT-3.2.2-19"]),
-            ("3.2/user-property-beyond-size-limit", &["MQTT-3.2.2-20"]),
+            ("3.2/long-reason-string-beyond-size-limit", &["MQTT-3.2.2-19"]),
+            ("3.2/long-user-property-beyond-size-limit", &["MQTT-3.2.2-20"]),
         ],
     ),
     (
