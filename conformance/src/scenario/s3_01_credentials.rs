@@ -161,19 +161,19 @@ async fn each_turned_away(
     }
     stage.means();
     let mut bob = stage.connected("bob").await?;
-    stage.serves(&mut bob).await
+    bob.ping().await
 }
 
 async fn right_password_accepted(stage: &mut Stage) -> Outcome {
     let mut watcher = stage.connected("watcher").await?;
-    stage.serves(&mut watcher).await?;
+    watcher.ping().await?;
     for (place, (user_name, password)) in users(stage).into_iter().enumerate() {
         let mut alice = Candidate::new(stage, &format!("alice{place}")).await?;
         stage.claims();
         let connect = alice.with(Some(&user_name), Some(&password));
         alice.probe.connect(connect).await?;
         stage.means();
-        stage.serves(&mut alice.probe).await?;
+        alice.probe.ping().await?;
         alice.probe.leave().await?;
     }
     Ok(())
@@ -271,7 +271,7 @@ async fn wrong_password_makes_no_session(stage: &mut Stage) -> Outcome {
     stage.proving("MQTT-3.2.2-3");
     stage.is_new("MQTT-3.2.2-3", &connack).await?;
     stage.means();
-    stage.serves(&mut alice).await?;
+    alice.ping().await?;
     Ok(())
 }
 

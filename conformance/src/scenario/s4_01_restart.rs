@@ -52,9 +52,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "4.1/wills-through-stop",
         wills_through_stop,
         "Wills are published before or after an orderly restart, for a broker that claims so",
-        ["U-3.1.2.5-3", "MQTT-3.1.2-8"]
+        ["MQTT-3.1.2-8", "U-3.1.2.5-3"]
     )
-    .needs(&[Need::Survives(Restart::Stop, Survivor::Wills)])
+    .needs(&[Need::Survives(Restart::Stop, Survivor::Wills), Need::Survives(Restart::Stop, Survivor::Sessions)])
     .timed(4),
     scenario!(
         "4.1/sessions-through-kill",
@@ -95,9 +95,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "4.1/wills-through-kill",
         wills_through_kill,
         "Wills are published before or after a violent restart, for a broker that claims so",
-        ["U-3.1.2.5-3", "MQTT-3.1.2-8"]
+        ["MQTT-3.1.2-8", "U-3.1.2.5-3"]
     )
-    .needs(&[Need::Survives(Restart::Kill, Survivor::Wills)])
+    .needs(&[Need::Survives(Restart::Kill, Survivor::Wills), Need::Survives(Restart::Kill, Survivor::Sessions)])
     .timed(4),
 ];
 
@@ -186,7 +186,7 @@ async fn queued(stage: &mut Stage, restart: Restart) -> Outcome {
         open.push(bob);
         stage.restart(restart, open).await?;
 
-        let mut alice = stage.back("alice", LASTING).await?;
+        let mut alice = stage.resumed("alice", LASTING).await?;
         stage.claims();
         for payload in numbered(3) {
             alice.receives(&topic, &payload).await?;
@@ -211,7 +211,7 @@ async fn in_flight_out(stage: &mut Stage, restart: Restart) -> Outcome {
     open.extend([alice, bob]);
     stage.restart(restart, open).await?;
 
-    let mut alice = stage.back("alice", LASTING).await?;
+    let mut alice = stage.resumed("alice", LASTING).await?;
     stage.claims();
     for (topic, payload, before) in [(&one, "at least once", first), (&two, "exactly once", second)]
     {
@@ -235,8 +235,8 @@ async fn in_flight_in(stage: &mut Stage, restart: Restart) -> Outcome {
     open.extend([alice, bob]);
     stage.restart(restart, open).await?;
 
-    let mut bob = stage.back("bob", LASTING).await?;
-    let mut alice = stage.back("alice", LASTING).await?;
+    let mut bob = stage.resumed("bob", LASTING).await?;
+    let mut alice = stage.resumed("alice", LASTING).await?;
     stage.claims();
     alice.send(Packet::PubRel(PublishAck::new(id))).await?;
     let pubcomp = alice.pubcomp(id).await?;
@@ -279,7 +279,7 @@ async fn wills(stage: &mut Stage, restart: Restart) -> Outcome {
     open.extend([alice, bob]);
     stage.restart(restart, open).await?;
 
-    let mut alice = stage.back("alice", LASTING).await?;
+    let mut alice = stage.resumed("alice", LASTING).await?;
     stage.claims();
     alice.receives_will(&topic, "gone").await.map(drop)
 }

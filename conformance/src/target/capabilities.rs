@@ -19,6 +19,9 @@ pub struct Capabilities {
 /// What it makes of that shows its bounds.
 pub(super) const ASKED_EXPIRY: u32 = 60;
 
+/// How large the packets of an exchange may be: proofs, names and nonces take room.
+const SCRAM_SIZE: u32 = 256;
+
 /// What a scenario needs of its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -137,7 +140,7 @@ impl Capabilities {
             Need::WebSocket => self.has_websocket,
             Need::Users => self.setup.other.is_some(),
             Need::Rights => self.setup.has_rights,
-            Need::Scram => self.setup.scram.is_some(),
+            Need::Scram => self.setup.scram.is_some() && self.maximum_packet_size() >= SCRAM_SIZE,
             Need::Redirection => self.setup.redirects,
             Need::Survives(restart, survivor) => {
                 self.setup.restarts.of(restart).contains(&survivor)
@@ -193,7 +196,9 @@ impl fmt::Display for Need {
             Need::SessionsFor(seconds) => write!(f, "sessions that are kept for {seconds} s"),
             Need::Users => f.write_str("two users (a target file names them)"),
             Need::Rights => f.write_str("a user who may not do all (a target file names it)"),
-            Need::Scram => f.write_str("a user of SCRAM-SHA-256 (a target file names it)"),
+            Need::Scram => f.write_str(
+                "a user of SCRAM-SHA-256 (a target file names it), and packets of 256 bytes",
+            ),
             Need::Survives(restart, survivor) => {
                 let how = match restart {
                     Restart::Stop => "stop",
