@@ -1,7 +1,7 @@
 //! Section 3.1.2.11.4: answers to a client that takes small packets alone. What explains an answer is
 //! left out where it has no room; the oracle `maximum-packet-size` looks at each.
 
-use reference_broker::codec::{PropertyId, QoS};
+use reference_broker::codec::{Packet, PropertyId, QoS};
 
 use super::stage::KEEP_ALIVE;
 use super::{Scenario, Stage, scenario};
@@ -52,8 +52,8 @@ async fn limited(stage: &mut Stage, name: &str, limit: u32) -> Outcome<Option<Pr
 
 async fn answers_within_size_limit(stage: &mut Stage) -> Outcome {
     let topic = stage.topic("small");
-    for limit in [128, 40] {
-        let Some(mut alice) = limited(stage, "alice", limit).await? else { continue };
+    for (name, limit) in [("alice", 128), ("bella", 40)] {
+        let Some(mut alice) = limited(stage, name, limit).await? else { continue };
         for qos in stage.acknowledged_levels() {
             alice.publish(&topic, "for nobody", qos).await?;
         }
@@ -63,6 +63,7 @@ async fn answers_within_size_limit(stage: &mut Stage) -> Outcome {
         // An error: what the DISCONNECT may say of it has to fit too.
         alice.send(alice.connect_packet()).await?;
         alice.closes().await?;
+        keeps_within(stage, name, limit)?;
     }
     let mut bob = stage.connected("bob").await?;
     stage.serves(&mut bob).await
@@ -76,5 +77,16 @@ async fn pubrel_within_size_limit(stage: &mut Stage) -> Outcome {
     alice.subscribe(&topic, QoS::ExactlyOnce).await?;
     let mut bob = stage.connected("bob").await?;
     bob.publish(&topic, "small", QoS::ExactlyOnce).await?;
-    alice.receives(&topic, "small").await.map(drop)
+    alice.receives(&topic, "small").await?;
+    keeps_within(stage, "alice", 128)
+}
+
+/// Shows that nothing came to a client that is larger than it takes.
+fn keeps_within(stage: &Stage, name: &str, limit: u32) -> Outcome {
+    let is_larger = |packet: &Packet| {
+        let size = packet.encoded_len().unwrap_or_default();
+        size > usize::try_from(limit).unwrap_or(usize::MAX)
+    };
+    let expected = format!("no packet of more than {limit} bytes");
+    stage.check(!stage.saw(name, is_larger), &expected, "a larger one")
 }
