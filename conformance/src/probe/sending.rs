@@ -74,7 +74,7 @@ impl Probe {
             packet.encode(&mut bytes).map_err(|error| {
                 self.context.trouble("a packet that can be sent", error.to_string())
             })?;
-            if self.is_served {
+            if self.is_served || matches!(packet, Packet::Connect(_)) {
                 self.limits.admit_size(bytes.len() - before)?;
             }
             self.context.remember(packet);

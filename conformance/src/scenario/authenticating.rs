@@ -9,10 +9,13 @@ use reference_broker::codec::{Auth, ConnAck, Connect, PropertyId, ReasonCode};
 use super::Stage;
 use super::stage::KEEP_ALIVE;
 use crate::probe::{Again, Probe, Reply, auth, data_of};
-use crate::target::Login;
 use crate::target::scram::{SCRAM_SHA_256, Scram, ScramError};
+use crate::target::{Login, Need};
 use crate::trace::packet_text;
 use crate::verdict::Outcome;
+
+/// Proofs make packets long: no broker that takes shorter ones only can be shown any.
+pub(super) const ROOM: Need = Need::PacketSize(300);
 
 /// How many AUTH packets of a broker may ask for more, in one exchange.
 const MOST_CHALLENGES: u32 = 8;

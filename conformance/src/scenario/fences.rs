@@ -103,12 +103,21 @@ impl Stage {
     ///
     /// A failure when it does not.
     pub async fn serves(&mut self, probe: &mut Probe) -> Outcome {
+        self.serves_at(QoS::AtMostOnce, probe).await
+    }
+
+    /// As [`Stage::serves`], with a message at another QoS.
+    ///
+    /// # Errors
+    ///
+    /// As [`Stage::serves`].
+    pub async fn serves_at(&mut self, qos: QoS, probe: &mut Probe) -> Outcome {
         self.markers += 1;
         let topic = self.topic(&format!("to myself {}", self.markers));
         let context = self.context.clone();
         let served = async {
-            probe.subscribe(&topic, QoS::AtMostOnce).await?;
-            probe.publish(&topic, "hello", QoS::AtMostOnce).await?;
+            probe.subscribe(&topic, qos).await?;
+            probe.publish(&topic, "hello", qos).await?;
             probe.receives(&topic, "hello").await.map(drop)
         };
         context.as_means(served).await

@@ -12,7 +12,7 @@ use crate::target::{Credentials, Need};
 use crate::trace::packet_text;
 use crate::verdict::Outcome;
 
-const USERS: &[Need] = &[Need::Users];
+const USERS: &[Need] = &[Need::Users, Need::QoS(QoS::AtLeastOnce)];
 const KEPT: &[Need] = &[Need::Users, Need::Sessions, Need::QoS(QoS::AtLeastOnce)];
 
 pub(super) const SCENARIOS: &[Scenario] = &[
@@ -57,7 +57,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A CONNECT with a wrong password publishes no Will, and what follows it has no effect",
         ["MQTT-3.1.4-6", "MQTT-3.1.4-2"]
     )
-    .needs(&[Need::Users, Need::QoS(QoS::AtLeastOnce)]),
+    .needs(USERS),
     scenario!(
         "3.1/wrong-password-makes-no-session",
         wrong_password_makes_no_session,
@@ -78,7 +78,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "What comes in one segment with a CONNECT is served once the password is found right",
         ["U-3.1.4-7", "MQTT-3.1.4-5", "MQTT-3.2.0-1"]
     )
-    .needs(&[Need::Users, Need::QoS(QoS::AtLeastOnce)]),
+    .needs(USERS),
 ];
 
 /// A client that is to be let in, or not.
@@ -161,19 +161,31 @@ async fn each_turned_away(
     }
     stage.means();
     let mut bob = stage.connected("bob").await?;
+<<<<<<< HEAD
     bob.ping().await
+=======
+    stage.serves_at(QoS::AtLeastOnce, &mut bob).await
+>>>>>>> wing-a
 }
 
 async fn right_password_accepted(stage: &mut Stage) -> Outcome {
     let mut watcher = stage.connected("watcher").await?;
+<<<<<<< HEAD
     watcher.ping().await?;
+=======
+    stage.serves_at(QoS::AtLeastOnce, &mut watcher).await?;
+>>>>>>> wing-a
     for (place, (user_name, password)) in users(stage).into_iter().enumerate() {
         let mut alice = Candidate::new(stage, &format!("alice{place}")).await?;
         stage.claims();
         let connect = alice.with(Some(&user_name), Some(&password));
         alice.probe.connect(connect).await?;
         stage.means();
+<<<<<<< HEAD
         alice.probe.ping().await?;
+=======
+        stage.serves_at(QoS::AtLeastOnce, &mut alice.probe).await?;
+>>>>>>> wing-a
         alice.probe.leave().await?;
     }
     Ok(())
@@ -271,7 +283,11 @@ async fn wrong_password_makes_no_session(stage: &mut Stage) -> Outcome {
     stage.proving("MQTT-3.2.2-3");
     stage.is_new("MQTT-3.2.2-3", &connack).await?;
     stage.means();
+<<<<<<< HEAD
     alice.ping().await?;
+=======
+    stage.serves_at(QoS::AtLeastOnce, &mut alice).await?;
+>>>>>>> wing-a
     Ok(())
 }
 

@@ -5,13 +5,14 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use reference_broker::codec::{Auth, Connect, FixedHeader, Packet, PropertyId, ReasonCode};
 
+use super::authenticating::ROOM;
 use super::{Scenario, Stage, scenario};
 use crate::probe::Reply;
 use crate::target::Need;
 use crate::target::scram::SCRAM_SHA_256;
 use crate::verdict::Outcome;
 
-const SCRAM: &[Need] = &[Need::Scram];
+const SCRAM: &[Need] = &[Need::Scram, ROOM];
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     scenario!(

@@ -5,15 +5,15 @@
 
 use reference_broker::codec::{Connect, PropertyId, QoS, ReasonCode, Subscribe, Will};
 
-use super::authenticating::Exchange;
+use super::authenticating::{Exchange, ROOM};
 use super::{Scenario, Stage, scenario};
 use crate::probe::{Again, Probe, auth, auth_of};
 use crate::target::Need;
 use crate::trace::packet_text;
 use crate::verdict::Outcome;
 
-const SCRAM: &[Need] = &[Need::Scram];
-const UP_TO_1: &[Need] = &[Need::Scram, Need::QoS(QoS::AtLeastOnce)];
+const SCRAM: &[Need] = &[Need::Scram, ROOM];
+const UP_TO_1: &[Need] = &[Need::Scram, ROOM, Need::QoS(QoS::AtLeastOnce)];
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     scenario!(

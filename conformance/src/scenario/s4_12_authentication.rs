@@ -5,7 +5,7 @@ use reference_broker::codec::{
     Auth, Connect, Disconnect, Packet, PropertyId, Publish, QoS, ReasonCode, Subscribe, Will,
 };
 
-use super::authenticating::{Exchange, refused_by_proof};
+use super::authenticating::{Exchange, ROOM, refused_by_proof};
 use super::{Scenario, Stage, scenario};
 use crate::probe::{Probe, Reply, auth, auth_of};
 use crate::target::scram::SCRAM_SHA_256;
@@ -13,9 +13,9 @@ use crate::target::{Login, Need};
 use crate::trace::{Said, packet_text};
 use crate::verdict::Outcome;
 
-const SCRAM: &[Need] = &[Need::Scram];
-const KEPT: &[Need] = &[Need::Scram, Need::Sessions, Need::QoS(QoS::AtLeastOnce)];
-const UP_TO_1: &[Need] = &[Need::Scram, Need::QoS(QoS::AtLeastOnce)];
+const SCRAM: &[Need] = &[Need::Scram, ROOM];
+const KEPT: &[Need] = &[Need::Scram, ROOM, Need::Sessions, Need::QoS(QoS::AtLeastOnce)];
+const UP_TO_1: &[Need] = &[Need::Scram, ROOM, Need::QoS(QoS::AtLeastOnce)];
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     scenario!(

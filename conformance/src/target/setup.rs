@@ -106,11 +106,14 @@ impl Embedded {
             config.access.methods = methods;
         }
         if self.setup.has_rights {
-            config.access.rules.extend(
-                [denied(Action::Publish, UNWRITABLE), denied(Action::Subscribe, UNREADABLE)]
-                    .into_iter()
-                    .flatten(),
-            );
+            let denied = [(Action::Publish, UNWRITABLE), (Action::Subscribe, UNREADABLE)];
+            // Before those for everybody: the first that matches decides.
+            let rules = &mut config.access.rules;
+            let is_named = |rule: &&Rule| matches!(rule.users, Users::Named(_));
+            let place = rules.iter().take_while(is_named).count();
+            let denied =
+                denied.into_iter().filter_map(|(action, level)| self::denied(action, level));
+            rules.splice(place..place, denied);
         }
         if self.setup.redirects && config.redirection.is_none() {
             let reference = Some("elsewhere.example:1883".into());
