@@ -76,7 +76,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.1/early-packets-wait-for-the-password",
         early_packets_wait_for_the_password,
         "What comes in one segment with a CONNECT is served once the password is found right",
-        ["U-3.1.4-7", "MQTT-3.1.4-5", "MQTT-3.2.0-1"]
+        ["MQTT-3.1.4-5", "U-3.1.4-7", "MQTT-3.2.0-1"]
     )
     .needs(USERS),
 ];

@@ -75,7 +75,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.15/short-form",
         short_form,
         "AUTH of length 0 names no method: it lets nobody in, and leaves no connection in doubt",
-        ["U-3.15.2.1-3", "U-3.15.2.2.2-1"]
+        ["U-3.15.2.2.2-1", "U-3.15.2.1-3"]
     )
     .breaks(&["U-3.15.2.2.2-1"])
     .needs(SCRAM),
@@ -83,7 +83,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "3.15/user-properties",
         user_properties,
         "AUTH may have a Reason String and several User Properties, also of one name",
-        ["U-3.15.2.2.5-1"]
+        ["U-4.12-2", "U-3.15.2.2.5-1"]
     )
     .needs(SCRAM),
     scenario!(

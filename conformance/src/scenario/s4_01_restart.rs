@@ -19,42 +19,63 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A session and its subscriptions survive an orderly restart, for a broker that claims so",
         ["U-4.1-1", "U-4.1-3", "U-4.1-4"]
     )
-    .needs(&[Need::Survives(Restart::Stop, Survivor::Sessions)]),
+    .needs(&[
+        Need::Survives(Restart::Stop, Survivor::Sessions),
+    ]),
     scenario!(
         "4.1/queued-through-stop",
         queued_through_stop,
         "Messages that wait for a session survive an orderly restart, for a broker that claims so",
         ["U-4.1-6"]
     )
-    .needs(&[Need::Survives(Restart::Stop, Survivor::Queued), Need::Survives(Restart::Stop, Survivor::Sessions), Need::QoS(QoS::AtLeastOnce)]),
+    .needs(&[
+        Need::Survives(Restart::Stop, Survivor::Queued),
+        Need::Survives(Restart::Stop, Survivor::Sessions),
+        Need::QoS(QoS::AtLeastOnce),
+    ]),
     scenario!(
         "4.1/sent-through-stop",
         in_flight_out_through_stop,
         "Messages that were sent and not acknowledged come again after an orderly restart, for a broker that claims so",
         ["U-4.1-5", "MQTT-4.4.0-1"]
     )
-    .needs(&[Need::Survives(Restart::Stop, Survivor::InFlight), Need::Survives(Restart::Stop, Survivor::Sessions), Need::QoS(QoS::ExactlyOnce)]),
+    .needs(&[
+        Need::Survives(Restart::Stop, Survivor::InFlight),
+        Need::Survives(Restart::Stop, Survivor::Sessions),
+        Need::QoS(QoS::ExactlyOnce),
+    ]),
     scenario!(
         "4.1/received-through-stop",
         in_flight_in_through_stop,
         "A QoS 2 message that was received and not released is known after an orderly restart, for a broker that claims so",
         ["U-4.1-8", "MQTT-4.3.3-11"]
     )
-    .needs(&[Need::Survives(Restart::Stop, Survivor::InFlight), Need::Survives(Restart::Stop, Survivor::Sessions), Need::QoS(QoS::ExactlyOnce)]),
+    .needs(&[
+        Need::Survives(Restart::Stop, Survivor::InFlight),
+        Need::Survives(Restart::Stop, Survivor::Sessions),
+        Need::QoS(QoS::ExactlyOnce),
+    ]),
     scenario!(
         "4.1/retained-through-stop",
         retained_through_stop,
         "Retained messages survive an orderly restart, for a broker that claims so",
         ["U-4.1-10", "MQTT-3.3.1-5"]
     )
-    .needs(&[Need::Survives(Restart::Stop, Survivor::Retained), Need::Retain]),
+    .needs(&[
+        Need::Survives(Restart::Stop, Survivor::Retained),
+        Need::Retain,
+    ]),
     scenario!(
         "4.1/wills-through-stop",
         wills_through_stop,
         "Wills are published before or after an orderly restart, for a broker that claims so",
         ["MQTT-3.1.2-8", "U-3.1.2.5-3"]
     )
-    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::Survives(Restart::Stop, Survivor::Wills), Need::Survives(Restart::Stop, Survivor::Sessions)])
+    .needs(&[
+        Need::QoS(QoS::AtLeastOnce),
+        Need::Survives(Restart::Stop, Survivor::Wills),
+        Need::Survives(Restart::Stop, Survivor::Sessions),
+    ])
     .timed(4),
     scenario!(
         "4.1/sessions-through-kill",
@@ -62,42 +83,63 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A session and its subscriptions survive a violent restart, for a broker that claims so",
         ["U-4.1-1", "U-4.1-3", "U-4.1-4"]
     )
-    .needs(&[Need::Survives(Restart::Kill, Survivor::Sessions)]),
+    .needs(&[
+        Need::Survives(Restart::Kill, Survivor::Sessions),
+    ]),
     scenario!(
         "4.1/queued-through-kill",
         queued_through_kill,
         "Messages that wait for a session survive a violent restart, for a broker that claims so",
         ["U-4.1-6"]
     )
-    .needs(&[Need::Survives(Restart::Kill, Survivor::Queued), Need::Survives(Restart::Kill, Survivor::Sessions), Need::QoS(QoS::AtLeastOnce)]),
+    .needs(&[
+        Need::Survives(Restart::Kill, Survivor::Queued),
+        Need::Survives(Restart::Kill, Survivor::Sessions),
+        Need::QoS(QoS::AtLeastOnce),
+    ]),
     scenario!(
         "4.1/sent-through-kill",
         in_flight_out_through_kill,
         "Messages that were sent and not acknowledged come again after a violent restart, for a broker that claims so",
         ["U-4.1-5", "MQTT-4.4.0-1"]
     )
-    .needs(&[Need::Survives(Restart::Kill, Survivor::InFlight), Need::Survives(Restart::Kill, Survivor::Sessions), Need::QoS(QoS::ExactlyOnce)]),
+    .needs(&[
+        Need::Survives(Restart::Kill, Survivor::InFlight),
+        Need::Survives(Restart::Kill, Survivor::Sessions),
+        Need::QoS(QoS::ExactlyOnce),
+    ]),
     scenario!(
         "4.1/received-through-kill",
         in_flight_in_through_kill,
         "A QoS 2 message that was received and not released is known after a violent restart, for a broker that claims so",
         ["U-4.1-8", "MQTT-4.3.3-11"]
     )
-    .needs(&[Need::Survives(Restart::Kill, Survivor::InFlight), Need::Survives(Restart::Kill, Survivor::Sessions), Need::QoS(QoS::ExactlyOnce)]),
+    .needs(&[
+        Need::Survives(Restart::Kill, Survivor::InFlight),
+        Need::Survives(Restart::Kill, Survivor::Sessions),
+        Need::QoS(QoS::ExactlyOnce),
+    ]),
     scenario!(
         "4.1/retained-through-kill",
         retained_through_kill,
         "Retained messages survive a violent restart, for a broker that claims so",
         ["U-4.1-10", "MQTT-3.3.1-5"]
     )
-    .needs(&[Need::Survives(Restart::Kill, Survivor::Retained), Need::Retain]),
+    .needs(&[
+        Need::Survives(Restart::Kill, Survivor::Retained),
+        Need::Retain,
+    ]),
     scenario!(
         "4.1/wills-through-kill",
         wills_through_kill,
         "Wills are published before or after a violent restart, for a broker that claims so",
         ["MQTT-3.1.2-8", "U-3.1.2.5-3"]
     )
-    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::Survives(Restart::Kill, Survivor::Wills), Need::Survives(Restart::Kill, Survivor::Sessions)])
+    .needs(&[
+        Need::QoS(QoS::AtLeastOnce),
+        Need::Survives(Restart::Kill, Survivor::Wills),
+        Need::Survives(Restart::Kill, Survivor::Sessions),
+    ])
     .timed(4),
 ];
 

@@ -23,7 +23,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "4.7/publish-without-rights",
         publish_without_rights,
         "A message that its client may not publish reaches nobody, and what it may goes on",
-        ["U-4.7.3-7", "U-3.4.2.1-7", "U-3.5.2.1-7", "U-3.14.2.1-7", "U-4.13.2-1"]
+        ["U-4.3.3-4", "U-4.7.3-7", "U-3.4.2.1-7", "U-3.5.2.1-7", "U-3.14.2.1-7", "U-4.13.2-1"]
     )
     .needs(UP_TO_2),
     scenario!(
@@ -37,7 +37,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "4.7/retained-without-rights",
         retained_without_rights,
         "A retained message that its client may not publish is not retained, and deletes none",
-        ["U-4.7.3-7", "U-3.4.2.1-7", "U-3.14.2.1-7"]
+        ["U-4.3.3-4", "U-4.7.3-7", "U-3.4.2.1-7", "U-3.14.2.1-7"]
     )
     .needs(&[Need::Rights, Need::QoS(QoS::AtLeastOnce), Need::Retain]),
     scenario!(
@@ -72,7 +72,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "4.7/will-without-rights",
         will_without_rights,
         "A Will that its client may not publish is not published, if its CONNECT is accepted at all",
-        ["U-4.7.3-7", "U-3.2.2.2-10"]
+        ["MQTT-3.1.4-2", "U-4.7.3-7", "U-3.2.2.2-10"]
     )
     .needs(RIGHTS),
 ];

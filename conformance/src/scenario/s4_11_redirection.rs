@@ -20,7 +20,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "4.11/sent-elsewhere",
         sent_elsewhere,
         "Who is sent elsewhere is told so by 0x9C or 0x9D, and its connection is closed",
-        ["U-3.2.2.2-19", "MQTT-3.2.2-7", "MQTT-3.14.0-1", "MQTT-4.13.2-1", "U-3.14.2.1-19"]
+        ["MQTT-3.2.2-7", "U-3.2.2.2-19", "MQTT-3.14.0-1", "MQTT-4.13.2-1", "U-3.14.2.1-19"]
     )
     .needs(REDIRECTION),
     scenario!(

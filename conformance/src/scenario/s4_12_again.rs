@@ -49,7 +49,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "4.12/traffic-meanwhile",
         traffic_meanwhile,
         "Messages and requests during another exchange are not lost",
-        ["U-4.12.1-2", "MQTT-4.3.2-4", "MQTT-3.8.4-1"]
+        ["MQTT-4.3.2-4", "U-4.12.1-2", "MQTT-3.8.4-1"]
     )
     .needs(UP_TO_1),
     scenario!(

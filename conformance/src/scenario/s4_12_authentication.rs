@@ -81,7 +81,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "4.12/leaves-in-the-middle",
         leaves_in_the_middle,
         "A client may leave in the middle of an exchange, and come again",
-        ["U-4.12-3"]
+        ["U-4.12-2", "U-4.12-3"]
     )
     .needs(SCRAM),
     scenario!(
