@@ -40,6 +40,10 @@ pub struct Keeper {
 impl Drop for Keeper {
     fn drop(&mut self) {
         self.watch.abort();
+        // Not left to the task, which may outlive this, and end only with the process.
+        if let Ok(mut body) = self.body.try_lock() {
+            drop(body.take());
+        }
     }
 }
 

@@ -8,9 +8,9 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 /// the group of processes to end, kills what is left of it after five seconds, and removes its folder.
 #[cfg(unix)]
 const OF_GROUP: &str = "trap '' INT TERM HUP; read -r end || true; [ \"$end\" = done ] && exit; \
-     kill -TERM -- \"-$0\" 2>/dev/null; \
-     for i in 1 2 3 4 5 6 7 8 9 10; do kill -0 -- \"-$0\" 2>/dev/null || break; sleep 0.5; done; \
-     kill -KILL -- \"-$0\" 2>/dev/null; rm -rf -- \"$1\"";
+     kill -s TERM -- \"-$0\" 2>/dev/null; \
+     for i in 1 2 3 4 5 6 7 8 9 10; do kill -s 0 -- \"-$0\" 2>/dev/null || break; sleep 0.5; done; \
+     kill -s KILL -- \"-$0\" 2>/dev/null; rm -rf -- \"$1\"";
 
 /// A process that waits for ours to end.
 #[derive(Debug)]
