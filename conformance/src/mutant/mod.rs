@@ -60,6 +60,7 @@ mod s4_09_flow;
 mod s4_11;
 mod s4_12;
 mod s4_12_again;
+mod s4_12_early;
 mod s4_13_errors;
 mod s6_websocket;
 mod systemic;
@@ -269,6 +270,7 @@ pub fn all() -> &'static [Mutant] {
             s4_09_flow::mutants(),
             s4_11::mutants(),
             s4_12::mutants(),
+            s4_12_early::mutants(),
             s4_12_again::mutants(),
             s4_13_errors::mutants(),
             s6_websocket::mutants(),

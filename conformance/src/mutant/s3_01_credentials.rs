@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use reference_broker::codec::{Packet, PropertyId, ReasonCode, Text};
+use reference_broker::codec::{Connect, Packet, PropertyId, ReasonCode, Text};
 use reference_broker::core::{Answer, Input, Output, Question};
 
 use super::Mutant;
 use super::s4_12::{decides, hands_on};
-use crate::boundary::Client;
 use crate::boundary::rules::{
     accepts, closes, ignores, inward, keeps_open, outward, published, refuses, writes,
 };
+use crate::boundary::{Client, Rule};
 
 pub(super) fn mutants() -> Vec<Mutant> {
     let mut all = decisions();
@@ -271,18 +271,7 @@ fn leftovers() -> Vec<Mutant> {
             "3.1/wrong-password-takes-over",
             "A CONNECT closes the connection of its client before the password is looked at",
             &["U-4.13.2-2"],
-            || {
-                vec![inward(|packet, at, act| {
-                    if let (Packet::Connect(connect), Some(other)) =
-                        (&packet, at.other_of(&at.id()))
-                        && connect.password.is_some()
-                    {
-                        act.boundary.emit(Output::Close(other));
-                        act.boundary.pass(Input::Closed(other));
-                    }
-                    act.receive(packet);
-                })]
-            },
+            || vec![takes_over_at_once(|connect| connect.password.is_some())],
         ),
         Mutant::new(
             "3.1/wrong-password-ends-session",
@@ -302,4 +291,19 @@ fn leftovers() -> Vec<Mutant> {
             },
         ),
     ]
+}
+
+/// Closes the other connection of a client at a CONNECT like this, before it is known who sent it.
+pub(super) fn takes_over_at_once(
+    is_it: impl Fn(&Connect) -> bool + Send + 'static,
+) -> Box<dyn Rule> {
+    inward(move |packet, at, act| {
+        if let (Packet::Connect(connect), Some(other)) = (&packet, at.other_of(&at.id()))
+            && is_it(connect)
+        {
+            act.boundary.emit(Output::Close(other));
+            act.boundary.pass(Input::Closed(other));
+        }
+        act.receive(packet);
+    })
 }

@@ -1,6 +1,6 @@
 //! Authentication anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use reference_broker::codec::{
     ConnAck, Disconnect, Packet, PropertyId, ReasonCode, Text, Unsubscribe,
@@ -8,10 +8,11 @@ use reference_broker::codec::{
 use reference_broker::core::{Answer, ConnectionId, Input};
 
 use super::Mutant;
-use super::s4_12::{challenges, decides, is_past_first, overlooks_method, proves, someone};
+use super::s4_12::{challenges, decides, is_past_first, proves, someone};
+use super::s4_12_early::overlooks_method;
 use crate::boundary::Rules;
 use crate::boundary::rules::{
-    At, FORGED, answers_forged, ignores, inputs, keeps_open, outward, through,
+    Act, At, FORGED, answers_forged, ignores, inputs, keeps_open, outward, through,
 };
 
 pub(super) fn mutants() -> Vec<Mutant> {
@@ -121,8 +122,35 @@ fn fails_silently() -> Rules {
     ]
 }
 
-/// The connections on which another exchange is under way.
-type Pending = BTreeMap<ConnectionId, Vec<Text>>;
+/// Goes through the packets of clients while another exchange of theirs is under way; what it does not
+/// receive or send is lost.
+fn meanwhile_through(
+    mut inward: impl FnMut(Packet, &mut Act<'_, '_>) + Send + 'static,
+    mut outward: impl FnMut(Packet, &mut Act<'_, '_>) + Send + 'static,
+) -> Rules {
+    let under_way = BTreeSet::<ConnectionId>::new();
+    vec![through(
+        under_way,
+        move |under_way, packet, at, act| {
+            if begins(&packet) {
+                under_way.insert(at.connection);
+            }
+            match under_way.contains(&at.connection) {
+                true => inward(packet, act),
+                false => act.receive(packet),
+            }
+        },
+        move |under_way, packet, at, act| {
+            if ends_well(&packet) {
+                under_way.remove(&at.connection);
+            }
+            match under_way.contains(&at.connection) {
+                true => outward(packet, act),
+                false => act.send(packet),
+            }
+        },
+    )]
+}
 
 fn begins(packet: &Packet) -> bool {
     matches!(packet, Packet::Auth(auth) if auth.reason == ReasonCode::ReAuthenticate)
@@ -139,25 +167,13 @@ fn meanwhile() -> Vec<Mutant> {
             "What a client publishes and asks for during another exchange is lost",
             &["U-4.12.1-2", "MQTT-4.3.2-4"],
             || {
-                vec![through(
-                    Pending::new(),
-                    |pending, packet, at, act| {
-                        if begins(&packet) {
-                            pending.insert(at.connection, Vec::new());
-                        }
-                        let is_lost = pending.contains_key(&at.connection)
-                            && matches!(packet, Packet::Publish(_) | Packet::Subscribe(_));
-                        if !is_lost {
-                            act.receive(packet);
-                        }
+                meanwhile_through(
+                    |packet, act| match packet {
+                        Packet::Publish(_) | Packet::Subscribe(_) => {}
+                        packet => act.receive(packet),
                     },
-                    |pending, packet, at, act| {
-                        if ends_well(&packet) {
-                            pending.remove(&at.connection);
-                        }
-                        act.send(packet);
-                    },
-                )]
+                    |packet, act| act.send(packet),
+                )
             },
         )
         .also(&["MQTT-3.8.4-1"]),
@@ -166,25 +182,13 @@ fn meanwhile() -> Vec<Mutant> {
             "Messages to a client during another exchange are lost",
             &["U-4.12.1-2"],
             || {
-                vec![through(
-                    Pending::new(),
-                    |pending, packet, at, act| {
-                        if begins(&packet) {
-                            pending.insert(at.connection, Vec::new());
-                        }
-                        act.receive(packet);
+                meanwhile_through(
+                    |packet, act| act.receive(packet),
+                    |packet, act| match packet {
+                        Packet::Publish(_) => {}
+                        packet => act.send(packet),
                     },
-                    |pending, packet, at, act| {
-                        if ends_well(&packet) {
-                            pending.remove(&at.connection);
-                        }
-                        let is_lost = pending.contains_key(&at.connection)
-                            && matches!(packet, Packet::Publish(_));
-                        if !is_lost {
-                            act.send(packet);
-                        }
-                    },
-                )]
+                )
             },
         ),
         Mutant::new(
@@ -198,26 +202,13 @@ fn meanwhile() -> Vec<Mutant> {
             "A client that takes its leave during another exchange counts as lost",
             &["MQTT-3.14.4-3"],
             || {
-                vec![through(
-                    Pending::new(),
-                    |pending, packet, at, act| {
-                        if begins(&packet) {
-                            pending.insert(at.connection, Vec::new());
-                        }
-                        match packet {
-                            Packet::Disconnect(_) if pending.contains_key(&at.connection) => {
-                                act.close();
-                            }
-                            packet => act.receive(packet),
-                        }
+                meanwhile_through(
+                    |packet, act| match packet {
+                        Packet::Disconnect(_) => act.close(),
+                        packet => act.receive(packet),
                     },
-                    |pending, packet, at, act| {
-                        if ends_well(&packet) {
-                            pending.remove(&at.connection);
-                        }
-                        act.send(packet);
-                    },
-                )]
+                    |packet, act| act.send(packet),
+                )
             },
         ),
     ]
@@ -225,7 +216,7 @@ fn meanwhile() -> Vec<Mutant> {
 
 fn forgets_subscriptions() -> Rules {
     vec![through(
-        Pending::new(),
+        BTreeMap::<ConnectionId, Vec<Text>>::new(),
         |subscribed, packet, at, act| {
             if let Packet::Subscribe(subscribe) = &packet {
                 let filters = subscribe.subscriptions.iter().map(|it| it.filter.clone());

@@ -4,6 +4,7 @@
 
 mod again;
 mod crew;
+mod death;
 mod interrupts;
 mod mute;
 mod pace;

@@ -1,11 +1,11 @@
-//! Runs scenarios beside each other, as many as the target bears, and what happens when it dies.
+//! Runs scenarios beside each other, as many as the target bears.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::deviation::KnownDeviations;
 use crate::report::ScenarioResult;
@@ -13,10 +13,10 @@ use crate::scenario::{Scenario, Timing};
 use crate::target::{Connector, KEEP_ALIVE, Strain, Unusable, Visitor};
 
 use super::again::{First, Way};
+use super::death::Death;
 use super::pace::Pace;
 use super::perform::{Performance, Performed, Surroundings};
 use super::sentinel::{Pulse, Sentinel};
-use super::weigh::killed;
 use super::{Interrupts, News, Options, RunError, UnderWay};
 
 /// How often it is said that a run is alive.
@@ -26,16 +26,7 @@ const BEAT: Duration = Duration::from_secs(10);
 const LETTING_GO: Duration = Duration::from_secs(2);
 
 /// How long a target that died may take to come back, as a multiple of the patience for a reply.
-const RETURN: u32 = 4;
-
-/// The pause between two looks for it.
-const RETURN_PAUSE: Duration = Duration::from_millis(250);
-
-/// How often a target may die before the run gives it up.
-const DEATHS: usize = 20;
-
-/// How many scenarios are named where many ran.
-const NAMED: usize = 5;
+pub(super) const RETURN: u32 = 4;
 
 /// A scenario to be run.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +39,7 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    fn is_timed(&self) -> bool {
+    pub(super) fn is_timed(&self) -> bool {
         self.scenario.timing != Timing::Prompt
     }
 
@@ -74,25 +65,17 @@ pub(super) enum Ended {
     Trouble(RunError),
 }
 
-/// The target died, or died and came back.
-struct Death {
-    pulse: Pulse,
-    at: Duration,
-    /// What ran then, the last to begin first.
-    suspects: Vec<Ticket>,
-}
-
 /// All that a run is about.
 pub(super) struct Shift<F> {
     pub(super) surroundings: Arc<Surroundings>,
-    interrupts: Interrupts,
+    pub(super) interrupts: Interrupts,
     news: F,
     started: Instant,
     all: usize,
     pub(super) known: Arc<KnownDeviations>,
     pub(super) pace: Pace,
-    sentinel: Option<Sentinel>,
-    deaths: usize,
+    pub(super) sentinel: Option<Sentinel>,
+    pub(super) deaths: usize,
     /// What is to be seen once more before it is told, by the place of its scenario.
     pub(super) firsts: BTreeMap<usize, First>,
     /// What is told or not as others of the same way come out.
@@ -165,7 +148,7 @@ impl<F: FnMut(News<'_>)> Shift<F> {
         self.surroundings.connector.is_some()
     }
 
-    fn post_sentinel(&mut self) {
+    pub(super) fn post_sentinel(&mut self) {
         let Surroundings { connector, token, remains, .. } = &*self.surroundings;
         // Who lets nobody in has no place for it.
         let connector = connector.clone().filter(|it| !it.setup().redirects);
@@ -182,7 +165,10 @@ impl<F: FnMut(News<'_>)> Shift<F> {
     }
 
     /// Runs what is queued until nothing is left, or the target dies.
-    async fn crowd(&mut self, queue: &mut VecDeque<Ticket>) -> Result<Option<Death>, Ended> {
+    pub(super) async fn crowd(
+        &mut self,
+        queue: &mut VecDeque<Ticket>,
+    ) -> Result<Option<Death>, Ended> {
         let mut running = JoinSet::new();
         let mut begun: BTreeMap<usize, (Ticket, Instant)> = BTreeMap::new();
         let mut beat = interval(BEAT);
@@ -271,7 +257,7 @@ impl<F: FnMut(News<'_>)> Shift<F> {
 
     /// Whether the target lets a fresh client in, given time. One that then does not serve it is a
     /// broken target, and no dead one.
-    async fn answers(&self, connector: &Connector) -> bool {
+    pub(super) async fn answers(&self, connector: &Connector) -> bool {
         let patience = self.surroundings.patience();
         let client = format!("{}alive", self.surroundings.token);
         let asking = async {
@@ -286,134 +272,6 @@ impl<F: FnMut(News<'_>)> Shift<F> {
             false
         };
         timeout(RETURN * patience, asking).await.unwrap_or(false)
-    }
-
-    /// Waits until a target that died is back, and finds out who it was.
-    async fn outlive(&mut self, death: Death, queue: &mut VecDeque<Ticket>) -> Result<(), Ended> {
-        self.deaths += 1;
-        let Death { pulse, at, suspects } = death;
-        let seconds = at.as_secs_f64();
-        let ran = named(&suspects);
-        let was_there = self.return_of(pulse).await.map_err(|ended| match ended {
-            Ended::Lost(why) => {
-                Ended::Lost(format!("the target died {seconds:.1} s after the start {why}; {ran}"))
-            }
-            other => other,
-        })?;
-        let (prompt, timed): (Vec<_>, Vec<_>) =
-            suspects.into_iter().partition(|ticket| !ticket.is_timed());
-        let killers = self.try_one_by_one(prompt).await?;
-        self.notes.push(match &killers[..] {
-            [] if was_there => format!(
-                "the target let nobody in {seconds:.1} s after the start, and did once what ran was \
-                 cut off, and lost nothing: at a limit, or too busy; {ran}"
-            ),
-            [] => format!(
-                "the target died {seconds:.1} s after the start; {ran}; none of those that take no \
-                 time did it again, alone"
-            ),
-            killers => format!(
-                "the target died {seconds:.1} s after the start; {ran}; it died again of {}",
-                killers.join(", ")
-            ),
-        });
-        // They took long to get there, and are far from alone suspected.
-        timed.into_iter().rev().for_each(|ticket| queue.push_front(ticket.again()));
-        Ok(())
-    }
-
-    /// Waits until the target is back. Gives whether it had not been away, but only let nobody in.
-    async fn return_of(&mut self, pulse: Pulse) -> Result<bool, Ended> {
-        if self.deaths > DEATHS {
-            return Err(Ended::Lost(format!("for the {}th time", self.deaths)));
-        }
-        let mut was_there = pulse == Pulse::Stopped;
-        if let Some(sentinel) = &self.sentinel {
-            was_there &= sentinel.look().await == Pulse::Beats;
-        }
-        self.dismiss();
-        let within = RETURN * self.surroundings.patience();
-        if let Some(died) = self.revive().await? {
-            self.notes.push(died);
-            was_there = false;
-        } else if pulse == Pulse::Stopped
-            && let Some(connector) = self.surroundings.connector.clone()
-        {
-            let interrupts = self.interrupts.clone();
-            let back = async {
-                let mut looks = 0;
-                while !self.answers(&connector).await {
-                    looks += 1;
-                    sleep(RETURN_PAUSE).await;
-                }
-                looks
-            };
-            tokio::select! {
-                biased;
-                () = interrupts.reach(1) => return Err(Ended::Interrupted),
-                looks = timeout(within, back) => was_there &= looks.map_err(|_| {
-                    Ended::Lost(format!("and did not come back within {} s", within.as_secs()))
-                })? == 0,
-            }
-        }
-        self.post_sentinel();
-        Ok(was_there)
-    }
-
-    /// Starts a target again that has ended, where that is for us to do. Gives what to say of its end.
-    async fn revive(&self) -> Result<Option<String>, Ended> {
-        let Some(keeper) = self.surroundings.keeper.clone() else { return Ok(None) };
-        let Some(died) = keeper.died().await else { return Ok(None) };
-        let interrupts = self.interrupts.clone();
-        tokio::select! {
-            biased;
-            () = interrupts.reach(1) => Err(Ended::Interrupted),
-            revived = keeper.revive() => match revived {
-                Ok(()) => {
-                    if let Some(connector) = &self.surroundings.connector {
-                        connector.strain().forget();
-                    }
-                    let name = keeper.name();
-                    Ok(Some(format!("{name} ended by itself ({died}) and was started again")))
-                }
-                Err(error) => Err(Ended::Lost(format!("({died}) and could not be started again: {error}"))),
-            },
-        }
-    }
-
-    /// Runs suspects alone: who kills the target again has failed. Gives their ids.
-    async fn try_one_by_one(&mut self, suspects: Vec<Ticket>) -> Result<Vec<&'static str>, Ended> {
-        let mut killers = Vec::new();
-        for suspect in suspects {
-            let mut alone = VecDeque::from([suspect.again()]);
-            match self.alone(&mut alone).await? {
-                None => {}
-                Some(pulse) => {
-                    killers.push(suspect.scenario.id);
-                    self.firsts.remove(&suspect.index);
-                    self.finished(suspect.index, killed(suspect.scenario));
-                    self.deaths += 1;
-                    self.return_of(pulse).await.map_err(|ended| match ended {
-                        Ended::Lost(why) => {
-                            Ended::Lost(format!("the target died of {} {why}", suspect.scenario.id))
-                        }
-                        other => other,
-                    })?;
-                }
-            }
-        }
-        Ok(killers)
-    }
-
-    /// Runs one scenario and asks how the target is; gives that if it is not well.
-    async fn alone(&mut self, alone: &mut VecDeque<Ticket>) -> Result<Option<Pulse>, Ended> {
-        let death = Box::pin(self.crowd(alone)).await?;
-        let pulse = match (death, &self.sentinel) {
-            (Some(death), _) => death.pulse,
-            (None, Some(sentinel)) => sentinel.look().await,
-            (None, None) => Pulse::Beats,
-        };
-        Ok((pulse != Pulse::Beats).then_some(pulse))
     }
 
     /// Tells a result that is final.
@@ -440,15 +298,5 @@ async fn alarm(sentinel: Option<&Sentinel>) -> Pulse {
     match sentinel {
         Some(sentinel) => sentinel.alarm().await,
         None => std::future::pending().await,
-    }
-}
-
-/// What ran, in a few words.
-fn named(tickets: &[Ticket]) -> String {
-    let names: Vec<_> = tickets.iter().take(NAMED).map(|ticket| ticket.scenario.id).collect();
-    match (tickets.len(), tickets.len().saturating_sub(NAMED)) {
-        (0, _) => "nothing ran then".to_owned(),
-        (_, 0) => format!("then ran {}", names.join(", ")),
-        (_, more) => format!("then ran {} and {more} more", names.join(", ")),
     }
 }

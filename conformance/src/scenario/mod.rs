@@ -72,6 +72,7 @@ mod s4_09_limits;
 mod s4_11_redirection;
 mod s4_12_again;
 mod s4_12_authentication;
+mod s4_12_methods;
 mod s4_13_errors;
 mod s6_websocket;
 mod sessions;
@@ -311,7 +312,8 @@ const WRITTEN: &[&[Scenario]] = &[
     s3_14_expiry::SCENARIOS,
     s3_15_auth::SCENARIOS,
     s4_01_session::SCENARIOS,
-    s4_01_restart::SCENARIOS,
+    s4_01_restart::STOP,
+    s4_01_restart::KILL,
     s4_02_transport::SCENARIOS,
     s4_03_qos_in::SCENARIOS,
     s4_03_qos_out::SCENARIOS,
@@ -331,6 +333,7 @@ const WRITTEN: &[&[Scenario]] = &[
     s4_11_redirection::SCENARIOS,
     s4_12_again::SCENARIOS,
     s4_12_authentication::SCENARIOS,
+    s4_12_methods::SCENARIOS,
     s4_13_errors::SCENARIOS,
     s6_websocket::SCENARIOS,
 ];

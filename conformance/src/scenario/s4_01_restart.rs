@@ -4,7 +4,8 @@
 use reference_broker::codec::{Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, Will};
 
 use super::copies::numbered;
-use super::{Scenario, Stage, scenario};
+use super::{Scenario, Stage};
+use crate::probe::Probe;
 use crate::target::{Need, Restart, Survivor};
 use crate::trace::Said;
 use crate::verdict::Outcome;
@@ -12,187 +13,83 @@ use crate::verdict::Outcome;
 /// For how many seconds sessions are to last: longer than any restart.
 const LASTING: u32 = 600;
 
-pub(super) const SCENARIOS: &[Scenario] = &[
-    scenario!(
-        "4.1/sessions-through-stop",
-        sessions_through_stop,
-        "A session and its subscriptions survive an orderly restart, for a broker that claims so",
-        ["U-4.1-1", "U-4.1-3", "U-4.1-4"]
-    )
-    .needs(&[
-        Need::Survives(Restart::Stop, Survivor::Sessions),
-    ]),
-    scenario!(
-        "4.1/queued-through-stop",
-        queued_through_stop,
-        "Messages that wait for a session survive an orderly restart, for a broker that claims so",
-        ["U-4.1-6"]
-    )
-    .needs(&[
-        Need::Survives(Restart::Stop, Survivor::Queued),
-        Need::Survives(Restart::Stop, Survivor::Sessions),
-        Need::QoS(QoS::AtLeastOnce),
-    ]),
-    scenario!(
-        "4.1/sent-through-stop",
-        in_flight_out_through_stop,
-        "Messages that were sent and not acknowledged come again after an orderly restart, for a broker that claims so",
-        ["U-4.1-5", "MQTT-4.4.0-1"]
-    )
-    .needs(&[
-        Need::Survives(Restart::Stop, Survivor::InFlight),
-        Need::Survives(Restart::Stop, Survivor::Sessions),
-        Need::QoS(QoS::ExactlyOnce),
-    ]),
-    scenario!(
-        "4.1/received-through-stop",
-        in_flight_in_through_stop,
-        "A QoS 2 message that was received and not released is known after an orderly restart, for a broker that claims so",
-        ["U-4.1-8", "MQTT-4.3.3-11"]
-    )
-    .needs(&[
-        Need::Survives(Restart::Stop, Survivor::InFlight),
-        Need::Survives(Restart::Stop, Survivor::Sessions),
-        Need::QoS(QoS::ExactlyOnce),
-    ]),
-    scenario!(
-        "4.1/retained-through-stop",
-        retained_through_stop,
-        "Retained messages survive an orderly restart, for a broker that claims so",
-        ["U-4.1-10", "MQTT-3.3.1-5"]
-    )
-    .needs(&[
-        Need::Survives(Restart::Stop, Survivor::Retained),
-        Need::Retain,
-    ]),
-    scenario!(
-        "4.1/wills-through-stop",
-        wills_through_stop,
-        "Wills are published before or after an orderly restart, for a broker that claims so",
-        ["MQTT-3.1.2-8", "U-3.1.2.5-3"]
-    )
-    .needs(&[
-        Need::QoS(QoS::AtLeastOnce),
-        Need::Survives(Restart::Stop, Survivor::Wills),
-        Need::Survives(Restart::Stop, Survivor::Sessions),
-    ])
-    .timed(4),
-    scenario!(
-        "4.1/sessions-through-kill",
-        sessions_through_kill,
-        "A session and its subscriptions survive a violent restart, for a broker that claims so",
-        ["U-4.1-1", "U-4.1-3", "U-4.1-4"]
-    )
-    .needs(&[
-        Need::Survives(Restart::Kill, Survivor::Sessions),
-    ]),
-    scenario!(
-        "4.1/queued-through-kill",
-        queued_through_kill,
-        "Messages that wait for a session survive a violent restart, for a broker that claims so",
-        ["U-4.1-6"]
-    )
-    .needs(&[
-        Need::Survives(Restart::Kill, Survivor::Queued),
-        Need::Survives(Restart::Kill, Survivor::Sessions),
-        Need::QoS(QoS::AtLeastOnce),
-    ]),
-    scenario!(
-        "4.1/sent-through-kill",
-        in_flight_out_through_kill,
-        "Messages that were sent and not acknowledged come again after a violent restart, for a broker that claims so",
-        ["U-4.1-5", "MQTT-4.4.0-1"]
-    )
-    .needs(&[
-        Need::Survives(Restart::Kill, Survivor::InFlight),
-        Need::Survives(Restart::Kill, Survivor::Sessions),
-        Need::QoS(QoS::ExactlyOnce),
-    ]),
-    scenario!(
-        "4.1/received-through-kill",
-        in_flight_in_through_kill,
-        "A QoS 2 message that was received and not released is known after a violent restart, for a broker that claims so",
-        ["U-4.1-8", "MQTT-4.3.3-11"]
-    )
-    .needs(&[
-        Need::Survives(Restart::Kill, Survivor::InFlight),
-        Need::Survives(Restart::Kill, Survivor::Sessions),
-        Need::QoS(QoS::ExactlyOnce),
-    ]),
-    scenario!(
-        "4.1/retained-through-kill",
-        retained_through_kill,
-        "Retained messages survive a violent restart, for a broker that claims so",
-        ["U-4.1-10", "MQTT-3.3.1-5"]
-    )
-    .needs(&[
-        Need::Survives(Restart::Kill, Survivor::Retained),
-        Need::Retain,
-    ]),
-    scenario!(
-        "4.1/wills-through-kill",
-        wills_through_kill,
-        "Wills are published before or after a violent restart, for a broker that claims so",
-        ["MQTT-3.1.2-8", "U-3.1.2.5-3"]
-    )
-    .needs(&[
-        Need::QoS(QoS::AtLeastOnce),
-        Need::Survives(Restart::Kill, Survivor::Wills),
-        Need::Survives(Restart::Kill, Survivor::Sessions),
-    ])
-    .timed(4),
-];
-
-async fn sessions_through_stop(stage: &mut Stage) -> Outcome {
-    sessions(stage, Restart::Stop).await
+/// The scenarios of one way to restart: their ids end in its word.
+macro_rules! through {
+    ($restart:ident, $word:literal, $said:literal) => {{
+        use Need::Survives;
+        use Restart::$restart;
+        &[
+            Scenario::new(
+                concat!("4.1/sessions-through-", $word),
+                concat!("A session and its subscriptions survive ", $said),
+                &["U-4.1-1", "U-4.1-3", "U-4.1-4"],
+                |stage| Box::pin(sessions(stage, $restart)),
+            )
+            .needs(&[Survives($restart, Survivor::Sessions)]),
+            Scenario::new(
+                concat!("4.1/queued-through-", $word),
+                concat!("Messages that wait for a session survive ", $said),
+                &["U-4.1-6"],
+                |stage| Box::pin(queued(stage, $restart)),
+            )
+            .needs(&[
+                Survives($restart, Survivor::Queued),
+                Survives($restart, Survivor::Sessions),
+                Need::QoS(QoS::AtLeastOnce),
+            ]),
+            Scenario::new(
+                concat!("4.1/sent-through-", $word),
+                concat!("Messages that were sent and not acknowledged come again after ", $said),
+                &["U-4.1-5", "MQTT-4.4.0-1"],
+                |stage| Box::pin(sent(stage, $restart)),
+            )
+            .needs(&[
+                Survives($restart, Survivor::InFlight),
+                Survives($restart, Survivor::Sessions),
+                Need::QoS(QoS::ExactlyOnce),
+            ]),
+            Scenario::new(
+                concat!("4.1/received-through-", $word),
+                concat!("A QoS 2 message received and not released is known after ", $said),
+                &["U-4.1-8", "MQTT-4.3.3-11"],
+                |stage| Box::pin(received(stage, $restart)),
+            )
+            .needs(&[
+                Survives($restart, Survivor::InFlight),
+                Survives($restart, Survivor::Sessions),
+                Need::QoS(QoS::ExactlyOnce),
+            ]),
+            Scenario::new(
+                concat!("4.1/retained-through-", $word),
+                concat!("Retained messages survive ", $said),
+                &["U-4.1-10", "MQTT-3.3.1-5"],
+                |stage| Box::pin(retained(stage, $restart)),
+            )
+            .needs(&[Survives($restart, Survivor::Retained), Need::Retain]),
+            Scenario::new(
+                concat!("4.1/wills-through-", $word),
+                concat!("Wills are published before or after ", $said),
+                &["MQTT-3.1.2-8", "U-3.1.2.5-3"],
+                |stage| Box::pin(wills(stage, $restart)),
+            )
+            .needs(&[
+                Need::QoS(QoS::AtLeastOnce),
+                Survives($restart, Survivor::Wills),
+                Survives($restart, Survivor::Sessions),
+            ])
+            .timed(4),
+        ]
+    }};
 }
 
-async fn queued_through_stop(stage: &mut Stage) -> Outcome {
-    queued(stage, Restart::Stop).await
-}
+pub(super) const STOP: &[Scenario] =
+    through!(Stop, "stop", "an orderly restart, for a broker that claims so");
 
-async fn in_flight_out_through_stop(stage: &mut Stage) -> Outcome {
-    in_flight_out(stage, Restart::Stop).await
-}
-
-async fn in_flight_in_through_stop(stage: &mut Stage) -> Outcome {
-    in_flight_in(stage, Restart::Stop).await
-}
-
-async fn retained_through_stop(stage: &mut Stage) -> Outcome {
-    retained(stage, Restart::Stop).await
-}
-
-async fn wills_through_stop(stage: &mut Stage) -> Outcome {
-    wills(stage, Restart::Stop).await
-}
-
-async fn sessions_through_kill(stage: &mut Stage) -> Outcome {
-    sessions(stage, Restart::Kill).await
-}
-
-async fn queued_through_kill(stage: &mut Stage) -> Outcome {
-    queued(stage, Restart::Kill).await
-}
-
-async fn in_flight_out_through_kill(stage: &mut Stage) -> Outcome {
-    in_flight_out(stage, Restart::Kill).await
-}
-
-async fn in_flight_in_through_kill(stage: &mut Stage) -> Outcome {
-    in_flight_in(stage, Restart::Kill).await
-}
-
-async fn retained_through_kill(stage: &mut Stage) -> Outcome {
-    retained(stage, Restart::Kill).await
-}
-
-async fn wills_through_kill(stage: &mut Stage) -> Outcome {
-    wills(stage, Restart::Kill).await
-}
+pub(super) const KILL: &[Scenario] =
+    through!(Kill, "kill", "a violent restart, for a broker that claims so");
 
 /// Some more clients, so that a restart is not only the loss of one connection.
-async fn bystanders(stage: &mut Stage) -> Outcome<Vec<crate::probe::Probe>> {
+async fn bystanders(stage: &mut Stage) -> Outcome<Vec<Probe>> {
     Ok(vec![stage.connected("carol").await?, stage.connected("dave").await?])
 }
 
@@ -239,7 +136,7 @@ async fn queued(stage: &mut Stage, restart: Restart) -> Outcome {
     Ok(())
 }
 
-async fn in_flight_out(stage: &mut Stage, restart: Restart) -> Outcome {
+async fn sent(stage: &mut Stage, restart: Restart) -> Outcome {
     for qos in stage.acknowledged_levels() {
         stage.means();
         let topic = stage.topic(&format!("sent{}", qos.value()));
@@ -264,7 +161,7 @@ async fn in_flight_out(stage: &mut Stage, restart: Restart) -> Outcome {
     Ok(())
 }
 
-async fn in_flight_in(stage: &mut Stage, restart: Restart) -> Outcome {
+async fn received(stage: &mut Stage, restart: Restart) -> Outcome {
     let topic = stage.topic("received");
     let mut bob = stage.with_session("bob", LASTING).await?;
     bob.subscribe(&topic, QoS::AtLeastOnce).await?;

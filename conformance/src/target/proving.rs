@@ -6,14 +6,13 @@
 use std::io;
 
 use bytes::Bytes;
-use reference_broker::codec::{
-    Auth, ConnAck, Connect, Framer, Packet, Properties, PropertyId, ReasonCode, Side,
-};
+use reference_broker::codec::{ConnAck, Connect, Framer, Packet, PropertyId, ReasonCode, Side};
 use reference_broker::transport::{BoxStream, memory};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy_bidirectional};
 
 use super::Login;
 use super::scram::{SCRAM_SHA_256, Scram};
+use crate::probe::{auth, data_of};
 
 /// More than any packet that is read here.
 const MOST: u32 = 1 << 20;
@@ -97,12 +96,13 @@ async fn exchange(
             Err(_) => None,
         };
         match packet {
-            Some(Packet::Auth(auth)) if auth.reason == ReasonCode::ContinueAuthentication => {
-                let asked = auth.properties.binary(PropertyId::AuthenticationData).cloned();
-                let Ok(answer) = scram.respond(&asked.unwrap_or_default()) else {
+            Some(Packet::Auth(challenge))
+                if challenge.reason == ReasonCode::ContinueAuthentication =>
+            {
+                let Ok(answer) = scram.respond(data_of(&challenge)) else {
                     return Ok(before);
                 };
-                send(broker, answered(answer)).await?;
+                send(broker, auth(ReasonCode::ContinueAuthentication, answer).into()).await?;
             }
             Some(Packet::ConnAck(mut connack)) if !connack.reason.is_error() => {
                 let last = connack.properties.binary(PropertyId::AuthenticationData).cloned();
@@ -118,13 +118,6 @@ async fn exchange(
             _ => return Ok(before),
         }
     }
-}
-
-fn answered(data: Bytes) -> Packet {
-    let mut properties = Properties::default();
-    properties.push(PropertyId::AuthenticationMethod, SCRAM_SHA_256);
-    properties.push(PropertyId::AuthenticationData, data);
-    Auth { reason: ReasonCode::ContinueAuthentication, properties }.into()
 }
 
 /// As a client without a method gets it.

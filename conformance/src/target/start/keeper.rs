@@ -163,7 +163,7 @@ impl Keeper {
         let last_lines = self.last_lines(SHOWN).await;
         let had = match self.last.load(Ordering::Relaxed) {
             0 => String::new(),
-            bytes => format!(" with {}", mebibytes(bytes)),
+            bytes => format!(", with {} of memory", mebibytes(bytes)),
         };
         Some(Died { how: format!("{status}{had}"), last_lines })
     }
@@ -248,7 +248,7 @@ impl Keeper {
     /// What to say of the memory that it took.
     pub(crate) fn memory_note(&self) -> Option<String> {
         let most = Some(self.most.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0)?;
-        Some(format!("{} had {} of memory at most", self.launch.name(), mebibytes(most)))
+        Some(format!("{} used {} of memory at most", self.launch.name(), mebibytes(most)))
     }
 }
 
