@@ -61,6 +61,10 @@ pub(super) enum How {
 
 /// A container that is not there yet.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(
+    not(feature = "containers"),
+    expect(dead_code, reason = "a target file is read whole, whatever can be started")
+)]
 pub(super) struct Image {
     pub(super) name: String,
     /// Ports of this machine, and those of the container behind them.
