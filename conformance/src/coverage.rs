@@ -1,11 +1,11 @@
 //! What of the register the suite covers, computed from what cites it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 use crate::mutant::{self, Fate, Matrix, Reach, Tries};
 use crate::requirement::{self, Requirement};
-use crate::runner::{Options, RunError};
+use crate::runner::{Options, RunError, matches};
 use crate::scenario;
 use crate::{chameleon, oracle};
 
@@ -85,13 +85,32 @@ pub fn rows() -> Vec<Row> {
     requirement::all().iter().map(Row::new).collect()
 }
 
-/// Tries every mutant against the scenarios that cite what it breaks, and notes who was caught.
+/// Those rows that these arguments name: sections, requirements, or globs of such; all where there is none.
+///
+/// # Errors
+///
+/// The first argument that names nothing.
+pub fn selected(rows: Vec<Row>, arguments: &[String]) -> Result<Vec<Row>, String> {
+    let is_named = |row: &Row, argument: &String| {
+        matches(argument, row.requirement.section, &[row.requirement.id])
+    };
+    let names_nothing = |argument: &&String| !rows.iter().any(|row| is_named(row, argument));
+    if let Some(argument) = arguments.iter().find(names_nothing) {
+        return Err(argument.clone());
+    }
+    let is_selected =
+        |row: &Row| arguments.is_empty() || arguments.iter().any(|it| is_named(row, it));
+    Ok(rows.into_iter().filter(is_selected).collect())
+}
+
+/// Tries every mutant of these rows against the scenarios that cite what it breaks, and notes who was
+/// caught.
 ///
 /// # Errors
 ///
 /// When no scenario could be run.
 pub async fn with_mutants(mut rows: Vec<Row>, options: &Options) -> Result<Vec<Row>, RunError> {
-    let matrix = trials(options).await?;
+    let matrix = trials(&rows, options).await?;
     let is_caught = |id: &&&str| {
         let trial = matrix.trials.iter().find(|trial| trial.mutant.id == **id);
         trial.is_some_and(|trial| trial.fate() == Fate::Caught)
@@ -102,8 +121,9 @@ pub async fn with_mutants(mut rows: Vec<Row>, options: &Options) -> Result<Vec<R
     Ok(rows)
 }
 
-async fn trials(options: &Options) -> Result<Matrix, RunError> {
-    let mutants: Vec<_> = mutant::all().iter().collect();
+async fn trials(rows: &[Row], options: &Options) -> Result<Matrix, RunError> {
+    let named: BTreeSet<_> = rows.iter().flat_map(|row| &row.mutants).collect();
+    let mutants: Vec<_> = mutant::all().iter().filter(|it| named.contains(&it.id)).collect();
     let scenarios: Vec<_> = scenario::all().iter().collect();
     let reach = Reach::Citing { sample: 0, seed: 0 };
     let mut tries = Tries::begin(&mutants, &scenarios, reach, options).await?;
@@ -189,8 +209,6 @@ fn grouped(rows: &[Row], key: impl Fn(&Row) -> &'static str) -> Vec<(&'static st
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]

@@ -49,19 +49,24 @@ fn the_matrix_is_written() {
 
 #[test]
 fn coverage_is_computed() {
-    let (code, text) = mqttspec(&["coverage", "--json"]);
+    let (code, text) = mqttspec(&["coverage", "3.12", "--json"]);
     assert_eq!(code, Some(0), "{text}");
     let coverage: Value = serde_json::from_str(&text).unwrap();
     let rows = coverage["requirements"].as_array().unwrap();
     assert_eq!(coverage["all"]["rows"], rows.len());
     let ping = rows.iter().find(|row| row["id"] == "MQTT-3.12.4-1").unwrap();
     assert!(ping["caught"].as_array().unwrap().contains(&"3.12/pingresp-lost".into()), "{ping}");
-    let (_, text) = mqttspec(&["coverage"]);
-    let (_, markdown) = mqttspec(&["coverage", "--markdown"]);
+    let (_, text) = mqttspec(&["coverage", "3.12"]);
+    let (_, markdown) = mqttspec(&["coverage", "3.12", "--markdown"]);
     let number = coverage["levels"]["MUST"]["rows"].to_string();
     let line = text.lines().find(|line| line.starts_with("MUST  ")).unwrap();
     assert!(line.split_whitespace().any(|word| word == number), "{line}");
     assert!(markdown.contains(&format!("| MUST | {number} |")), "{markdown}");
+    let (code, text) = mqttspec(&["coverage", "3.99"]);
+    assert_eq!(
+        (code, text.as_str()),
+        (Some(2), "mqttspec: '3.99' is no section and no requirement\n")
+    );
 }
 
 #[test]
