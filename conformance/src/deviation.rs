@@ -19,6 +19,11 @@
 //! reason = "closing is left to the client"
 //!
 //! [[deviation]]
+//! cause = "MQTT-3.14.4-2/close/still-open" # or one way to break it, as reports name it
+//! seen = "*"
+//! reason = "closing is left to the client"
+//!
+//! [[deviation]]
 //! id = "3.1/some-timer"
 //! unsteady = true                # it does not always show; `seen` may be left out then
 //! reason = "at times a second late"
@@ -203,7 +208,7 @@ impl Subject {
                     }
                 }
             }
-            Subject::Cause(id) if requirement::find(id).is_none() => {
+            Subject::Cause(id) if requirement::find(requirement_of(id)).is_none() => {
                 let ids = requirement::all().iter().map(|requirement| requirement.id);
                 unknown("requirement", id, nearest(id, ids))
             }
@@ -216,9 +221,17 @@ impl Subject {
         match self {
             Subject::Scenario(id) => is_own && is_like(id, result.id),
             Subject::Rule(id) => finding.rule().is_some_and(|rule| is_like(id, &rule)),
+            Subject::Cause(id) if id.contains('/') => {
+                finding.cause().is_some_and(|cause| cause.id() == *id)
+            }
             Subject::Cause(id) => finding.requirement == Some(id.as_str()),
         }
     }
+}
+
+/// The requirement of a cause, which may be given by its whole id.
+fn requirement_of(cause: &str) -> &str {
+    cause.split_once('/').map_or(cause, |(requirement, _)| requirement)
 }
 
 impl Deviation {

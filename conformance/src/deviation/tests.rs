@@ -235,6 +235,13 @@ fn a_cause_is_known_wherever_it_is_found() {
     }
     let other = entry("cause = \"MQTT-3.14.4-2\"");
     assert!(!judged(&other, report(Verdict::Blocked)).0);
+    // By its whole id, as reports name it.
+    let whole = report(Verdict::Blocked).scenarios[0].findings[0].cause().unwrap().id();
+    assert!(whole.starts_with("MQTT-3.1.0-2/"), "{whole}");
+    for (id, expected) in [(whole.clone(), true), (format!("{whole}-not"), false)] {
+        let list = entry(&format!("cause = \"{id}\""));
+        assert_eq!(judged(&list, report(Verdict::Blocked)).0, expected, "{id}");
+    }
     // What blocks a scenario is found in it, so an entry of that scenario covers it there.
     let blocked = judged(&entry("ids = [\"3.1/a\", \"3.1/b\"]"), report(Verdict::Blocked));
     assert_eq!(blocked, (true, some("r"), 0));
