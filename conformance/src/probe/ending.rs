@@ -49,11 +49,7 @@ impl Probe {
                 Seen::Broken(..) if disconnect.is_none() && !self.framer.is_lost() => {}
                 Seen::Closed(_, ending) => return Ok(End { disconnect, ending }),
                 Seen::Silence(event, patience) if disconnect.is_some() => {
-                    let text = format!("still open {} after its DISCONNECT", patience.said());
-                    let observed = Observed { text, seen: "still open".to_owned(), event };
-                    let expected = "the connection closed";
-                    let step::Step { name, requirement } = step::CLOSE;
-                    return Err(self.context.stop_of(requirement, name, expected, observed));
+                    return Err(self.stays(event, patience));
                 }
                 Seen::Silence(event, patience) => {
                     let (answered, seen) = match self.ping().await {
@@ -68,6 +64,14 @@ impl Probe {
                 other => return Err(self.not_closed(expected, other)),
             }
         }
+    }
+
+    /// Blocked: the broker did not close for so long after its DISCONNECT.
+    fn stays(&self, event: usize, patience: Duration) -> Stop {
+        let text = format!("still open {} after its DISCONNECT", patience.said());
+        let observed = Observed { text, seen: "still open".to_owned(), event };
+        let step::Step { name, requirement } = step::CLOSE;
+        self.context.stop_of(requirement, name, "the connection closed", observed)
     }
 
     /// As [`Probe::instead`], where a close is what a scenario is about.
@@ -318,12 +322,19 @@ impl Probe {
     ///
     /// # Errors
     ///
-    /// When bytes come that are no packet.
+    /// When bytes come that are no packet; blocked when it does not close after its DISCONNECT.
     pub(crate) async fn ends_in_time(&mut self) -> Outcome<bool> {
         loop {
             match self.look(self.context.patience().close).await {
                 Seen::Closed(..) => return Ok(true),
-                Seen::Silence(..) => return Ok(false),
+                Seen::Silence(event, patience) => {
+                    let is_over =
+                        |(_, packet): &(_, Packet)| matches!(packet, Packet::Disconnect(_));
+                    return match self.unread.iter().any(is_over) {
+                        true => Err(self.stays(event, patience)),
+                        false => Ok(false),
+                    };
+                }
                 Seen::Packet(index, packet) => self.unread.push_back((index, packet)),
                 broken @ Seen::Broken(..) => {
                     return Err(self.instead(step::READ, "packets", broken));
