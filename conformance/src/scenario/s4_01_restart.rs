@@ -1,7 +1,9 @@
 //! Section 4.1: what outlives a restart of the broker, if whoever runs it claims that. The standard asks it of
 //! nobody; it says what a session is, and a session that is there after a restart is a whole one.
 
-use reference_broker::codec::{Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, Will};
+use reference_broker::codec::{
+    Connect, Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode, Will,
+};
 
 use super::copies::numbered;
 use super::{Scenario, Stage};
@@ -93,6 +95,12 @@ async fn bystanders(stage: &mut Stage) -> Outcome<Vec<Probe>> {
     Ok(vec![stage.connected("carol").await?, stage.connected("dave").await?])
 }
 
+/// Connects a client whose session lasts, begun with Clean Start 0, after which some keep what they do not
+/// keep after Clean Start 1: of the two only the scenario about sessions alone asks for the latter.
+async fn begun(stage: &mut Stage, name: &str) -> Outcome<Probe> {
+    stage.connected_with(name, |connect| connect.resume().session_expiry(LASTING)).await
+}
+
 async fn sessions(stage: &mut Stage, restart: Restart) -> Outcome {
     let topic = stage.topic("kept");
     let mut alice = stage.with_session("alice", LASTING).await?;
@@ -114,7 +122,7 @@ async fn queued(stage: &mut Stage, restart: Restart) -> Outcome {
     for qos in stage.acknowledged_levels() {
         stage.means();
         let topic = stage.topic(&format!("queue{}", qos.value()));
-        let mut alice = stage.with_session("alice", LASTING).await?;
+        let mut alice = begun(stage, "alice").await?;
         alice.subscribe(&topic, qos).await?;
         alice.leave().await?;
         let mut bob = stage.connected("bob").await?;
@@ -140,7 +148,7 @@ async fn sent(stage: &mut Stage, restart: Restart) -> Outcome {
     for qos in stage.acknowledged_levels() {
         stage.means();
         let topic = stage.topic(&format!("sent{}", qos.value()));
-        let mut alice = stage.with_session("alice", LASTING).await?;
+        let mut alice = begun(stage, "alice").await?;
         alice.subscribe(&topic, qos).await?;
         let mut bob = stage.connected("bob").await?;
         bob.publish(&topic, "on its way", qos).await?;
@@ -163,9 +171,9 @@ async fn sent(stage: &mut Stage, restart: Restart) -> Outcome {
 
 async fn received(stage: &mut Stage, restart: Restart) -> Outcome {
     let topic = stage.topic("received");
-    let mut bob = stage.with_session("bob", LASTING).await?;
+    let mut bob = begun(stage, "bob").await?;
     bob.subscribe(&topic, QoS::AtLeastOnce).await?;
-    let mut alice = stage.with_session("alice", LASTING).await?;
+    let mut alice = begun(stage, "alice").await?;
     let id = alice.packet_id();
     alice.send(Publish::new(topic.as_str(), "once").qos(QoS::ExactlyOnce, id)).await?;
     alice.pubrec(id).await?;
@@ -206,13 +214,13 @@ async fn retained(stage: &mut Stage, restart: Restart) -> Outcome {
 
 async fn wills(stage: &mut Stage, restart: Restart) -> Outcome {
     let topic = stage.topic("will");
-    let mut alice = stage.with_session("alice", LASTING).await?;
+    let mut alice = begun(stage, "alice").await?;
     alice.subscribe(&topic, QoS::AtLeastOnce).await?;
     let will = Will::new(topic.as_str(), "gone")
         .qos(QoS::AtLeastOnce)
         .with(PropertyId::WillDelayInterval, 1);
-    let bob =
-        stage.connected_with("bob", |connect| connect.will(will).session_expiry(LASTING)).await?;
+    let make = |connect: Connect| connect.resume().will(will).session_expiry(LASTING);
+    let bob = stage.connected_with("bob", make).await?;
     let mut open = bystanders(stage).await?;
     open.extend([alice, bob]);
     stage.restart(restart, open).await?;
