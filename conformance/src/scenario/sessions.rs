@@ -170,25 +170,21 @@ impl Stage {
         }
     }
 
-    /// What a client left when its last connection that was accepted, and is over, ended.
+    /// What a client left when its last connection that was accepted, and is over, ended. One that was
+    /// refused beside it changes nothing.
     fn left(&self, name: &str) -> Option<Left> {
-        let mut left = None;
-        let mut last = Connection::default();
+        let mut connections = Vec::<Connection>::new();
         self.context.any(|event| {
-            if !is_connection_of(name, &event.probe) {
-                return false;
+            if matches!(event.what, What::Opened) && is_connection_of(name, &event.probe) {
+                connections.push(Connection { name: event.probe.clone(), ..Connection::default() });
             }
-            if matches!(event.what, What::Opened) {
-                if last.is_accepted {
-                    left = last.left();
-                }
-                last = Connection { name: event.probe.clone(), ..Connection::default() };
-            } else if event.probe == last.name {
-                last.goes_on(event);
+            if let Some(it) = connections.iter_mut().find(|it| it.name == event.probe) {
+                it.goes_on(event);
             }
             false
         });
-        if last.is_accepted { last.left().or(left) } else { left }
+        let mut accepted = connections.iter().rev().filter(|it| it.is_accepted);
+        accepted.next()?.left().or_else(|| accepted.next()?.left())
     }
 
     /// Ends the scenario unless the session of this client is kept for so many seconds.
