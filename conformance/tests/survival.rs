@@ -284,8 +284,8 @@ fn a_limit_of_connections_a_second_leaves_nearly_all_to_be_tested() {
     for verdict in ["fail", "blocked"] {
         assert_eq!(with_verdict(&report, verdict), [""; 0], "{text}");
     }
-    let (passed, all) = (with_verdict(&report, "pass").len(), report["scenarios"].as_array());
-    assert!(passed * 50 > all.unwrap().len() * 49, "{text}");
+    let (passed, lost) = (with_verdict(&report, "pass"), with_verdict(&report, "inconclusive"));
+    assert!(lost.len() * 50 < passed.len(), "{text}");
     assert!(notes(&report).contains("were opened a second"), "{text}");
 }
 

@@ -69,7 +69,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "AUTH with a byte behind its properties ends the exchange",
         ["U-3.15.3-1", "U-2.1.4-2"]
     )
-    .breaks(&["U-2.1.4-2", "U-2.3-1"])
+    .breaks(&["U-2.1.4-2"])
     .needs(SCRAM),
     scenario!(
         "3.15/short-form",

@@ -1,4 +1,4 @@
-use reference_broker::codec::{Packet, PropertyId};
+use reference_broker::codec::{Packet, PropertyId, ReasonCode};
 
 use super::super::connections::{Connection, Passed, Reading, Sent, Step};
 use super::super::{Findings, Oracle};
@@ -11,6 +11,7 @@ pub(super) const ORACLE: Oracle = Oracle {
         "MQTT-3.1.0-1",
         "U-3.1-1",
         "MQTT-3.1.2-30",
+        "MQTT-4.12.0-3",
         "MQTT-4.12.0-7",
         "MQTT-4.12.0-5",
         "MQTT-4.12.1-1",
@@ -86,6 +87,9 @@ fn fault_of(
                 true => Some(("MQTT-4.12.0-5", "the Authentication Method of CONNECT")), // MQTT-4.12.0-5
                 false => Some(("MQTT-4.12.1-1", "the Authentication Method of CONNECT")), // MQTT-4.12.1-1
             }
+        }
+        Packet::Auth(auth) if is_waiting && auth.reason != ReasonCode::ContinueAuthentication => {
+            Some(("MQTT-4.12.0-3", "AUTH 0x18 in answer to AUTH")) // MQTT-4.12.0-3
         }
         Packet::Disconnect(disconnect) => {
             let expiry = PropertyId::SessionExpiryInterval;
