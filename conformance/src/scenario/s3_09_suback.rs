@@ -29,10 +29,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ["MQTT-3.9.2-1", "MQTT-3.9.2-2", "MQTT-3.1.2-24"]
     )
     .breaks(&["MQTT-4.7.1-1"])
-    .needs(UP_TO_1),
+    .needs(&[Need::Unproven, Need::QoS(QoS::AtLeastOnce)]),
 ];
-
-const UP_TO_1: &[Need] = &[Need::QoS(QoS::AtLeastOnce)];
 
 async fn codes_in_order(stage: &mut Stage) -> Outcome {
     let levels: Vec<_> = [0, 1, 2, 0, 2, 1].into_iter().filter_map(QoS::from_value).collect();

@@ -37,7 +37,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "An UNSUBACK has no property that would make it larger than the client takes",
         ["MQTT-3.11.2-1", "MQTT-3.11.2-2", "MQTT-3.10.4-6"]
     )
-    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::PacketSize(4000)]),
+    .needs(&[Need::Unproven, Need::QoS(QoS::AtLeastOnce), Need::PacketSize(4000)]),
 ];
 
 const UP_TO_1: &[Need] = &[Need::QoS(QoS::AtLeastOnce)];

@@ -80,7 +80,8 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A DISCONNECT has no property that would make it larger than the client takes",
         ["MQTT-3.14.2-3", "MQTT-3.14.2-4", "MQTT-3.1.2-24"]
     )
-    .breaks(&["U-3.1-1"]),
+    .breaks(&["U-3.1-1"])
+    .needs(&[Need::Unproven]),
 ];
 
 const UP_TO_1: &[Need] = &[Need::QoS(QoS::AtLeastOnce)];

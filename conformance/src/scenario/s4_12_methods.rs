@@ -6,6 +6,7 @@ use reference_broker::codec::{PropertyId, ReasonCode};
 use super::s4_12_authentication::{SCRAM, lets_in};
 use super::{Scenario, Stage, scenario};
 use crate::probe::{Reply, auth_of};
+use crate::target::Need;
 use crate::target::scram::SCRAM_SHA_256;
 use crate::trace::{Said, packet_text};
 use crate::verdict::Outcome;
@@ -24,14 +25,16 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "An AUTH of a client without a method closes its connection",
         ["MQTT-4.12.0-7", "U-3.15-1"]
     )
-    .breaks(&["MQTT-4.12.0-7"]),
+    .breaks(&["MQTT-4.12.0-7"])
+    .needs(&[Need::Unproven]),
     scenario!(
         "4.12/early-auth-without-a-method",
         early_auth_without_a_method,
         "An AUTH right behind a CONNECT without a method closes the connection, by no DISCONNECT",
         ["MQTT-4.12.0-7", "U-3.15-1", "MQTT-4.12.0-6"]
     )
-    .breaks(&["MQTT-4.12.0-7"]),
+    .breaks(&["MQTT-4.12.0-7"])
+    .needs(&[Need::Unproven]),
     scenario!(
         "4.12/unknown-method",
         unknown_method,

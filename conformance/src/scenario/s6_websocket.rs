@@ -14,9 +14,10 @@ use crate::target::Need;
 use crate::verdict::Outcome;
 use crate::websocket::{Answer, Cut, Frame, Frames, Opcode};
 
-const WEBSOCKET: &[Need] = &[Need::WebSocket];
+/// With frames of its own a scenario has none left for proofs.
+const WEBSOCKET: &[Need] = &[Need::WebSocket, Need::Unproven];
 
-const UP_TO_1: &[Need] = &[Need::WebSocket, Need::QoS(QoS::AtLeastOnce)];
+const UP_TO_1: &[Need] = &[Need::WebSocket, Need::Unproven, Need::QoS(QoS::AtLeastOnce)];
 
 pub(super) const SCENARIOS: &[Scenario] = &[
     scenario!(
@@ -25,7 +26,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "Of the sub-protocols that a client offers, alone or in a list, the server selects mqtt",
         ["MQTT-6.0.0-4"]
     )
-    .needs(WEBSOCKET),
+    .needs(&[Need::WebSocket]),
     scenario!(
         "6/text-frame",
         text_frame,
@@ -109,7 +110,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "A large packet arrives whole in one frame and in many",
         ["MQTT-6.0.0-2"]
     )
-    .needs(&[Need::WebSocket, Need::QoS(QoS::AtLeastOnce), Need::PacketSize(LARGE + 1000)]),
+    .needs(&[
+        Need::WebSocket,
+        Need::Unproven,
+        Need::QoS(QoS::AtLeastOnce),
+        Need::PacketSize(LARGE + 1000),
+    ]),
     scenario!(
         "6/ping-frames-are-no-packets",
         ping_frames_are_no_packets,

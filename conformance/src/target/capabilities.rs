@@ -13,6 +13,8 @@ pub struct Capabilities {
     has_websocket: bool,
     /// What it is set up with, or can be.
     setup: Setup,
+    /// Whether the suite's clients prove who they are, by an exchange behind CONNECT.
+    is_proven: bool,
 }
 
 /// The Session Expiry Interval that a target is asked for when it is first looked at, in seconds.
@@ -57,6 +59,8 @@ pub enum Need {
     Scram,
     /// That all clients are sent to another server.
     Redirection,
+    /// That clients say who they are in CONNECT, and need not prove it by packets behind that.
+    Unproven,
     /// That it can be restarted in this way, and that this survives.
     Survives(Restart, Survivor),
 }
@@ -75,7 +79,12 @@ impl Need {
 impl Capabilities {
     /// As this CONNACK declares them; what it says of session expiry answers a request for 60 s.
     pub fn of(connack: &ConnAck) -> Capabilities {
-        Capabilities { connack: connack.clone(), has_websocket: false, setup: Setup::default() }
+        Capabilities {
+            connack: connack.clone(),
+            has_websocket: false,
+            setup: Setup::default(),
+            is_proven: false,
+        }
     }
 
     /// Of a server that declares nothing: the standard's defaults.
@@ -91,6 +100,11 @@ impl Capabilities {
     /// The same of a target that is set up so, or can be.
     pub(super) fn set_up(self, setup: Setup) -> Capabilities {
         Capabilities { setup, ..self }
+    }
+
+    /// The same of a target to which the suite's clients prove who they are, or do not.
+    pub(super) fn proven(self, is_proven: bool) -> Capabilities {
+        Capabilities { is_proven, ..self }
     }
 
     fn number(&self, id: PropertyId, default: u32) -> u32 {
@@ -142,6 +156,7 @@ impl Capabilities {
             Need::Rights => self.setup.has_rights,
             Need::Scram => self.setup.scram.is_some() && self.maximum_packet_size() >= SCRAM_SIZE,
             Need::Redirection => self.setup.redirects,
+            Need::Unproven => !self.is_proven,
             Need::Survives(restart, survivor) => {
                 self.setup.restarts.of(restart).contains(&survivor)
             }
@@ -210,6 +225,7 @@ impl fmt::Display for Need {
             Need::Redirection => {
                 f.write_str("a server that sends its clients elsewhere (a target file says so)")
             }
+            Need::Unproven => f.write_str("clients that log in by CONNECT alone, without SCRAM"),
         }
     }
 }

@@ -76,6 +76,11 @@ impl Credentials {
         Some(Login { user_name: self.user_name.as_ref()?.to_string(), password })
     }
 
+    /// Whether the password is proven to be known, and not sent.
+    pub(super) fn is_proven(&self) -> bool {
+        self.login().is_some()
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         *self == Credentials::default()

@@ -68,6 +68,7 @@ impl Looked {
         let capabilities = self
             .capabilities
             .over_websocket(connector.has_websocket())
+            .proven(connector.credentials().is_proven())
             .set_up(connector.possible_setup());
         Looked { capabilities, ..self }
     }
