@@ -35,7 +35,7 @@ pub(crate) use credentials::hide_exchange;
 pub use file::{Choice, Chosen, Provided, TargetFile, provided, started};
 pub use null::Null;
 pub(crate) use preflight::{KEEP_ALIVE, Lost, Visitor, look};
-pub use preflight::{Looked, Unusable, answers, preflight};
+pub use preflight::{Looked, Unusable, announced, answers, preflight};
 pub use setup::{Login, Setup, UNREADABLE, UNWRITABLE};
 pub use spoken::Spoken;
 pub use start::{Died, Keeper, Launch, Restart, Restarts, Started, Survivor, Survivors};

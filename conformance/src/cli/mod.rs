@@ -4,12 +4,14 @@
 mod broker;
 mod chameleon;
 mod coverage;
+mod diff;
 mod explain;
 mod files;
 mod list;
 mod mutants;
 mod reach;
 mod repeat;
+mod replay;
 mod reports;
 mod run;
 mod secret;
@@ -48,6 +50,10 @@ enum Command {
     Mutants(mutants::MutantsArguments),
     /// Prove the suite: try it on brokers that take other choices that the standard allows.
     Chameleon(chameleon::ChameleonArguments),
+    /// Play the same scripts on two brokers, and tell where they part ways and why.
+    Diff(diff::DiffArguments),
+    /// Play a script, or the clients of any trace, on a broker.
+    Replay(replay::ReplayArguments),
     /// List scenarios, oracles or switches.
     List(list::ListArguments),
     /// Show what of the standard's requirements is covered, and by what.
@@ -69,6 +75,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Wait(arguments) => wait::wait(arguments),
         Command::Mutants(arguments) => mutants::mutants(&arguments),
         Command::Chameleon(arguments) => chameleon::chameleon(&arguments),
+        Command::Diff(arguments) => diff::diff(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
         Command::List(arguments) => list::list(&arguments),
         Command::Coverage(arguments) => coverage::coverage(&arguments),
         Command::Broker(arguments) => broker::broker(&arguments),

@@ -401,7 +401,7 @@ fn default_jobs(target: &Target) -> usize {
 }
 
 /// Sets the names of this run apart on a broker that others use, or that kept those of another run.
-fn token(target: &Target) -> String {
+pub(super) fn token(target: &Target) -> String {
     if target.is_in_memory() {
         return "memory".to_owned();
     }

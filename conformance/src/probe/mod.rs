@@ -47,6 +47,7 @@ use pace::Line;
 pub(crate) use pace::keep_alive;
 pub(crate) use policy::{TOO_LARGE, policies_of};
 pub use publish::Answer;
+pub(crate) use reading::next_packet;
 
 /// The largest packet a probe takes, in bytes.
 const PACKET_LIMIT: u32 = 64 * 1024 * 1024;

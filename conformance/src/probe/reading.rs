@@ -160,7 +160,7 @@ impl Probe {
 
 /// The next packet and its bytes; with an error come the bytes that show it. What is wrong with properties alone is
 /// left for an oracle to say.
-pub(super) fn next_packet(
+pub(crate) fn next_packet(
     framer: &mut Framer,
 ) -> Result<Option<(Packet, Bytes)>, (Bytes, DecodeError)> {
     let header = framer.pending_bytes();

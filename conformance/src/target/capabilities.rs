@@ -87,6 +87,11 @@ impl Capabilities {
         }
     }
 
+    /// The CONNACK that declares them.
+    pub(super) fn connack(&self) -> &ConnAck {
+        &self.connack
+    }
+
     /// Of a server that declares nothing: the standard's defaults.
     pub fn undeclared() -> Capabilities {
         Capabilities::of(&ConnAck::new(false, ReasonCode::Success))

@@ -198,6 +198,16 @@ pub async fn answers(connector: &Connector, patience: Duration) -> Result<(), Un
     look(connector, "mqttspecwait", patience).await.map(drop)
 }
 
+/// What a broker announces, in the CONNACK for a plain client.
+///
+/// # Errors
+///
+/// Why there is no broker that lets us in, or not yet.
+pub async fn announced(connector: &Connector, patience: Duration) -> Result<ConnAck, Unusable> {
+    let looked = look(connector, "mqttspeclook", patience).await?;
+    Ok(looked.capabilities.connack().clone())
+}
+
 /// Connects as a plain client, reads what the target declares, and has it pass messages on below
 /// this topic, where the suite will have its own.
 ///

@@ -48,6 +48,12 @@ impl Variant {
         Ok(Variant { mutant: None, switches })
     }
 
+    /// The same, broken in this way.
+    #[must_use]
+    pub fn and_broken(self, mutant: &'static Mutant) -> Variant {
+        Variant { mutant: Some(mutant), ..self }
+    }
+
     /// The choices it takes differently.
     pub fn switches(&self) -> &[&'static Switch] {
         &self.switches

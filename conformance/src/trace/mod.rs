@@ -43,8 +43,10 @@ mod tests;
 mod write;
 
 pub use normalise::normalise;
+pub(crate) use parse::bytes_at_start;
 pub use parse::{ParseError, parse};
 pub(crate) use said::Said;
+pub(crate) use write::bytes_literal;
 pub use write::{bytes_text, event_line, name_width, packet_text, to_text};
 
 use std::time::Duration;

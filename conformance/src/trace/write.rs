@@ -271,6 +271,11 @@ pub fn bytes_text(event: &Event, received: Option<&Bytes>) -> Option<String> {
     }
 }
 
+/// Bytes as one literal.
+pub(crate) fn bytes_literal(bytes: &[u8]) -> String {
+    BytesLiteral(bytes).to_string()
+}
+
 struct ValueText<'a>(&'a Value);
 
 impl Display for ValueText<'_> {

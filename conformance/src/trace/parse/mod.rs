@@ -8,6 +8,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use reference_broker::codec::{DecodeError, PacketType};
 
 use super::fault;
@@ -60,6 +61,13 @@ fn parse_within(text: &str, mut budget: usize) -> Result<Vec<Event>, ParseError>
         budget = scanner.budget();
     }
     Ok(events)
+}
+
+/// The bytes that a text begins with, as a literal, and what follows them.
+pub(crate) fn bytes_at_start(text: &str) -> Result<(Bytes, &str), String> {
+    let mut scanner = Scanner::new(text, RUN_LIMIT);
+    let bytes = scanner.bytes().map_err(|problem| problem.problem)?;
+    Ok((bytes, scanner.rest().trim_start()))
 }
 
 fn event(scanner: &mut Scanner<'_>) -> Result<Event, Problem> {

@@ -1,0 +1,77 @@
+//! Whether what is broken is found: mutants drawn by chance, each compared with the whole broker.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use reference_broker::core::Config;
+
+use crate::chance::Chance;
+use crate::mutant::{self, Mutant};
+use crate::target::Variant;
+
+use super::{Explanation, Found, cases, first_difference};
+
+/// What became of one mutant.
+#[derive(Clone, Debug)]
+pub struct Drawn {
+    /// The mutant.
+    pub mutant: &'static Mutant,
+    /// What was found; none if it did as the whole broker does on every script.
+    pub found: Option<Found>,
+}
+
+impl Drawn {
+    /// Whether it is explained by itself, or by what breaks one of the same requirements.
+    pub fn is_explained(&self) -> bool {
+        match self.found.as_ref().map(|found| &found.explanation) {
+            Some(Explanation::Violation(by)) => by.breaks_one_of(self.mutant.requirements),
+            _ => false,
+        }
+    }
+}
+
+/// Draws so many mutants by the seed, and plays its first scripts on each, on all processors.
+pub fn drawn(seed: u64, count: usize, scripts: usize) -> Vec<Drawn> {
+    let (config, whole) = (Config::default(), Variant::default());
+    let cases = cases(seed, scripts, &whole, &config);
+    let mutants = Chance::new(seed).some_of(mutant::all().iter().collect(), count);
+    in_parallel(&mutants, |mutant| {
+        let found = first_difference(&cases, &whole, &Variant::broken(mutant), &config);
+        Drawn { mutant, found }
+    })
+}
+
+fn in_parallel<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(one) = all.get(place) else { return };
+                    let result = work(one);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((place, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn most_of_what_is_broken_is_found_and_explained() {
+        let drawn = drawn(1, 24, 200);
+        let found = drawn.iter().filter(|it| it.found.is_some()).count();
+        let explained = drawn.iter().filter(|it| it.is_explained()).count();
+        assert!(found >= 10 && explained * 10 >= found * 7, "{found} found, {explained} explained");
+    }
+}

@@ -1,0 +1,238 @@
+//! Bytes that are no valid packet, or nearly none.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use reference_broker::codec::{
+    Auth, ConnAck, Connect, Disconnect, Kind, Packet, Properties, PropertyId, Publish, PublishAck,
+    QoS, ReasonCode, Subscribe, SubscribeAck, Unsubscribe, Value, Will,
+};
+
+use crate::chance::Chance;
+
+/// A packet of a client that is broken in one way; CONNECT where that is to come.
+pub(super) fn broken(seed: u64, is_connect: bool) -> Bytes {
+    let mut chance = Chance::new(seed);
+    let packet = match is_connect {
+        true => connect(&mut chance),
+        false => packet(&mut chance),
+    };
+    let with_properties = |change: fn(&mut Chance, &mut Properties), chance: &mut Chance| {
+        let mut packet = packet.clone();
+        if let Some(properties) = packet.properties_mut() {
+            change(chance, properties);
+        }
+        Bytes::from(bytes_of(&packet))
+    };
+    match chance.below(12) {
+        0..=2 => with_properties(add_any_property, &mut chance),
+        3 => with_properties(double_a_property, &mut chance),
+        4 => flags_changed(&mut chance, bytes_of(&packet)),
+        5 => cut(&mut chance, bytes_of(&packet)),
+        6 => lengthened(&mut chance, bytes_of(&packet)),
+        7 => written_long(bytes_of(&packet)),
+        8 => one_byte_changed(&mut chance, bytes_of(&packet)),
+        9 => bad_text(&mut chance, bytes_of(&packet)),
+        10 if !is_connect => bytes_of(&of_servers(&mut chance)).into(),
+        _ if is_connect => odd_connect(&mut chance, bytes_of(&packet)),
+        _ => bytes_of(&odd(&mut chance)).into(),
+    }
+}
+
+fn bytes_of(packet: &Packet) -> Vec<u8> {
+    packet.to_bytes().map(|bytes| bytes.to_vec()).unwrap_or_default()
+}
+
+fn connect(chance: &mut Chance) -> Packet {
+    let mut connect = Connect::new("~broken").keep_alive(60).session_expiry(1);
+    if chance.below(2) == 0 {
+        let mut will = Will::new("~/a", "will").qos(QoS::AtLeastOnce);
+        will.properties.push(PropertyId::WillDelayInterval, 1);
+        if chance.below(2) == 0 {
+            match chance.below(2) {
+                0 => add_any_property(chance, &mut will.properties),
+                _ => double_a_property(chance, &mut will.properties),
+            }
+        }
+        connect.will = Some(will);
+    }
+    connect.into()
+}
+
+/// A packet that an accepted client may send.
+fn packet(chance: &mut Chance) -> Packet {
+    let ack = PublishAck::new(60_001);
+    match chance.below(10) {
+        0 | 1 => Publish::new("~/a", "broken").qos(QoS::AtLeastOnce, 60_002).into(),
+        2 => Publish::new("~/a", "broken").qos(QoS::ExactlyOnce, 60_003).into(),
+        3 => Packet::PubAck(ack),
+        4 => Packet::PubRec(ack),
+        5 => Packet::PubRel(ack),
+        6 => Packet::PubComp(ack),
+        7 => Subscribe::new(60_004, "~/a", QoS::AtLeastOnce).into(),
+        8 => Unsubscribe::new(60_005, "~/a").into(),
+        _ => Packet::Disconnect(Disconnect::because(ReasonCode::DisconnectWithWill)),
+    }
+}
+
+/// A packet that only servers send, or that has no place here.
+fn of_servers(chance: &mut Chance) -> Packet {
+    let ack = SubscribeAck::new(1, vec![ReasonCode::Success]);
+    match chance.below(7) {
+        0 => ConnAck::new(false, ReasonCode::Success).into(),
+        1 => Packet::SubAck(ack),
+        2 => Packet::UnsubAck(ack),
+        3 => Packet::PingResp,
+        4 => Connect::new("~broken").into(),
+        5 => Packet::Auth(Auth::new(ReasonCode::ReAuthenticate)),
+        _ => Packet::Auth(Auth::new(ReasonCode::ContinueAuthentication)),
+    }
+}
+
+/// Packets with fields that the standard rules out.
+fn odd(chance: &mut Chance) -> Packet {
+    let publish = Publish::new("~/a", "odd").qos(QoS::AtLeastOnce, 60_006);
+    let subscribe = |filter: &str| Subscribe::new(60_007, filter, QoS::AtLeastOnce);
+    match chance.below(14) {
+        0 => Publish { topic: "~/+".into(), ..publish }.into(),
+        1 => Publish { topic: "".into(), ..publish }.into(),
+        2 => Publish { packet_id: 0, ..publish }.into(),
+        3 => Publish::new("~/a", "odd").dup().into(),
+        4 => publish.with(PropertyId::TopicAlias, 65_535).into(),
+        5 => publish.with(PropertyId::ResponseTopic, "~/#").into(),
+        6 => publish.with(PropertyId::SubscriptionIdentifier, 1).into(),
+        7 => Subscribe { subscriptions: Vec::new(), ..subscribe("~/a") }.into(),
+        8 => Subscribe { packet_id: 0, ..subscribe("~/a") }.into(),
+        9 => {
+            let mut shared = subscribe("$share/g/~/a");
+            shared.subscriptions.iter_mut().for_each(|one| one.options.no_local = true);
+            shared.into()
+        }
+        10 => Unsubscribe { filters: Vec::new(), ..Unsubscribe::new(60_008, "~/a") }.into(),
+        11 => Packet::PubAck(PublishAck::because(60_001, ReasonCode::SessionTakenOver)),
+        12 => subscribe("$share/g+/~/a").into(),
+        _ => subscribe("").into(),
+    }
+}
+
+fn add_any_property(chance: &mut Chance, properties: &mut Properties) {
+    let all: Vec<_> = PropertyId::ALL.to_vec();
+    let id = all[chance.below(all.len())];
+    properties.push(id, value(chance, id));
+}
+
+fn double_a_property(chance: &mut Chance, properties: &mut Properties) {
+    let all: Vec<_> = PropertyId::ALL.to_vec();
+    let id = match properties.iter().next() {
+        Some(first) if chance.below(2) == 0 => first.id,
+        _ => all[chance.below(all.len())],
+    };
+    for _ in 0..2 {
+        properties.push(id, value(chance, id));
+    }
+}
+
+fn value(chance: &mut Chance, id: PropertyId) -> Value {
+    let number = [0, 1, 2, 255][chance.below(4)];
+    match id.row().kind {
+        Kind::Byte | Kind::TwoByte | Kind::FourByte | Kind::Variable => Value::Number(number),
+        Kind::String => Value::String(["text", "~/a", ""][chance.below(3)].into()),
+        Kind::Binary => Value::Binary(Bytes::from_static(b"data")),
+        Kind::Pair => Value::Pair("name".into(), "value".into()),
+    }
+}
+
+/// The packet with another body: its length is written anew.
+fn with_body(first: u8, body: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::new();
+    bytes.put_u8(first);
+    let mut left = body.len();
+    loop {
+        let (low, high) = (left & 0x7F, left >> 7);
+        bytes.put_u8(u8::try_from(low).unwrap_or(0) | if high > 0 { 0x80 } else { 0 });
+        left = high;
+        if left == 0 {
+            break;
+        }
+    }
+    bytes.extend_from_slice(body);
+    bytes.freeze()
+}
+
+/// Where the body of a packet begins.
+fn body_start(bytes: &[u8]) -> usize {
+    1 + bytes.iter().skip(1).take_while(|byte| **byte & 0x80 != 0).count() + 1
+}
+
+fn parts(bytes: &[u8]) -> (u8, Vec<u8>) {
+    let body = bytes.get(body_start(bytes)..).unwrap_or_default();
+    (bytes.first().copied().unwrap_or(0), body.to_vec())
+}
+
+fn flags_changed(chance: &mut Chance, mut bytes: Vec<u8>) -> Bytes {
+    if let Some(first) = bytes.first_mut() {
+        *first ^= 1 << chance.below(4);
+    }
+    bytes.into()
+}
+
+fn cut(chance: &mut Chance, bytes: Vec<u8>) -> Bytes {
+    let (first, mut body) = parts(&bytes);
+    body.truncate(body.len().saturating_sub(1 + chance.below(4)));
+    with_body(first, &body)
+}
+
+fn lengthened(chance: &mut Chance, bytes: Vec<u8>) -> Bytes {
+    let (first, mut body) = parts(&bytes);
+    body.extend(vec![0; 1 + chance.below(2)]);
+    with_body(first, &body)
+}
+
+/// With a Remaining Length that takes a byte more than it has to.
+fn written_long(mut bytes: Vec<u8>) -> Bytes {
+    let last = body_start(&bytes) - 1;
+    if let Some(byte) = bytes.get_mut(last) {
+        *byte |= 0x80;
+        bytes.insert(last + 1, 0);
+    }
+    bytes.into()
+}
+
+fn one_byte_changed(chance: &mut Chance, bytes: Vec<u8>) -> Bytes {
+    let (first, mut body) = parts(&bytes);
+    let at = chance.below(body.len());
+    if let Some(byte) = body.get_mut(at) {
+        *byte = match chance.below(3) {
+            0 => 0,
+            1 => byte.wrapping_add(1),
+            _ => *byte | 0x80,
+        };
+    }
+    with_body(first, &body)
+}
+
+/// With a letter of some text replaced by what no text may hold.
+fn bad_text(chance: &mut Chance, bytes: Vec<u8>) -> Bytes {
+    let (first, mut body) = parts(&bytes);
+    let letters: Vec<_> = (0..body.len()).filter(|at| body[*at].is_ascii_alphabetic()).collect();
+    if let Some(at) = letters.get(chance.below(letters.len())) {
+        body[*at] = [0x00, 0xFF, 0xC0, 0xED][chance.below(4)];
+    }
+    with_body(first, &body)
+}
+
+/// A CONNECT whose name, level or flags are others.
+fn odd_connect(chance: &mut Chance, bytes: Vec<u8>) -> Bytes {
+    let (first, mut body) = parts(&bytes);
+    let (at, byte) = match chance.below(6) {
+        0 => (5, b'X'),
+        // Not 3 and 4, which a broker may serve as the versions that they are.
+        1 => (6, [6, 0, 255][chance.below(3)]),
+        2 => (7, body.get(7).copied().unwrap_or(0) | 0x01),
+        3 => (7, body.get(7).copied().unwrap_or(0) | 0x18),
+        4 => (7, body.get(7).copied().unwrap_or(0) ^ 0x20),
+        _ => (7, body.get(7).copied().unwrap_or(0) ^ 0x04),
+    };
+    if let Some(it) = body.get_mut(at) {
+        *it = byte;
+    }
+    with_body(first, &body)
+}

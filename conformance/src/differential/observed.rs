@@ -1,0 +1,256 @@
+//! What clients have seen of a broker, without what it may do as it likes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use bytes::Bytes;
+use reference_broker::codec::{
+    ConnAck, Connect, Disconnect, Packet, Properties, Property, PropertyId, Publish, PublishAck,
+    QoS, ReasonCode, Text,
+};
+
+use crate::script::{Played, client_of};
+use crate::trace::{self, What, packet_text};
+
+/// What a broker says of its own limits and features.
+const ANNOUNCED: &[PropertyId] = &[
+    PropertyId::ReceiveMaximum,
+    PropertyId::MaximumQoS,
+    PropertyId::RetainAvailable,
+    PropertyId::MaximumPacketSize,
+    PropertyId::TopicAliasMaximum,
+    PropertyId::WildcardSubscriptionAvailable,
+    PropertyId::SubscriptionIdentifierAvailable,
+    PropertyId::SharedSubscriptionAvailable,
+    PropertyId::ServerKeepAlive,
+];
+
+/// What one connection has seen, part by part: each part under its name, in words.
+pub(super) type Parts = BTreeMap<String, String>;
+
+/// What clients have seen, by connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// By the name of the connection.
+    pub(super) connections: BTreeMap<String, Parts>,
+}
+
+impl Observed {
+    /// What is seen in a trace. Left out are times, the order of what nothing puts in order, Packet
+    /// Identifiers but for their being the same, texts for people, and identifiers that were given.
+    pub fn of(played: &Played) -> Observed {
+        Observed::with(played, true)
+    }
+
+    /// The same without what a broker announces of itself, by which two may differ as they like.
+    pub fn unannounced(played: &Played) -> Observed {
+        Observed::with(played, false)
+    }
+
+    fn with(played: &Played, announced: bool) -> Observed {
+        let mut observed = Observed::default();
+        let mut ids = Ids::default();
+        let mut wanted = BTreeMap::<&str, Wanted>::new();
+        for event in &played.trace {
+            let parts = observed.connections.entry(event.probe.clone()).or_default();
+            let client = client_of(&event.probe);
+            match &event.what {
+                What::Received(packet) => {
+                    parts_of(parts, client, &mut ids, packet, announced);
+                    let wants = wanted.entry(event.probe.as_str()).or_default();
+                    for beyond in wants.misses(packet) {
+                        add(parts, &format!("{} {beyond}", packet.packet_type()), "1");
+                    }
+                }
+                What::Sent(packet) => {
+                    ids.sent(client, packet);
+                    if let Packet::Connect(connect) = packet {
+                        wanted.insert(&event.probe, Wanted::of(connect));
+                    }
+                }
+                What::ReceivedBroken(bytes, error) => {
+                    add(parts, "no packet", &format!("{error}: {}", trace::bytes_literal(bytes)));
+                }
+                What::ClosedByBroker(_) => add(parts, "end", "closed by the broker"),
+                _ => {}
+            }
+        }
+        observed
+    }
+}
+
+/// Adds to what has been seen of a part.
+fn add(parts: &mut Parts, part: &str, what: &str) {
+    let text = parts.entry(part.to_owned()).or_default();
+    if !text.is_empty() {
+        text.push_str("; ");
+    }
+    text.push_str(what);
+}
+
+fn parts_of(parts: &mut Parts, client: &str, ids: &mut Ids, packet: &Packet, announced: bool) {
+    match packet {
+        Packet::ConnAck(connack) => add(parts, "CONNACK", &connack_text(connack, announced)),
+        Packet::Publish(publish) => {
+            let part = format!("messages on {:?} at QoS {}", &*publish.topic, publish.qos.value());
+            let id = ids.received(client, publish);
+            add(parts, &part, &message_text(publish, id));
+        }
+        Packet::PubAck(ack) => add_answer(parts, "PUBACK", ack),
+        Packet::PubRec(ack) => add_answer(parts, "PUBREC", ack),
+        Packet::PubComp(ack) => add_answer(parts, "PUBCOMP", ack),
+        Packet::PubRel(ack) => {
+            let of = ids.payload(client, ack.packet_id);
+            let of = of.map_or("no message".to_owned(), |it| trace::bytes_literal(&it));
+            add(parts, &format!("PUBREL of {of}"), &reason(ack.reason));
+        }
+        Packet::SubAck(ack) | Packet::UnsubAck(ack) => {
+            let name = packet.packet_type().name();
+            let codes: Vec<_> = ack.reasons.iter().map(|code| reason(*code)).collect();
+            add(parts, &format!("{name} {}", ack.packet_id), &codes.join(" "));
+        }
+        Packet::PingResp => add(parts, "PINGRESP", "1"),
+        Packet::Disconnect(disconnect) => add(parts, "end", &disconnect_text(disconnect)),
+        other => add(parts, other.packet_type().name(), &packet_text(other)),
+    }
+}
+
+/// Answers with the same identifier in their order; others come in any.
+fn add_answer(parts: &mut Parts, name: &str, ack: &PublishAck) {
+    add(parts, &format!("{name} {}", ack.packet_id), &reason(ack.reason));
+}
+
+fn reason(code: ReasonCode) -> String {
+    format!("0x{:02x}", code.value())
+}
+
+fn connack_text(connack: &ConnAck, announced: bool) -> String {
+    let mut connack = connack.clone();
+    connack.properties.retain(|property| announced || !ANNOUNCED.contains(&property.id));
+    for property in [PropertyId::AssignedClientIdentifier, PropertyId::ResponseInformation] {
+        if connack.properties.contains(property) {
+            connack.properties.set(property, Text::from("..."));
+        }
+    }
+    connack.properties = in_order(&connack.properties);
+    packet_text(&connack.into())
+}
+
+fn disconnect_text(disconnect: &Disconnect) -> String {
+    let mut disconnect = disconnect.clone();
+    disconnect.properties = in_order(&disconnect.properties);
+    packet_text(&disconnect.into())
+}
+
+/// The properties in one order, which carries no meaning, without texts for people.
+fn in_order(properties: &Properties) -> Properties {
+    let mut all: Vec<Property> = properties.iter().cloned().collect();
+    all.retain(|it| it.id != PropertyId::ReasonString);
+    // That of User Properties is kept: the sort is stable.
+    all.sort_by_key(|it| it.id);
+    let numbers = |it: &Property| it.id == PropertyId::SubscriptionIdentifier;
+    let mut identifiers: Vec<u32> =
+        properties.numbers(PropertyId::SubscriptionIdentifier).collect();
+    identifiers.sort_unstable();
+    let mut ordered = Properties::default();
+    for property in all.into_iter().filter(|it| !numbers(it)) {
+        ordered.push(property.id, property.value);
+    }
+    for identifier in identifiers {
+        ordered.push(PropertyId::SubscriptionIdentifier, identifier);
+    }
+    ordered
+}
+
+fn message_text(publish: &Publish, id: &str) -> String {
+    let mut shown = publish.clone();
+    shown.packet_id = 0;
+    shown.qos = QoS::AtMostOnce;
+    shown.properties = in_order(&publish.properties);
+    let text = packet_text(&shown.into());
+    // The topic stands in the name of the part.
+    let start = packet_text(&Publish::new(publish.topic.clone(), "").into()).len();
+    let mut text = text.get(start..).unwrap_or(&text).trim_start().to_owned();
+    if !id.is_empty() {
+        let _ = write!(text, " id {id}");
+    }
+    text
+}
+
+/// What a client has said that it takes.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    size: usize,
+    reasons: bool,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Wanted { size: usize::MAX, reasons: true }
+    }
+}
+
+impl Wanted {
+    fn of(connect: &Connect) -> Wanted {
+        let number = |id| connect.properties.number(id);
+        let size =
+            number(PropertyId::MaximumPacketSize).and_then(|size| usize::try_from(size).ok());
+        let reasons = number(PropertyId::RequestProblemInformation) != Some(0);
+        Wanted { size: size.unwrap_or(usize::MAX), reasons }
+    }
+
+    /// In what a packet is more than that.
+    fn misses(self, packet: &Packet) -> Vec<&'static str> {
+        let is_large = packet.encoded_len().is_ok_and(|len| len > self.size);
+        let may_explain =
+            matches!(packet, Packet::Publish(_) | Packet::ConnAck(_) | Packet::Disconnect(_));
+        let explains = packet.properties().is_some_and(|properties| {
+            let texts = [PropertyId::ReasonString, PropertyId::UserProperty];
+            texts.into_iter().any(|id| properties.contains(id))
+        });
+        [
+            is_large.then_some("beyond the Maximum Packet Size"),
+            (explains && !self.reasons && !may_explain)
+                .then_some("with reasons that nobody asked for"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
+/// Packet Identifiers of messages to clients, by what they stand for.
+#[derive(Debug, Default)]
+struct Ids {
+    /// By client and identifier: the message that has it.
+    open: BTreeMap<(String, u16), Bytes>,
+}
+
+impl Ids {
+    /// What the identifier of a message says: whether it is that of the same message before, or of
+    /// another one.
+    fn received(&mut self, client: &str, publish: &Publish) -> &'static str {
+        if publish.qos == QoS::AtMostOnce {
+            return "";
+        }
+        let key = (client.to_owned(), publish.packet_id);
+        match self.open.insert(key, publish.payload.clone()) {
+            Some(payload) if payload == publish.payload => "as before",
+            Some(_) => "of another message",
+            None => "new",
+        }
+    }
+
+    fn payload(&self, client: &str, id: u16) -> Option<Bytes> {
+        self.open.get(&(client.to_owned(), id)).cloned()
+    }
+
+    fn sent(&mut self, client: &str, packet: &Packet) {
+        let id = match packet {
+            Packet::PubAck(ack) | Packet::PubComp(ack) => ack.packet_id,
+            Packet::PubRec(ack) if ack.reason.is_error() => ack.packet_id,
+            _ => return,
+        };
+        self.open.remove(&(client.to_owned(), id));
+    }
+}

@@ -1,0 +1,92 @@
+//! Scripts on which two embedded brokers part ways.
+
+use reference_broker::core::Config;
+
+use crate::script::{Script, play};
+use crate::target::Variant;
+
+use super::{Difference, Evidence, Explanation, Generator, Observed, differences, explain, shrink};
+
+/// So often is a smaller script tried while one is made smaller.
+const SHRINKS: usize = 2_000;
+
+/// So many choices that explain but a part of a case are ruled out.
+const OTHERS: usize = 12;
+
+/// So many cases have to be explained at once.
+const EVIDENCE: usize = 6;
+
+/// A script, and what is seen when it is played on the first of two brokers.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Its number within its seed, from 1.
+    pub number: usize,
+    /// What clients do.
+    pub script: Script,
+    /// What they see.
+    pub seen: Observed,
+}
+
+/// A difference, made small and explained.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The number of the case that showed it.
+    pub case: usize,
+    /// The smallest script found that shows it.
+    pub script: Script,
+    /// All that differs there.
+    pub differences: Vec<Difference>,
+    /// Why.
+    pub explanation: Explanation,
+}
+
+/// The first cases of a seed, played on a broker that takes these choices.
+pub fn cases(seed: u64, count: usize, variant: &Variant, config: &Config) -> Vec<Case> {
+    let mut generator = Generator::new(seed, config.clone());
+    let case = |number| {
+        let script = generator.script().rested();
+        let seen = Observed::of(&play(&script, variant, config));
+        Case { number, script, seen }
+    };
+    (1..=count).map(case).collect()
+}
+
+/// Plays cases on a second broker until it parts ways with the first, makes that case small, and
+/// explains it by what gives that and the next few cases in which the two part ways.
+pub fn first_difference(
+    cases: &[Case],
+    first: &Variant,
+    second: &Variant,
+    config: &Config,
+) -> Option<Found> {
+    let seen = |script: &Script, variant: &Variant| Observed::of(&play(script, variant, config));
+    let differing = cases.iter().filter_map(|case| {
+        let seen = seen(&case.script, second);
+        (seen != case.seen).then(|| (case.number, Evidence { script: case.script.clone(), seen }))
+    });
+    let (numbers, more): (Vec<_>, Vec<_>) = differing.take(EVIDENCE).unzip();
+    let (number, case) = (numbers.first()?, more.first()?);
+    // Choices that explain a part of the case, but not all of it.
+    let mut others: Vec<Variant> = Vec::new();
+    loop {
+        let shows = |script: &Script| {
+            let script = &script.rested();
+            let other = seen(script, second);
+            seen(script, first) != other && others.iter().all(|it| seen(script, it) != other)
+        };
+        let script = shrink(&case.script, SHRINKS, shows).rested();
+        let small = Evidence { seen: seen(&script, second), script };
+        let explanation = explain(&small, &more, &first.unbroken(), config, Observed::of);
+        if let Explanation::Choice(switches) = &explanation
+            && let Ok(choice) = Variant::choosing(switches.iter().copied())
+            && others.len() < OTHERS
+            && seen(&case.script, &choice) != case.seen
+        {
+            others.push(choice);
+            continue;
+        }
+        let Evidence { script, seen: other } = small;
+        let differences = differences(&seen(&script, first), &other);
+        return Some(Found { case: *number, script, differences, explanation });
+    }
+}

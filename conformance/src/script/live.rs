@@ -1,0 +1,261 @@
+//! Plays scripts on a broker that runs.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reference_broker::codec::{Connect, DecodeError, Framer, Packet};
+use reference_broker::transport::BoxStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+
+use crate::probe::next_packet;
+use crate::target::Connector;
+use crate::trace::{Ending, What};
+
+use super::clients::{Clients, Doing};
+use super::{Played, Script};
+
+/// Packets above this size are not read.
+const PACKET_LIMIT: u32 = 1 << 28;
+
+/// How long is waited for something that has not come in time once: the brokers have parted ways.
+const IMPATIENCE: Duration = Duration::from_millis(50);
+
+/// What has come over a connection.
+#[derive(Debug)]
+enum Came {
+    Packet(Packet),
+    Broken(Bytes, DecodeError),
+    Ended(Ending),
+}
+
+/// Plays a script, step by step. What comes of a step is waited for: as much as came in `expected`, the
+/// same script played in memory, and no longer than `patience`.
+///
+/// # Errors
+///
+/// When no connection can be opened.
+pub async fn play_live(
+    script: &Script,
+    expected: &Played,
+    connector: &Connector,
+    patience: Duration,
+) -> io::Result<Played> {
+    let (sender, arrivals) = unbounded_channel();
+    let mut live = Live {
+        connector,
+        clients: Clients::default(),
+        lines: BTreeMap::new(),
+        sender,
+        arrivals,
+        begun: Instant::now(),
+        patience,
+        came: BTreeMap::new(),
+    };
+    let mut awaited = Awaited::of(expected);
+    for (number, step) in (1..).zip(&script.steps) {
+        let doing = live.clients.begin(step, live.at());
+        live.perform(&step.connection, doing).await?;
+        awaited.until(number);
+        live.settle(&awaited).await;
+    }
+    Ok(live.clients.into_played())
+}
+
+/// What is to come by a step, by connection: how many packets, and whether it ends.
+struct Awaited<'a> {
+    expected: &'a Played,
+    next: usize,
+    packets: BTreeMap<String, usize>,
+}
+
+impl<'a> Awaited<'a> {
+    fn of(expected: &'a Played) -> Awaited<'a> {
+        Awaited { expected, next: 0, packets: BTreeMap::new() }
+    }
+
+    fn until(&mut self, step: usize) {
+        let all = self.expected.trace.iter().zip(&self.expected.steps).skip(self.next);
+        for (event, _) in all.take_while(|(_, at)| **at <= step) {
+            self.next += 1;
+            if matches!(event.what, What::Received(_) | What::ClosedByBroker(_)) {
+                *self.packets.entry(event.probe.clone()).or_default() += 1;
+            }
+        }
+    }
+}
+
+struct Live<'a> {
+    connector: &'a Connector,
+    clients: Clients,
+    lines: BTreeMap<String, Line>,
+    sender: UnboundedSender<(String, Came)>,
+    arrivals: UnboundedReceiver<(String, Came)>,
+    begun: Instant,
+    patience: Duration,
+    /// How much has come, or is waited for no more, by connection.
+    came: BTreeMap<String, usize>,
+}
+
+/// The sending half of a connection, and who reads the other one.
+struct Line {
+    writer: WriteHalf<BoxStream>,
+    reader: JoinHandle<()>,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl Live<'_> {
+    fn at(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    async fn perform(&mut self, name: &str, doing: Doing) -> io::Result<()> {
+        match doing {
+            Doing::Nothing => {}
+            Doing::Open => self.open(name).await?,
+            Doing::Send(packets) => self.send(name, &packets).await,
+            Doing::SendBytes(bytes) => self.write(name, &bytes).await,
+            Doing::HalfClose => {
+                if let Some(line) = self.lines.get_mut(name) {
+                    // A connection that is gone already cannot be shut down.
+                    let _ = line.writer.shutdown().await;
+                }
+            }
+            Doing::Close => drop(self.lines.remove(name)),
+            Doing::Wait(time) => {
+                let until = Instant::now() + time;
+                while self.take_next(until).await {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn open(&mut self, name: &str) -> io::Result<()> {
+        let stream = self.connector.connect(self.patience).await?;
+        let (reader, writer) = tokio::io::split(stream);
+        let reader = tokio::spawn(read(reader, name.to_owned(), self.sender.clone()));
+        self.lines.insert(name.to_owned(), Line { writer, reader });
+        Ok(())
+    }
+
+    async fn send(&mut self, name: &str, packets: &[Packet]) {
+        let mut bytes = BytesMut::new();
+        for packet in packets {
+            // What cannot be written is not sent.
+            let _ = match packet {
+                // Who we are stands in no script, and in no trace.
+                Packet::Connect(connect) => {
+                    let credentials = self.connector.credentials();
+                    Packet::from(credentials.complete(Connect::clone(connect))).encode(&mut bytes)
+                }
+                packet => packet.encode(&mut bytes),
+            };
+        }
+        self.write(name, &bytes).await;
+    }
+
+    async fn write(&mut self, name: &str, bytes: &[u8]) {
+        if let Some(line) = self.lines.get_mut(name) {
+            let deadline = Instant::now() + self.patience;
+            // The broker may have closed: its end is seen by who reads.
+            let _ = timeout_at(deadline, line.writer.write_all(bytes)).await;
+        }
+    }
+
+    /// Waits for what is to come; less long once something was missing.
+    async fn settle(&mut self, awaited: &Awaited<'_>) {
+        let deadline = Instant::now() + self.patience;
+        while self.lacks(awaited) {
+            if !self.take_next(deadline).await {
+                self.patience = IMPATIENCE.min(self.patience);
+                self.forgive(awaited);
+                return;
+            }
+        }
+        while let Ok((name, came)) = self.arrivals.try_recv() {
+            self.take(&name, came).await;
+        }
+    }
+
+    /// Waits no more for what has not come.
+    fn forgive(&mut self, awaited: &Awaited<'_>) {
+        for (name, count) in &awaited.packets {
+            let came = self.came.entry(name.clone()).or_default();
+            *came = (*came).max(*count);
+        }
+    }
+
+    fn lacks(&self, awaited: &Awaited<'_>) -> bool {
+        awaited.packets.iter().any(|(name, count)| {
+            self.clients.is_open(name) && self.came.get(name).is_none_or(|came| came < count)
+        })
+    }
+
+    /// Takes what comes next, unless nothing does until then.
+    async fn take_next(&mut self, until: Instant) -> bool {
+        match timeout_at(until, self.arrivals.recv()).await {
+            Ok(Some((name, came))) => {
+                self.take(&name, came).await;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    async fn take(&mut self, name: &str, came: Came) {
+        let at = self.at();
+        *self.came.entry(name.to_owned()).or_default() += 1;
+        match came {
+            Came::Packet(packet) => {
+                let answers = self.clients.receive(name, at, packet);
+                self.send(name, &answers).await;
+            }
+            Came::Broken(bytes, error) => self.clients.receive_broken(name, at, bytes, error),
+            Came::Ended(ending) => {
+                self.clients.end(name, at, ending);
+                self.lines.remove(name);
+            }
+        }
+    }
+}
+
+/// Reads a connection to its end.
+async fn read(
+    mut stream: ReadHalf<BoxStream>,
+    name: String,
+    sender: UnboundedSender<(String, Came)>,
+) {
+    let mut framer = Framer::new(PACKET_LIMIT);
+    loop {
+        while !framer.is_lost() {
+            let came = match next_packet(&mut framer) {
+                Ok(Some((packet, _))) => Came::Packet(packet),
+                Ok(None) => break,
+                Err((bytes, error)) => Came::Broken(bytes, error),
+            };
+            if sender.send((name.clone(), came)).is_err() {
+                return;
+            }
+        }
+        if framer.is_lost() {
+            framer.buffer().clear();
+        }
+        let ending = match stream.read_buf(framer.buffer()).await {
+            Ok(1..) => continue,
+            Ok(0) => Ending::EndOfStream,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ending::EndOfStream,
+            Err(_) => Ending::Reset,
+        };
+        let _ = sender.send((name, Came::Ended(ending)));
+        return;
+    }
+}

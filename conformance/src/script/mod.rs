@@ -1,0 +1,133 @@
+//! Scripts: what clients do, as data.
+//!
+//! A script is the clients' half of a [trace](crate::trace), in the same text form, so that every
+//! trace is a script and playing a script gives a trace:
+//!
+//! ```text
+//! # Times are optional; received packets are skipped.
+//! alice || opened
+//! alice -> CONNECT client_id="~alice" clean_start session_expiry_interval=60
+//! alice || acknowledges
+//! alice -> SUBSCRIBE id=1 "~/a/#" qos=2
+//! alice || withholds
+//! bob || opened
+//! bob -> CONNECT client_id="~bob" clean_start
+//! bob -> PUBLISH "~/a/b" qos=1 id=1 payload="m1"
+//! alice -> PUBACK @m1
+//! alice || waited 1.500 s
+//! alice || half closed
+//! ```
+//!
+//! A name is one network connection, `alice.2` the second one of `alice`. Packet Identifiers of
+//! messages from the broker are the broker's to choose, so an acknowledgement names the message by its
+//! payload: `@m1`, or `@"any text"` or `@x00ff`. `~` at the beginning of a Topic Name, Topic Filter or
+//! Client Identifier stands for what keeps one playing apart from others on the same broker.
+//!
+//! A connection withholds its acknowledgements until the script sends them, unless it `acknowledges`.
+
+mod audit;
+mod clients;
+mod from_trace;
+mod live;
+mod place;
+mod play;
+mod text;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reference_broker::codec::{Packet, PacketType, Properties, ReasonCode};
+
+pub use audit::audit;
+pub use clients::Played;
+pub use from_trace::from_trace;
+pub use live::play_live;
+pub use place::Place;
+pub(crate) use play::Bench;
+pub use play::play;
+pub use text::{ScriptError, parse, to_text};
+
+/// What clients do, in order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Script {
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// One thing that one client does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The connection: the name of its client, on its second connection `name.2`, and so on.
+    pub connection: String,
+    /// What is done.
+    pub act: Act,
+}
+
+/// The things that are done on a connection.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    /// Opens the network connection.
+    Open,
+    /// Sends a packet.
+    Send(Packet),
+    /// Sends bytes, be they a packet or not.
+    SendBytes(Bytes),
+    /// Acknowledges a message of the broker, if it has come.
+    Acknowledge(Acknowledgement),
+    /// From now on, acknowledges messages as they come, and those that came before.
+    Acknowledges,
+    /// From now on, acknowledges nothing by itself.
+    Withholds,
+    /// Stops sending; what the broker still sends is read.
+    HalfClose,
+    /// Closes the network connection.
+    Close,
+    /// Lets time pass.
+    Wait(Duration),
+}
+
+/// PUBACK, PUBREC or PUBCOMP for a message, wherever that stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Acknowledgement {
+    /// Which of the three.
+    pub packet: PacketType,
+    /// The payload of the message.
+    pub payload: Bytes,
+    /// The Reason Code.
+    pub reason: ReasonCode,
+    /// The properties.
+    pub properties: Properties,
+}
+
+/// Longer than any choice that a broker has holds anything back.
+const REST: Duration = Duration::from_secs(4);
+
+impl Script {
+    /// The same with a while at its end in which all comes that is late.
+    #[must_use]
+    pub fn rested(&self) -> Script {
+        let mut script = self.clone();
+        script.steps.push(Step::new("all", Act::Wait(REST)));
+        script
+    }
+}
+
+impl Step {
+    /// A step of this connection.
+    pub fn new(connection: &str, act: Act) -> Step {
+        Step { connection: connection.to_owned(), act }
+    }
+
+    /// The name of the client whose connection it is.
+    pub fn client(&self) -> &str {
+        client_of(&self.connection)
+    }
+}
+
+/// The client that a connection belongs to.
+pub fn client_of(connection: &str) -> &str {
+    match connection.rsplit_once('.') {
+        Some((client, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => client,
+        _ => connection,
+    }
+}
