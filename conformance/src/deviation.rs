@@ -189,6 +189,18 @@ impl Subject {
         !matches!(self, Subject::Scenario(name) if !name.contains('*'))
     }
 
+    /// Whether a scenario is of its name, or about its requirement.
+    fn may_be_in(&self, result: &ScenarioResult) -> bool {
+        match self {
+            Subject::Scenario(id) => is_like(id, result.id),
+            Subject::Rule(id) => {
+                let requirement = id.rsplit('/').next().unwrap_or_default();
+                result.requirements.iter().any(|it| glob(requirement.as_bytes(), it.as_bytes()))
+            }
+            Subject::Cause(id) => result.requirements.contains(&requirement_of(id)),
+        }
+    }
+
     /// Checks that there is something of its name.
     fn check(&self, line: usize, known_ids: &[&str]) -> Result<(), DeviationError> {
         let unknown = |kind, id: &str, nearest: Option<String>| {

@@ -15,7 +15,7 @@ impl KnownDeviations {
             self.judge(result);
         }
         let stale = match self.is_whole(report) {
-            true => self.unseen(&used),
+            true => self.unseen(&used, report),
             false => Vec::new(),
         };
         let unfilled = self.deviations.iter().filter(|deviation| deviation.is_unfilled());
@@ -104,11 +104,20 @@ impl KnownDeviations {
             && !report.scenarios.iter().any(says_nothing)
     }
 
-    /// What the list says of more than one scenario, and nothing was seen of.
-    fn unseen(&self, used: &[bool]) -> Vec<String> {
+    /// What the list says of more than one scenario, and nothing was seen of; but for what might have
+    /// been seen in a scenario that does not apply.
+    fn unseen(&self, used: &[bool], report: &Report) -> Vec<String> {
+        let not_applicable: Vec<_> = report
+            .scenarios
+            .iter()
+            .filter(|result| result.verdict == Verdict::NotApplicable)
+            .collect();
         let deviations = self.deviations.iter().zip(used);
         let unseen = deviations.filter(|(deviation, used)| {
-            !**used && !deviation.known.unsteady && deviation.subject.is_general()
+            !**used
+                && !deviation.known.unsteady
+                && deviation.subject.is_general()
+                && !not_applicable.iter().any(|result| deviation.subject.may_be_in(result))
         });
         let told = unseen.map(|(deviation, _)| {
             let Deviation { line, subject, .. } = deviation;

@@ -285,7 +285,7 @@ fn what_is_listed_in_general_is_stale_once_everything_was_run() {
         assert_eq!((partial.listed.stale.len(), exit_code(&partial)), (0, 0), "{names}");
         let mut whole = report(Verdict::Pass);
         whole.scenarios.push(ScenarioResult { id: "3.8/b", ..whole.scenarios[0].clone() });
-        let mut unsure = whole.clone();
+        let (mut unsure, mut limited) = (whole.clone(), whole.clone());
         list.apply(&mut whole);
         assert_eq!((whole.listed.stale.len(), exit_code(&whole)), (1, 1), "{names}");
         let told = &whole.listed.stale[0];
@@ -293,6 +293,11 @@ fn what_is_listed_in_general_is_stale_once_everything_was_run() {
         unsure.scenarios[1].verdict = Verdict::Inconclusive;
         list.apply(&mut unsure);
         assert_eq!((unsure.listed.stale.len(), exit_code(&unsure)), (0, 3), "{names}");
+        // What might show it does not apply to this target.
+        limited.scenarios[1].verdict = Verdict::NotApplicable;
+        limited.scenarios[1].requirements = vec!["MQTT-3.14.4-2", "MQTT-2.2.1-4"];
+        list.apply(&mut limited);
+        assert_eq!((limited.listed.stale.len(), exit_code(&limited)), (0, 0), "{names}");
     }
 }
 

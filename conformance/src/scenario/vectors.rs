@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use reference_broker::codec::vector::{self, Vector};
-use reference_broker::codec::{Connect, Packet, Publish, ReasonCode, Side};
+use reference_broker::codec::{Connect, Packet, Publish, QoS, ReasonCode, Side};
 
 use crate::requirement;
 use crate::target::Need;
@@ -184,17 +184,36 @@ impl PacketVector {
     }
 }
 
-/// What a SUBSCRIBE asks of its broker apart from its fault: one that does not have it may refuse
-/// the filter for that reason alone.
+/// What a packet asks of its broker apart from its fault: one that does not have it may refuse the
+/// packet for that reason alone.
 fn needs(vector: &Vector) -> &'static [Need] {
-    let is_subscribe = vector.bytes.first() == Some(&0x82);
+    const QOS_1: Need = Need::QoS(QoS::AtLeastOnce);
+    const QOS_2: Need = Need::QoS(QoS::ExactlyOnce);
+
     let fault = vector.fields.get("error").map_or("", String::as_str);
-    if is_subscribe && fault.contains("SubscriptionIdentifier") {
-        &[Need::SubscriptionIdentifiers]
-    } else if is_subscribe && fault == "NoLocalOnSharedSubscription" {
-        &[Need::SharedSubscriptions]
-    } else {
-        &[]
+    match *vector.bytes {
+        [0x82, ..] if fault.contains("SubscriptionIdentifier") => &[Need::SubscriptionIdentifiers],
+        [0x82, ..] if fault == "NoLocalOnSharedSubscription" => &[Need::SharedSubscriptions],
+        [first @ 0x30..=0x3F, ..] => match (first >> 1 & 3, first & 1 == 1) {
+            (1, false) => &[QOS_1],
+            (1, true) => &[QOS_1, Need::Retain],
+            (2, false) => &[QOS_2],
+            (2, true) => &[QOS_2, Need::Retain],
+            (_, true) => &[Need::Retain],
+            (_, false) => &[],
+        },
+        // The flags of a CONNECT of fewer than 128 bytes, with a Will.
+        [0x10, ..=0x7F, 0, 4, b'M', b'Q', b'T', b'T', 5, flags, ..] if flags & 0x04 != 0 => {
+            match (flags >> 3 & 3, flags & 0x20 != 0) {
+                (1, false) => &[QOS_1],
+                (1, true) => &[QOS_1, Need::Retain],
+                (2, false) => &[QOS_2],
+                (2, true) => &[QOS_2, Need::Retain],
+                (_, true) => &[Need::Retain],
+                (_, false) => &[],
+            }
+        }
+        _ => &[],
     }
 }
 
