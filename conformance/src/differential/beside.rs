@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::mutant::Mutant;
-use crate::script::{Act, Place, Played, Script, play, play_live};
+use crate::script::{Act, Place, Played, Script, Step, play, play_live};
 use crate::target::{Connector, Variant};
 use crate::trace::normalise;
 
@@ -28,6 +28,9 @@ const EXPLAINED: usize = 60;
 
 /// So many times less is waited for what does not come while a script is made smaller.
 const HURRY: u32 = 8;
+
+/// Later than anything may be.
+const LATE: Duration = Duration::from_secs(10);
 
 /// What is compared, and how.
 #[derive(Clone, Debug)]
@@ -262,9 +265,23 @@ impl Comparison {
         }
         let view: fn(&Played) -> Observed = Observed::unannounced;
         let more = std::slice::from_ref(evidence);
-        let explanation = explain(&small, more, &self.base, &self.beside.config, view);
+        let mut explanation = explain(&small, more, &self.base, &self.beside.config, view);
+        if let Explanation::Violation(mutant) = &explanation
+            && !self.is_lasting(&small.script, mutant).await?
+        {
+            explanation = Explanation::Open;
+        }
         let differences = differences(&own, &small.seen);
         Ok(Some(Divergence { case, script: small.script, differences, explanation }))
+    }
+
+    /// Whether a script still shows a fault when much more time has passed: what is a little late is
+    /// none.
+    async fn is_lasting(&self, script: &Script, mutant: &'static Mutant) -> io::Result<bool> {
+        let mut script = script.clone();
+        script.steps.push(Step::new("all", Act::Wait(LATE)));
+        let seen = self.seen(&script, self.beside.patience).await?;
+        Ok(self.own(&script, &self.base.clone().and_broken(mutant)) == seen)
     }
 
     async fn shrink(&self, script: &Script) -> io::Result<Script> {
