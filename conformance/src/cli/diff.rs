@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use clap::Args;
 use conformance::differential::{
-    Beside, Difference, Divergence, Divergences, Drawn, Explanation, cases, config_of, drawn,
+    Beside, Difference, Divergences, Drawn, Explanation, Found, cases, config_of, drawn,
     first_difference,
 };
 use conformance::exit::Exit;
@@ -96,7 +96,7 @@ fn beside(arguments: &DiffArguments, target: &Target, seed: u64) -> Result<Exit,
             seed,
             cases: arguments.cases,
         };
-        beside.compare(|_| ()).await.map_err(cannot)
+        beside.compare().await.map_err(cannot)
     })?;
     print(&of_divergences(&report, &target, seed))?;
     Ok(exit_of(report.found.iter().map(|(divergence, _)| &divergence.explanation)))
@@ -113,7 +113,7 @@ fn exit_of<'a>(explanations: impl IntoIterator<Item = &'a Explanation>) -> Exit 
 fn of_divergences(report: &Divergences, target: &Target, seed: u64) -> String {
     let mut text = String::new();
     for (divergence, scripts) in &report.found {
-        let Divergence { case, script, differences, explanation } = divergence;
+        let Found { case, script, differences, explanation } = divergence;
         text.push_str(&shown(script, differences, explanation));
         let _ = writeln!(text, "  first in script {case}, in {scripts} of all\n");
     }

@@ -16,9 +16,7 @@ use crate::script::{Act, Place, Played, Script, Step, play, play_live};
 use crate::target::{Connector, Variant};
 use crate::trace::normalise;
 
-use super::{
-    Difference, Evidence, Explanation, Generator, Observed, Shrinker, differences, explain,
-};
+use super::{Evidence, Explanation, Found, Generator, Observed, Shrinker, differences, explain};
 
 /// So often is a smaller script tried while one is made smaller: each is played on the other broker.
 const SHRINKS: usize = 150;
@@ -65,20 +63,7 @@ pub struct Divergences {
     /// Those that differ and were not looked at, as there were too many.
     pub passed_over: usize,
     /// What differs, each explanation once, with how many scripts show it.
-    pub found: Vec<(Divergence, usize)>,
-}
-
-/// A difference, made small and explained.
-#[derive(Clone, Debug)]
-pub struct Divergence {
-    /// The number of the script that showed it first.
-    pub case: usize,
-    /// The smallest script found that shows it.
-    pub script: Script,
-    /// All that differs there: the embedded broker first.
-    pub differences: Vec<Difference>,
-    /// Why.
-    pub explanation: Explanation,
+    pub found: Vec<(Found, usize)>,
 }
 
 /// What a broker announces, as the embedded one is to have it.
@@ -111,7 +96,7 @@ impl Beside {
     /// # Errors
     ///
     /// When the other broker cannot be reached.
-    pub async fn compare(self, mut progress: impl FnMut(&Divergences)) -> io::Result<Divergences> {
+    pub async fn compare(self) -> io::Result<Divergences> {
         let this = Arc::new(self);
         let played = Arc::new(AtomicU64::new(0));
         let mut comparison = Comparison {
@@ -141,14 +126,12 @@ impl Beside {
             let Some(script) = waiting.remove(&case) else { continue };
             cases.push((case, Evidence { script, seen: seen? }));
             report.played += 1;
-            progress(&report);
         }
         // What is explained by a short script need not be looked for in a long one.
         cases.sort_by_key(|(case, evidence)| (cost(&evidence.script), *case));
         comparison.cases = Arc::new(cases);
         for (case, evidence) in comparison.cases.clone().iter() {
             comparison.look(*case, evidence, &mut report).await?;
-            progress(&report);
         }
         Ok(report)
     }
@@ -248,7 +231,7 @@ impl Comparison {
     }
 
     /// What differs in a case, made small and explained; none if it is not there any more.
-    async fn explained(&self, case: usize, evidence: &Evidence) -> io::Result<Option<Divergence>> {
+    async fn explained(&self, case: usize, evidence: &Evidence) -> io::Result<Option<Found>> {
         let script = self.shrink(&evidence.script).await?;
         let slow = self.beside.patience;
         // What is late comes while both rest; what is never to come is still not there then.
@@ -272,7 +255,7 @@ impl Comparison {
             explanation = Explanation::Open;
         }
         let differences = differences(&own, &small.seen);
-        Ok(Some(Divergence { case, script: small.script, differences, explanation }))
+        Ok(Some(Found { case, script: small.script, differences, explanation }))
     }
 
     /// Whether a script still shows a fault when much more time has passed: what is a little late is
@@ -313,11 +296,11 @@ impl Comparison {
     }
 
     /// Takes in an explanation: each once.
-    fn note(&mut self, divergence: Divergence, report: &mut Divergences) {
-        let is_same = |(other, _): &&mut (Divergence, usize)| match &divergence.explanation {
+    fn note(&mut self, divergence: Found, report: &mut Divergences) {
+        let is_same = |(other, _): &&mut (Found, usize)| match &divergence.explanation {
             Explanation::Open => {
                 let parts =
-                    |it: &Divergence| it.differences.iter().map(|it| it.kind()).collect::<Vec<_>>();
+                    |it: &Found| it.differences.iter().map(|it| it.kind()).collect::<Vec<_>>();
                 other.explanation == Explanation::Open && parts(other) == parts(&divergence)
             }
             explanation => other.explanation == *explanation,

@@ -10,7 +10,7 @@ mod observed;
 mod search;
 mod shrink;
 
-pub use beside::{Beside, Divergence, Divergences, config_of};
+pub use beside::{Beside, Divergences, config_of};
 pub use compare::{Difference, differences};
 pub use drawn::{Drawn, drawn};
 pub use explain::{Evidence, Explanation, explain};

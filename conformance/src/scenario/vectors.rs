@@ -187,33 +187,31 @@ impl PacketVector {
 /// What a packet asks of its broker apart from its fault: one that does not have it may refuse the
 /// packet for that reason alone.
 fn needs(vector: &Vector) -> &'static [Need] {
-    const QOS_1: Need = Need::QoS(QoS::AtLeastOnce);
-    const QOS_2: Need = Need::QoS(QoS::ExactlyOnce);
-
     let fault = vector.fields.get("error").map_or("", String::as_str);
     match *vector.bytes {
         [0x82, ..] if fault.contains("SubscriptionIdentifier") => &[Need::SubscriptionIdentifiers],
         [0x82, ..] if fault == "NoLocalOnSharedSubscription" => &[Need::SharedSubscriptions],
-        [first @ 0x30..=0x3F, ..] => match (first >> 1 & 3, first & 1 == 1) {
-            (1, false) => &[QOS_1],
-            (1, true) => &[QOS_1, Need::Retain],
-            (2, false) => &[QOS_2],
-            (2, true) => &[QOS_2, Need::Retain],
-            (_, true) => &[Need::Retain],
-            (_, false) => &[],
-        },
+        [first @ 0x30..=0x3F, ..] => needs_of_message(first >> 1, first & 0x01 != 0),
         // The flags of a CONNECT of fewer than 128 bytes, with a Will.
         [0x10, ..=0x7F, 0, 4, b'M', b'Q', b'T', b'T', 5, flags, ..] if flags & 0x04 != 0 => {
-            match (flags >> 3 & 3, flags & 0x20 != 0) {
-                (1, false) => &[QOS_1],
-                (1, true) => &[QOS_1, Need::Retain],
-                (2, false) => &[QOS_2],
-                (2, true) => &[QOS_2, Need::Retain],
-                (_, true) => &[Need::Retain],
-                (_, false) => &[],
-            }
+            needs_of_message(flags >> 3, flags & 0x20 != 0)
         }
         _ => &[],
+    }
+}
+
+/// What a message needs whose QoS is in the two lowest bits; of QoS 3 there is nothing to be had.
+fn needs_of_message(qos: u8, retain: bool) -> &'static [Need] {
+    const QOS_1: Need = Need::QoS(QoS::AtLeastOnce);
+    const QOS_2: Need = Need::QoS(QoS::ExactlyOnce);
+
+    match (qos & 3, retain) {
+        (1, false) => &[QOS_1],
+        (1, true) => &[QOS_1, Need::Retain],
+        (2, false) => &[QOS_2],
+        (2, true) => &[QOS_2, Need::Retain],
+        (_, true) => &[Need::Retain],
+        (_, false) => &[],
     }
 }
 

@@ -67,7 +67,7 @@ impl Clients {
         let name = step.connection.as_str();
         let line = self.lines.entry(name.to_owned()).or_default();
         match &step.act {
-            Act::Wait(time) => return Doing::Wait(*time),
+            Act::Wait(_) => {}
             Act::Open if line.is_open => return Doing::Nothing,
             Act::Open => line.is_open = true,
             _ if !line.is_open => return Doing::Nothing,
