@@ -23,11 +23,13 @@ const PREPARATION: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
-    /// Its number, which is that of its group too.
+    /// Its number.
     id: Option<u32>,
     tail: Tail,
     following: JoinSet<()>,
-    _reaper: Option<Reaper>,
+    /// Leads the group that it is in.
+    #[cfg(unix)]
+    reaper: Reaper,
 }
 
 impl Process {
@@ -40,6 +42,12 @@ impl Process {
         let (program, arguments) = words.split_first().ok_or("the command is empty")?;
         let mut command = command(program, arguments, env);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        #[cfg(unix)]
+        let mut reaper = Reaper::of_group(dir).map_err(|error| {
+            format!("nothing can be started to end `{program}` after us: {error}")
+        })?;
+        #[cfg(unix)]
+        command.process_group(reaper.group().cast_signed());
         let mut child = command.spawn().map_err(|error| not_started(program, &error))?;
         let tail = Tail::default();
         let mut following = JoinSet::new();
@@ -51,13 +59,17 @@ impl Process {
         }
         let id = child.id();
         #[cfg(unix)]
-        let reaper = id
-            .map(|group| Reaper::of_group(group, dir))
-            .transpose()
-            .map_err(|error| error.to_string())?;
-        #[cfg(not(unix))]
-        let reaper = None;
-        Ok(Process { child, id, tail, following, _reaper: reaper })
+        if let Some(id) = id {
+            reaper.waits_for(id);
+        }
+        Ok(Process {
+            child,
+            id,
+            tail,
+            following,
+            #[cfg(unix)]
+            reaper,
+        })
     }
 
     /// How it ended; none while it runs.
@@ -98,9 +110,16 @@ impl Process {
         self.child.wait().await.map(drop)
     }
 
-    /// The memory that its group has, in bytes, as far as that is to be known.
+    /// The memory that its group has without the one who leads it, in bytes, as far as that is to be known.
+    #[cfg(unix)]
     pub(super) fn memory(&self) -> Option<u64> {
-        memory_of_group(self.id?)
+        let group = self.reaper.group();
+        memory_of(|process, its_group| its_group == group && process != group)
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn memory(&self) -> Option<u64> {
+        None
     }
 
     #[cfg(unix)]
@@ -128,7 +147,7 @@ impl Process {
     #[cfg(unix)]
     fn kill_group(&self) {
         use rustix::process::{Pid, Signal, kill_process_group};
-        if let Some(group) = self.id.and_then(|id| Pid::from_raw(id.cast_signed())) {
+        if let Some(group) = Pid::from_raw(self.reaper.group().cast_signed()) {
             // An error says that there is nobody in it any more.
             let _ = kill_process_group(group, Signal::KILL);
         }
@@ -207,23 +226,29 @@ fn not_started(program: &str, error: &io::Error) -> String {
 }
 
 /// What all processes of a group have, in bytes.
-#[cfg(target_os = "linux")]
 pub(super) fn memory_of_group(group: u32) -> Option<u64> {
+    memory_of(|_, its_group| its_group == group)
+}
+
+/// What the processes have that are meant by their number and that of their group, in bytes.
+#[cfg(target_os = "linux")]
+fn memory_of(meant: impl Fn(u32, u32) -> bool) -> Option<u64> {
     let page = u64::try_from(rustix::param::page_size()).ok()?;
     let of = |process: std::fs::DirEntry| {
+        let number = process.file_name().to_str()?.parse().ok()?;
         let stat = std::fs::read_to_string(process.path().join("stat")).ok()?;
         // The name, in parentheses, may hold anything.
         let (_, rest) = stat.rsplit_once(')')?;
         let mut words = rest.split_whitespace();
-        let its_group: u32 = words.nth(2)?.parse().ok()?;
+        let group = words.nth(2)?.parse().ok()?;
         let pages: u64 = words.nth(18)?.parse().ok()?;
-        (its_group == group).then_some(pages * page)
+        meant(number, group).then_some(pages * page)
     };
     let all = std::fs::read_dir("/proc").ok()?.filter_map(|entry| of(entry.ok()?)).sum();
     Some(all).filter(|all| *all > 0)
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn memory_of_group(_: u32) -> Option<u64> {
+fn memory_of(_: impl Fn(u32, u32) -> bool) -> Option<u64> {
     None
 }

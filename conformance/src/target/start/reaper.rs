@@ -5,12 +5,17 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 /// What the shell does once its input has ended, which it does with whoever holds the other end: it asks
-/// the group of processes to end, kills what is left of it after five seconds, and removes its folder.
+/// its group of processes to end, kills what is left of it after five seconds, and removes its folder.
+/// Killing the group ends the shell as well, so that comes last.
 #[cfg(unix)]
-const OF_GROUP: &str = "trap '' INT TERM HUP; read -r end || true; [ \"$end\" = done ] && exit; \
-     kill -s TERM -- \"-$0\" 2>/dev/null; \
-     for i in 1 2 3 4 5 6 7 8 9 10; do kill -s 0 -- \"-$0\" 2>/dev/null || break; sleep 0.5; done; \
-     kill -s KILL -- \"-$0\" 2>/dev/null; rm -rf -- \"$1\"";
+const OF_GROUP: &str = "trap '' INT TERM HUP; first=; \
+     while read -r word; do [ \"$word\" = done ] && exit; first=$word; done; \
+     kill -s TERM -- \"-$$\" 2>/dev/null; \
+     for i in 1 2 3 4 5 6 7 8 9 10; do \
+         [ -n \"$first\" ] && { kill -s 0 \"$first\" 2>/dev/null || break; }; sleep 0.5; \
+     done; \
+     [ -n \"$first\" ] && kill -s KILL \"$first\" 2>/dev/null; \
+     rm -rf -- \"$0\"; kill -s KILL -- \"-$$\"";
 
 /// A process that waits for ours to end.
 #[derive(Debug)]
@@ -20,12 +25,13 @@ pub(super) struct Reaper {
 }
 
 impl Reaper {
-    /// One that ends a group of processes, and removes the folder that it has.
+    /// One that leads a group of its own, which others are started into, and ends it; it removes the
+    /// folder too. It is there before them, so no moment is left in which nobody would end them.
     #[cfg(unix)]
-    pub(super) fn of_group(group: u32, folder: &Path) -> io::Result<Reaper> {
+    pub(super) fn of_group(folder: &Path) -> io::Result<Reaper> {
         use std::os::unix::process::CommandExt;
         let mut child = Command::new("sh")
-            .args(["-c", OF_GROUP, &group.to_string()])
+            .args(["-c", OF_GROUP])
             .arg(folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -35,16 +41,31 @@ impl Reaper {
         let line = child.stdin.take();
         Ok(Reaper { child, line })
     }
+
+    /// The number of its group.
+    pub(super) fn group(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Tells it the number of the process that all is over with: it need not wait longer for the rest.
+    pub(super) fn waits_for(&mut self, first: u32) {
+        self.say(&first.to_string());
+    }
+
+    fn say(&mut self, word: &str) {
+        use std::io::Write;
+        if let Some(line) = &mut self.line {
+            // One that has ended needs no word.
+            let _ = writeln!(line, "{word}");
+        }
+    }
 }
 
 /// It is told that there is nothing to do.
 impl Drop for Reaper {
     fn drop(&mut self) {
-        use std::io::Write;
-        if let Some(mut line) = self.line.take() {
-            // One that has ended needs no word.
-            let _ = line.write_all(b"done\n");
-        }
+        self.say("done");
+        drop(self.line.take());
         // It ends at once.
         let _ = self.child.wait();
     }
