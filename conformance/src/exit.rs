@@ -91,6 +91,7 @@ mod tests {
             oracles: Vec::new(),
             trace: Vec::new(),
             again: None,
+            looks_like: Vec::new(),
             bytes: BTreeMap::new(),
         });
         exit_code(&Report { scenarios: scenarios.collect(), interrupted, ..Report::default() })

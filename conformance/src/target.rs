@@ -36,6 +36,8 @@ pub use file::{Choice, Chosen, Provided, TargetFile, provided, started};
 pub use null::Null;
 pub(crate) use preflight::{KEEP_ALIVE, Lost, Visitor, look};
 pub use preflight::{Looked, Unusable, announced, answers, preflight};
+pub(crate) use scram::{SCRAM_SHA_256, Scram};
+pub(crate) use setup::Embedded;
 pub use setup::{Login, Setup, UNREADABLE, UNWRITABLE};
 pub use spoken::Spoken;
 pub use start::{Died, Keeper, Launch, Restart, Restarts, Started, Survivor, Survivors};

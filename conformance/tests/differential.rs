@@ -78,12 +78,19 @@ fn differences_are_explained() {
     let (code, text) = diff(&["embedded:?mutant=3.12/pingresp-lost"]);
     assert_eq!(code, Some(1), "{text}");
     assert!(
-        text.starts_with("a violation of MQTT-3.12.4-1: behaves as 3.12/pingresp-lost"),
+        text.starts_with("# a violation of MQTT-3.12.4-1: behaves as 3.12/pingresp-lost"),
         "{text}"
     );
+    assert!(text.contains("# >>> here they part ways\n"), "{text}");
+    // What is told is a script that shows it.
+    let script = written("pingresp.script", &text[..text.find("\nscript ").unwrap()]);
+    let (_, whole) = mqttspec(&["replay", &script]);
+    assert!(whole.contains("<- PINGRESP"), "{whole}");
+    let (_, broken) = mqttspec(&["replay", &script, "embedded:?mutant=3.12/pingresp-lost"]);
+    assert!(!broken.contains("<- PINGRESP"), "{broken}");
     let (code, text) = diff(&["embedded:?hands-on-at-release"]);
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.starts_with("an allowed choice: hands-on-at-release"), "{text}");
+    assert!(text.starts_with("# an allowed choice: hands-on-at-release"), "{text}");
     let (code, _) = diff(&["embedded:?closes-late", "embedded:?closes-late"]);
     assert_eq!(code, Some(0));
 }
@@ -95,4 +102,84 @@ fn a_broker_at_an_address_is_compared() {
     assert!(text.contains("12 scripts") && text.contains("0 violations"), "{text}");
     let (code, text) = mqttspec(&["diff", "mqtt://127.0.0.1:1", "--cases", "1"]);
     assert_eq!(code, Some(3), "{text}");
+    let (code, text) = mqttspec(&["diff"]);
+    assert_eq!(code, Some(2), "{text}");
+}
+
+/// A session in which the broker is to answer PINGREQ.
+const PING: &str = r#"a || opened
+a -> CONNECT client_id="~a" clean_start
+a -> PINGREQ
+"#;
+
+#[test]
+fn faults_of_a_broker_at_an_address_fail_unless_they_are_known() {
+    let folder = format!("{}/scripts", env!("CARGO_TARGET_TMPDIR"));
+    std::fs::create_dir_all(&folder).unwrap();
+    written("scripts/ping.script", PING);
+    let list = "[[divergence]]\nname = \"violation:*\"\nreason = \"lost\"\n\n\
+                [[divergence]]\nname = \"choice:none\"\nreason = \"gone\"\n";
+    let list = written("known.toml", list);
+    let saved = format!("{folder}/saved");
+    let target = "embedded+tcp:?mutant=3.12/pingresp-lost";
+    let arguments = ["diff", target, "--cases", "0", "--seed", "1", "--scripts", &folder];
+    let diff = |more: &[&str]| mqttspec(&[&arguments[..], more].concat());
+    let (code, text) = diff(&["--save", &saved, "--patience", "200ms"]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("violation:3.12/pingresp-lost"), "{text}");
+    let file = format!("{saved}/001-violation-3.12-pingresp-lost.script");
+    assert!(std::fs::read_to_string(&file).unwrap().contains("-> PINGREQ"));
+    let known = ["--known-divergences", &list, "--patience", "200ms"];
+    let (code, text) = diff(&known);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("# known: lost") && text.contains("# not seen: choice:none"), "{text}");
+    let (_, text) = diff(&[&known[..], &["--format", "json"]].concat());
+    let json = &text[text.find('{').unwrap()..=text.rfind('}').unwrap()];
+    let json: serde_json::Value = serde_json::from_str(json).unwrap();
+    let divergence = &json["divergences"][0];
+    assert_eq!(divergence["mutant"], "3.12/pingresp-lost", "{json}");
+    assert_eq!(divergence["known"], "lost");
+    assert_eq!(divergence["requirements"][0], "MQTT-3.12.4-1");
+}
+
+#[test]
+fn two_brokers_at_addresses_are_told_apart() {
+    written("scripts/ping.script", PING);
+    let folder = format!("{}/scripts/ping.script", env!("CARGO_TARGET_TMPDIR"));
+    let (code, text) = mqttspec(&[
+        "diff",
+        "embedded+tcp:",
+        "embedded+tcp:?mutant=3.12/pingresp-lost",
+        "--cases",
+        "0",
+        "--scripts",
+        &folder,
+        "--patience",
+        "200ms",
+    ]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("# only embedded+tcp:?mutant=3.12/pingresp-lost:"), "{text}");
+}
+
+#[test]
+fn a_script_may_need_users_and_proofs() {
+    let script = r#"broker || needs users
+broker || needs SCRAM
+a || opened
+a -> CONNECT client_id="~a" clean_start user_name="~other" password="~other"
+b || opened
+b -> CONNECT client_id="~b" clean_start user_name="~nobody"
+c || opened
+c -> CONNECT client_id="~c" clean_start authentication_method="SCRAM-SHA-256" authentication_data="~first"
+c -> AUTH 0x18 authentication_method="SCRAM-SHA-256" authentication_data="~answer"
+d || opened
+d -> CONNECT client_id="~d" clean_start authentication_method="SCRAM-SHA-256" authentication_data="~first"
+d -> AUTH 0x18 authentication_method="SCRAM-SHA-256" authentication_data="~wrong"
+"#;
+    let (code, text) = mqttspec(&["replay", &written("users.script", script)]);
+    assert_eq!(code, Some(0), "{text}");
+    for (name, answer) in [("a", "0x00"), ("b", "0x87"), ("c", "0x00"), ("d", "0x87")] {
+        let line = text.lines().find(|line| line.contains(&format!(" {name} <- CONNACK")));
+        assert!(line.is_some_and(|line| line.contains(answer)), "{name}: {text}");
+    }
 }

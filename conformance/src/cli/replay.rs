@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use conformance::exit::Exit;
-use conformance::script::{Place, Script, audit, parse, play, play_live};
+use conformance::script::{Place, Script, audit, play, play_live, read};
 use conformance::target::{Connector, Target, Variant};
 use conformance::trace::{normalise, to_text};
 use conformance::{oracle, requirement};
@@ -43,7 +43,7 @@ pub(super) fn replay(arguments: &ReplayArguments) -> Result<Exit, Failure> {
     let path = arguments.file.display();
     let text = std::fs::read_to_string(&arguments.file)
         .map_err(|error| (Exit::Usage, format!("{path}: {error}")))?;
-    let mut script = parse(&text).map_err(|error| (Exit::Usage, format!("{path}: {error}")))?;
+    let mut script = read(&text).map_err(|error| (Exit::Usage, format!("{path}: {error}")))?;
     if arguments.audit {
         script.steps.extend(audit(&script));
     }

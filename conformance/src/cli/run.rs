@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use conformance::deviation::{self, KnownDeviations};
+use conformance::differential::name_look_alikes;
 use conformance::exit::Exit;
 use conformance::report::Report;
 use conformance::report::progress::Progress;
@@ -143,7 +144,7 @@ fn run_all(
     let ran = runtime.block_on(async {
         let interrupts = interrupts().map_err(|error| (Exit::Trouble, error.to_string()))?;
         let topic_prefix = tested.topic_prefix.clone();
-        let started = start(tested, interrupts.reach(1)).await?;
+        let started = tested.start(interrupts.reach(1)).await?;
         let runs = Runs {
             arguments,
             started: &started,
@@ -182,22 +183,6 @@ fn conclude(
     };
     print(&ran.last, repeat, exit, arguments, reports)?;
     trouble.map_or(Ok(exit), |trouble| Err((exit, trouble)))
-}
-
-/// Starts what has to be started for the target, unless interrupted.
-async fn start(tested: Tested, interrupt: impl Future<Output = ()>) -> Result<Started, Failure> {
-    let Tested { target, launch, name, .. } = tested;
-    let starting = async {
-        match (launch, target) {
-            (Some(launch), Target::Address(address)) => launch.start(*address).await,
-            (_, target) => target.start().await,
-        }
-    };
-    tokio::select! {
-        biased;
-        () = interrupt => Err((Exit::Trouble, format!("{name} was interrupted before it had started"))),
-        started = starting => started.map_err(|error| (Exit::Trouble, error)),
-    }
 }
 
 /// What is run, as often as asked.
@@ -265,6 +250,7 @@ impl Runs<'_> {
         let mut report = ran.map_err(|error| (Exit::Trouble, trouble(target, error)))?;
         report.notes.extend(self.few_files(&options));
         self.deviations.apply(&mut report);
+        name_look_alikes(&mut report);
         if let Some(runs) = self.arguments.repeat {
             say(&repeat::run_line(run, runs, &report), self.reports)?;
         }

@@ -3,7 +3,7 @@
 use clap::Args;
 use conformance::exit::Exit;
 use conformance::report::quoted;
-use conformance::target::{Choice, Chosen, Launch, Target, TargetFile, started};
+use conformance::target::{Choice, Chosen, Launch, Started, Target, TargetFile, started};
 
 use super::Failure;
 use super::reach::ReachArguments;
@@ -47,7 +47,35 @@ pub(super) struct Tested {
     pub(super) topic_prefix: Option<String>,
 }
 
+impl Tested {
+    /// Starts what has to be started, unless interrupted.
+    pub(super) async fn start(
+        self,
+        interrupt: impl Future<Output = ()>,
+    ) -> Result<Started, Failure> {
+        let Tested { target, launch, name, .. } = self;
+        let starting = async {
+            match (launch, target) {
+                (Some(launch), Target::Address(address)) => launch.start(*address).await,
+                (_, target) => target.start().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = interrupt => {
+                Err((Exit::Trouble, format!("{name} was interrupted before it had started")))
+            }
+            started = starting => started.map_err(|error| (Exit::Trouble, error)),
+        }
+    }
+}
+
 impl TargetArguments {
+    /// Whether they name a broker.
+    pub(super) fn names_one(&self) -> bool {
+        self.target.is_some() || self.start.is_some()
+    }
+
     /// The broker that is meant by these, by how it is to be reached, and by what stands first among the
     /// other arguments.
     pub(super) fn tested(

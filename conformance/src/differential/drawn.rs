@@ -1,16 +1,12 @@
 //! Whether what is broken is found: mutants drawn by chance, each compared with the whole broker.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-
 use reference_broker::core::Config;
 
 use crate::chance::Chance;
 use crate::mutant::{self, Mutant};
 use crate::target::Variant;
 
+use super::parallel::in_parallel;
 use super::{Explanation, Found, cases, first_difference};
 
 /// What became of one mutant.
@@ -41,26 +37,6 @@ pub fn drawn(seed: u64, count: usize, scripts: usize) -> Vec<Drawn> {
         let found = first_difference(&cases, &whole, &Variant::broken(mutant), &config);
         Drawn { mutant, found }
     })
-}
-
-fn in_parallel<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let next = AtomicUsize::new(0);
-    let done = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    let place = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(one) = all.get(place) else { return };
-                    let result = work(one);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((place, result));
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(place, _)| *place);
-    done.into_iter().map(|(_, result)| result).collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::chameleon::{self, Switch};
 use crate::mutant::{self, Mutant};
 use crate::script::{Played, Script, play};
 use crate::target::Variant;
+use crate::verdict::Finding;
 
 use super::{Observed, differences};
 
@@ -18,6 +19,8 @@ pub enum Explanation {
     Choice(Vec<&'static Switch>),
     /// By a fault: this mutant gives the same.
     Violation(&'static Mutant),
+    /// By a fault that an oracle tells of.
+    Told(Box<Finding>),
     /// By nothing that is known here.
     Open,
 }
@@ -32,6 +35,11 @@ impl fmt::Display for Explanation {
             Explanation::Violation(mutant) => {
                 let broken = mutant.requirements.join(", ");
                 write!(f, "a violation of {broken}: behaves as {} ({})", mutant.id, mutant.breaks)
+            }
+            Explanation::Told(finding) => {
+                let Finding { requirement, expected, observed, .. } = &**finding;
+                let broken = requirement.unwrap_or_default();
+                write!(f, "a violation of {broken}: expected {expected}, observed {observed}")
             }
             Explanation::Open => {
                 f.write_str("open: no choice and no fault known here gives the same")

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use bytes::Bytes;
 use reference_broker::codec::{
     ConnAck, Connect, Disconnect, Packet, Properties, Property, PropertyId, Publish, PublishAck,
-    QoS, ReasonCode, Text,
+    QoS, ReasonCode, Text, Value,
 };
 
 use crate::script::{Played, client_of};
@@ -111,6 +111,11 @@ fn parts_of(parts: &mut Parts, client: &str, ids: &mut Ids, packet: &Packet, ann
         }
         Packet::PingResp => add(parts, "PINGRESP", "1"),
         Packet::Disconnect(disconnect) => add(parts, "end", &disconnect_text(disconnect)),
+        Packet::Auth(auth) => {
+            let mut auth = auth.clone();
+            auth.properties = in_order(&auth.properties);
+            add(parts, "AUTH", &packet_text(&auth.into()));
+        }
         other => add(parts, other.packet_type().name(), &packet_text(other)),
     }
 }
@@ -154,12 +159,28 @@ fn in_order(properties: &Properties) -> Properties {
     identifiers.sort_unstable();
     let mut ordered = Properties::default();
     for property in all.into_iter().filter(|it| !numbers(it)) {
-        ordered.push(property.id, property.value);
+        let value = match property.value {
+            Value::Binary(data) if property.id == PropertyId::AuthenticationData => {
+                Value::Binary(attributes(&data))
+            }
+            value => value,
+        };
+        ordered.push(property.id, value);
     }
     for identifier in identifiers {
         ordered.push(PropertyId::SubscriptionIdentifier, identifier);
     }
     ordered
+}
+
+/// A message of SCRAM with what each of its attributes is called: what they say is by chance.
+fn attributes(data: &[u8]) -> Bytes {
+    let parts: Vec<_> = data.split(|byte| *byte == b',').map(<[u8]>::to_vec).collect();
+    if !parts.iter().all(|part| part.len() > 2 && part[0].is_ascii_lowercase() && part[1] == b'=') {
+        return Bytes::copy_from_slice(data);
+    }
+    let names: Vec<_> = parts.iter().map(|part| [&part[..2], b"..."].concat()).collect();
+    names.join(&b","[..]).into()
 }
 
 fn message_text(publish: &Publish, id: &str) -> String {

@@ -2,10 +2,12 @@
 
 use reference_broker::core::Config;
 
-use crate::script::{Script, play};
+use crate::script::{Played, Script, play};
 use crate::target::Variant;
 
-use super::{Difference, Evidence, Explanation, Generator, Observed, differences, explain, shrink};
+use super::{
+    Difference, Evidence, Explanation, Generator, Observed, Worlds, differences, explain, shrink,
+};
 
 /// So often is a smaller script tried while one is made smaller.
 const SHRINKS: usize = 2_000;
@@ -30,19 +32,21 @@ pub struct Case {
 /// A difference, made small and explained.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// The number of the case that showed it.
-    pub case: usize,
+    /// The number of the case that showed it, or its name.
+    pub case: String,
     /// The smallest script found that shows it.
     pub script: Script,
     /// All that differs there.
     pub differences: Vec<Difference>,
     /// Why.
     pub explanation: Explanation,
+    /// What came of it on the first broker, and on the second one.
+    pub played: (Played, Played),
 }
 
 /// The first cases of a seed, played on a broker that takes these choices.
 pub fn cases(seed: u64, count: usize, variant: &Variant, config: &Config) -> Vec<Case> {
-    let mut generator = Generator::new(seed, config.clone());
+    let mut generator = Generator::new(seed, config.clone(), Worlds::all());
     let case = |number| {
         let script = generator.script().rested();
         let seen = Observed::of(&play(&script, variant, config));
@@ -87,6 +91,8 @@ pub fn first_difference(
         }
         let Evidence { script, seen: other } = small;
         let differences = differences(&seen(&script, first), &other);
-        return Some(Found { case: *number, script, differences, explanation });
+        let played = (play(&script, first, config), play(&script, second, config));
+        let case = number.to_string();
+        return Some(Found { case, script, differences, explanation, played });
     }
 }

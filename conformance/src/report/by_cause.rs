@@ -7,7 +7,9 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use super::obstacle::obstacles;
-use super::terminal::{LABEL, LONG, NAME, SHORT, Terminal, VALUE, WIDTH, in_a_line, style};
+use super::terminal::{
+    LABEL, LONG, NAME, SHORT, Terminal, VALUE, WIDTH, in_a_line, looks_like, style,
+};
 use super::text::{clip, counted, visible, wrap};
 use super::{CauseResult, Report, ScenarioResult, causes, rules};
 use crate::verdict::{Cause, Verdict};
@@ -108,6 +110,9 @@ impl Terminal<'_> {
         self.value("observed", &cut(&finding.observed), out)?;
         if let Some(reason) = &result.reason {
             self.value("but", &cut(reason), out)?;
+        }
+        if !is_short && !result.looks_like.is_empty() {
+            self.value("looks like", &looks_like(result), out)?;
         }
         if !is_short && !cause.also.is_empty() {
             self.value("also as", &self.other_forms(cause), out)?;

@@ -27,6 +27,7 @@ fn result(id: &'static str, section: &'static str, verdict: Verdict) -> Scenario
         oracles: Vec::new(),
         trace: Vec::new(),
         again: None,
+        looks_like: Vec::new(),
         bytes: BTreeMap::new(),
     }
 }

@@ -163,6 +163,7 @@ struct ScenarioForm<'a> {
     finding: Option<FindingForm<'a>>,
     findings: Vec<FindingForm<'a>>,
     oracle_findings: Vec<FindingForm<'a>>,
+    looks_like: &'a [&'a str],
     trace: Vec<String>,
     /// What came of it when it was run once more.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -299,6 +300,7 @@ impl<'a> ScenarioForm<'a> {
             finding: result.findings.first().map(form),
             findings: forms(&result.findings),
             oracle_findings: forms(&result.oracles),
+            looks_like: &result.looks_like,
             // Of those that show nothing it would only fill the report.
             trace: if has_findings { trace_lines(&result.trace) } else { Vec::new() },
             again: result.again.as_deref().map(|it| Box::new(ScenarioForm::new(it, names))),

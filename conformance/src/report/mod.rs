@@ -55,6 +55,8 @@ pub struct ScenarioResult {
     /// What the oracles found in its trace. They are results of their own, but for what the scenario
     /// is about itself.
     pub oracles: Vec<Finding>,
+    /// The mutants under which the embedded broker shows the same, if it fails.
+    pub looks_like: Vec<&'static str>,
     /// What happened on its connections.
     pub trace: Vec<Event>,
     /// What it came to when it was run once more, if it is unsteady.

@@ -11,6 +11,7 @@ use anstyle::{AnsiColor, Style};
 
 use super::text::{clip, counted, visible, wrap};
 use super::{Report, ScenarioResult, by_whom, trace_lines};
+use crate::mutant;
 use crate::trace::bytes_text;
 use crate::verdict::{Finding, Verdict};
 
@@ -19,6 +20,15 @@ pub(super) const WIDTH: usize = 100;
 pub(super) const VALUE: usize = 15;
 /// Longer values are cut; the JSON report has them whole.
 const LONGEST_VALUE: usize = 1200;
+
+/// The faults that a result looks like, each with what it breaks.
+pub(super) fn looks_like(result: &ScenarioResult) -> String {
+    let in_words = |id: &&str| match mutant::find(id) {
+        Some(mutant) => format!("{id} ({})", mutant.breaks),
+        None => (*id).to_owned(),
+    };
+    result.looks_like.iter().map(in_words).collect::<Vec<_>>().join("; ")
+}
 
 /// How much of a trace is shown.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +102,7 @@ impl<'a> Terminal<'a> {
                 for also in findings {
                     self.value("also", &in_a_line(also), out)?;
                 }
+                self.value("looks like", &looks_like(result), out)?;
                 self.trace(result, finding.event, LONG, out)?;
             }
             None => self.value("requirement", &result.requirements.join(", "), out)?,

@@ -343,6 +343,7 @@ fn trouble(scenario: &Scenario, expected: &str, observed: String) -> ScenarioRes
         oracles: Vec::new(),
         trace: Vec::new(),
         again: None,
+        looks_like: Vec::new(),
         bytes: BTreeMap::new(),
     }
 }

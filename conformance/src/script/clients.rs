@@ -8,7 +8,9 @@ use reference_broker::codec::{DecodeError, Packet, PacketType, Publish, PublishA
 
 use crate::trace::{Ending, Event, What};
 
+use super::logins::Logins;
 use super::{Acknowledgement, Act, Step, client_of};
+use crate::target::hide_exchange;
 
 /// What came of playing a script.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -58,9 +60,15 @@ pub(crate) struct Clients {
     held: BTreeMap<String, Vec<Held>>,
     played: Played,
     begun: usize,
+    logins: Logins,
 }
 
 impl Clients {
+    /// Those of a target with these users.
+    pub(crate) fn of(logins: Logins) -> Clients {
+        Clients { logins, ..Clients::default() }
+    }
+
     /// What is to be done for a step; it is in the trace then.
     pub(crate) fn begin(&mut self, step: &Step, at: Duration) -> Doing {
         self.begun += 1;
@@ -68,6 +76,7 @@ impl Clients {
         let line = self.lines.entry(name.to_owned()).or_default();
         match &step.act {
             Act::Wait(_) => {}
+            Act::Needs(_) | Act::Announces(_) => return Doing::Nothing,
             Act::Open if line.is_open => return Doing::Nothing,
             Act::Open => line.is_open = true,
             _ if !line.is_open => return Doing::Nothing,
@@ -80,7 +89,7 @@ impl Clients {
             }
             Act::Send(packet) => {
                 self.sends(name, at, packet);
-                Doing::Send(vec![packet.clone()])
+                Doing::Send(vec![self.logins.fill(name, packet)])
             }
             Act::SendBytes(bytes) => {
                 self.note(name, at, What::SentBytes(bytes.clone()));
@@ -113,6 +122,7 @@ impl Clients {
                 Doing::Close
             }
             Act::Wait(time) => Doing::Wait(*time),
+            Act::Needs(_) | Act::Announces(_) => Doing::Nothing,
         }
     }
 
@@ -132,7 +142,8 @@ impl Clients {
         }
         let acknowledges = self.lines.get(name).is_some_and(|line| line.acknowledges);
         let answer = acknowledges.then(|| answer_to(&packet)).flatten();
-        self.note(name, at, What::Received(packet));
+        self.logins.hear(name, &packet);
+        self.note(name, at, hide_exchange(What::Received(packet)));
         if let Some(answer) = &answer {
             self.sends(name, at, answer);
         }

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reference_broker::codec::{Connect, DecodeError, Framer, Packet};
+use reference_broker::codec::{DecodeError, Framer, Packet};
 use reference_broker::transport::BoxStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -48,7 +48,7 @@ pub async fn play_live(
     let (sender, arrivals) = unbounded_channel();
     let mut live = Live {
         connector,
-        clients: Clients::default(),
+        clients: Clients::of(connector.logins()),
         lines: BTreeMap::new(),
         sender,
         arrivals,
@@ -151,14 +151,7 @@ impl Live<'_> {
         let mut bytes = BytesMut::new();
         for packet in packets {
             // What cannot be written is not sent.
-            let _ = match packet {
-                // Who we are stands in no script, and in no trace.
-                Packet::Connect(connect) => {
-                    let credentials = self.connector.credentials();
-                    Packet::from(credentials.complete(Connect::clone(connect))).encode(&mut bytes)
-                }
-                packet => packet.encode(&mut bytes),
-            };
+            let _ = packet.encode(&mut bytes);
         }
         self.write(name, &bytes).await;
     }

@@ -23,12 +23,21 @@
 //! payload: `@m1`, or `@"any text"` or `@x00ff`. `~` at the beginning of a Topic Name, Topic Filter or
 //! Client Identifier stands for what keeps one playing apart from others on the same broker.
 //!
+//! A script may say first what the broker has to be: `broker || needs users`, `needs SCRAM` or `needs
+//! redirection`, and `broker || announces receive_maximum=2`. Who users are is the target's to know: a
+//! CONNECT without a User Name is the first user's, `~other` as its User Name and Password are the second
+//! one's, and `~nobody` is nobody. With the method SCRAM-SHA-256, `~first` stands for the client's first
+//! message, `~answer` for its answer to what the broker said last, and `~wrong` for that of a client that
+//! has the password wrong.
+//!
 //! A connection withholds its acknowledgements until the script sends them, unless it `acknowledges`.
 
 mod audit;
 mod clients;
+mod conditions;
 mod from_trace;
 mod live;
+mod logins;
 mod place;
 mod play;
 mod text;
@@ -38,14 +47,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use reference_broker::codec::{Packet, PacketType, Properties, ReasonCode};
 
+use crate::target::Need;
+
 pub use audit::audit;
 pub use clients::Played;
+pub use conditions::{Conditions, announce};
 pub use from_trace::from_trace;
 pub use live::play_live;
+pub(crate) use logins::{ANSWER, FIRST, Logins, METHOD, NOBODY, OTHER, OWN, WRONG};
 pub use place::Place;
 pub(crate) use play::Bench;
 pub use play::play;
-pub use text::{ScriptError, parse, to_text};
+pub use text::{ScriptError, parse, read, to_text};
 
 /// What clients do, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -84,6 +97,10 @@ pub enum Act {
     Close,
     /// Lets time pass.
     Wait(Duration),
+    /// Nothing is done: a broker has to be set up so.
+    Needs(Need),
+    /// Nothing is done: a broker has to announce this in CONNACK.
+    Announces(Properties),
 }
 
 /// PUBACK, PUBREC or PUBCOMP for a message, wherever that stands.

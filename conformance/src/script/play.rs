@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use reference_broker::actor::Engine;
-use reference_broker::codec::{Framer, Packet, PacketType, ReasonCode, Side};
-use reference_broker::core::{Answer, Config, ConnectionId, Input, Moment, Output};
+use reference_broker::authentication::Exchange;
+use reference_broker::codec::{Framer, Packet, PacketType, Side};
+use reference_broker::core::{Config, ConnectionId, Input, Moment, Output};
 
-use crate::target::Variant;
+use crate::target::{Embedded, Variant};
 use crate::trace::Ending;
 
 use super::clients::{Clients, Doing};
+use super::conditions::{Conditions, announce};
 use super::{Played, Script, Step};
 
 /// How much later each step is than the one before it.
@@ -19,7 +21,7 @@ const STEP: Duration = Duration::from_millis(1);
 
 /// Plays a script on the embedded broker.
 pub fn play(script: &Script, variant: &Variant, config: &Config) -> Played {
-    let mut bench = Bench::new(variant, config);
+    let mut bench = Bench::new(variant, config, &Conditions::of(&script.steps));
     script.steps.iter().for_each(|step| bench.perform(step));
     bench.finish()
 }
@@ -27,6 +29,8 @@ pub fn play(script: &Script, variant: &Variant, config: &Config) -> Played {
 /// A broker in memory and the clients of a script.
 pub(crate) struct Bench {
     engine: Box<dyn Engine>,
+    /// Who knows its users.
+    embedded: Embedded,
     now: Moment,
     /// The largest packet that is read, in bytes.
     limit: u32,
@@ -39,22 +43,27 @@ pub(crate) struct Bench {
 struct Line {
     id: ConnectionId,
     framer: Framer,
+    exchange: Exchange,
     /// Whether bytes came that are no packet: after them nothing is read.
     is_lost: bool,
 }
 
 impl Bench {
-    /// With a new broker that takes the choices of a variant.
-    pub(crate) fn new(variant: &Variant, config: &Config) -> Bench {
+    /// With a new broker that takes the choices of a variant and meets these conditions.
+    pub(crate) fn new(variant: &Variant, config: &Config, conditions: &Conditions) -> Bench {
         let mut config = config.clone();
+        announce(&conditions.announced, &mut config);
         variant.configure(&mut config);
+        let embedded = Embedded::with(&conditions.needs).below("~");
+        embedded.configure(&mut config);
         Bench {
             engine: variant.engine(&config),
             now: Moment::default(),
             limit: config.maximum_packet_size,
             lines: BTreeMap::new(),
             names: BTreeMap::new(),
-            clients: Clients::default(),
+            clients: Clients::of(embedded.logins()),
+            embedded,
         }
     }
 
@@ -88,7 +97,8 @@ impl Bench {
     fn open(&mut self, name: &str) {
         let id = ConnectionId(self.names.len() as u64 + 1);
         self.names.insert(id, name.to_owned());
-        let line = Line { id, framer: Framer::new(self.limit), is_lost: false };
+        let exchange = Exchange::new(true);
+        let line = Line { id, framer: Framer::new(self.limit), exchange, is_lost: false };
         self.lines.insert(name.to_owned(), line);
         self.handle(Input::Opened(id));
     }
@@ -161,8 +171,11 @@ impl Bench {
                     self.lines.remove(&name);
                     self.clients.end(&name, self.at(), Ending::EndOfStream);
                 }
-                Output::Ask(id, _) => {
-                    let answer = Answer::Refused(ReasonCode::BadAuthenticationMethod);
+                Output::Ask(id, question) => {
+                    let name = self.names.get(&id);
+                    let line = name.and_then(|name| self.lines.get_mut(name));
+                    let Some(line) = line else { continue };
+                    let answer = self.embedded.answer(&mut line.exchange, question);
                     self.engine.handle(self.now, Input::Answered(id, answer));
                 }
                 Output::Published(_) => {}

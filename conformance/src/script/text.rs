@@ -4,12 +4,13 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reference_broker::codec::{Packet, PacketType};
+use reference_broker::codec::{ConnAck, Packet, PacketType, Properties, ReasonCode};
 use thiserror::Error;
 
 use crate::trace::{self, Event, ParseError, What};
 
-use super::from_trace::act_of;
+use super::conditions::{need_of, word_of};
+use super::from_trace::{act_of, from_trace};
 use super::{Acknowledgement, Act, Script, Step};
 
 /// The packets that acknowledge messages of the broker.
@@ -44,6 +45,26 @@ pub fn parse(text: &str) -> Result<Script, ScriptError> {
     Ok(script)
 }
 
+/// Reads a script or a trace, be it a kept one with a heading between lines of `---`. In a trace
+/// acknowledgements name the messages that they were for, and what time passed does so again.
+///
+/// # Errors
+///
+/// The first line that is no step, and why.
+pub fn read(text: &str) -> Result<Script, ScriptError> {
+    let (skipped, rest) = without_heading(text);
+    match trace::parse(rest) {
+        Ok(events) if !events.is_empty() => Ok(from_trace(&events)),
+        _ => parse(rest).map_err(|error| ScriptError { line: error.line + skipped, ..error }),
+    }
+}
+
+/// How many lines of a heading there are, and what follows them.
+fn without_heading(text: &str) -> (usize, &str) {
+    let heading = text.strip_prefix("---\n").and_then(|rest| rest.split_once("\n---\n"));
+    heading.map_or((0, text), |(heading, rest)| (heading.lines().count() + 2, rest))
+}
+
 /// One step; none where the line tells what the broker did.
 fn step(line: &str) -> Result<Option<Step>, String> {
     let line = without_time(line);
@@ -52,6 +73,8 @@ fn step(line: &str) -> Result<Option<Step>, String> {
     let own = match (mark, rest) {
         ("||", "acknowledges") => Some(Act::Acknowledges),
         ("||", "withholds") => Some(Act::Withholds),
+        ("||", rest) if rest.starts_with("needs ") => Some(Act::Needs(need_of(split(rest).1)?)),
+        ("||", rest) if rest.starts_with("announces ") => Some(announced(split(rest).1)?),
         ("->", rest) => acknowledgement(rest)?,
         _ => None,
     };
@@ -60,6 +83,14 @@ fn step(line: &str) -> Result<Option<Step>, String> {
     }
     let event = event(line)?;
     Ok(act_of(&event.what).map(|act| Step { connection: event.probe, act }))
+}
+
+/// What a broker has to announce.
+fn announced(properties: &str) -> Result<Act, String> {
+    match event(&format!("x <- CONNACK 0x00 {properties}"))?.what {
+        What::Received(Packet::ConnAck(connack)) => Ok(Act::Announces(connack.properties)),
+        _ => Err(format!("'{properties}' is nothing that CONNACK announces")),
+    }
 }
 
 /// The event that a line without its time tells.
@@ -141,6 +172,10 @@ pub(crate) fn act_text(act: &Act) -> String {
     let what = match act {
         Act::Acknowledges => return "|| acknowledges".to_owned(),
         Act::Withholds => return "|| withholds".to_owned(),
+        Act::Needs(need) => return format!("|| needs {}", word_of(*need)),
+        Act::Announces(properties) => {
+            return format!("|| announces {}", announced_text(properties));
+        }
         Act::Acknowledge(acknowledgement) => return acknowledgement_text(acknowledgement),
         Act::Open => What::Opened,
         Act::Send(packet) => What::Sent(packet.clone()),
@@ -152,6 +187,14 @@ pub(crate) fn act_text(act: &Act) -> String {
     let event = Event { at: Duration::ZERO, probe: "x".to_owned(), what };
     let line = trace::event_line(&event, 1);
     line.split_once("x ").map_or(line.clone(), |(_, act)| act.to_owned())
+}
+
+fn announced_text(properties: &Properties) -> String {
+    let mut connack = ConnAck::new(false, ReasonCode::Success);
+    let bare = trace::packet_text(&connack.clone().into());
+    connack.properties = properties.clone();
+    let text = trace::packet_text(&connack.into());
+    text.strip_prefix(&bare).unwrap_or(&text).trim_start().to_owned()
 }
 
 fn acknowledgement_text(acknowledgement: &Acknowledgement) -> String {
@@ -179,7 +222,9 @@ fn acknowledgement_text(acknowledgement: &Acknowledgement) -> String {
 mod tests {
     use super::*;
 
-    const SCRIPT: &str = r#"alice   || opened
+    const SCRIPT: &str = r#"broker  || needs users
+broker  || announces   receive_maximum=2 server_keep_alive=5
+alice   || opened
 alice   -> CONNECT     client_id="~alice" clean_start session_expiry_interval=60
 alice   || acknowledges
 alice   -> SUBSCRIBE   id=1 "~/a/#" qos=2
@@ -200,7 +245,7 @@ alice.2 || closed
         assert_eq!(to_text(&script), SCRIPT);
         assert_eq!(parse(&to_text(&script)).unwrap(), script);
         assert_eq!(script.steps.len(), SCRIPT.lines().count());
-        assert_eq!(script.steps[11].client(), "alice");
+        assert_eq!(script.steps[13].client(), "alice");
     }
 
     #[test]
@@ -211,11 +256,24 @@ alice.2 || closed
     }
 
     #[test]
+    fn kept_traces_are_scripts() {
+        let kept = "---\nsource: a.rs\n---\n  0.000 a || opened\n  0.000 a <- PUBLISH \"t\" qos=1 id=7 \
+                    payload=\"m1\"\n  0.000 a -> PUBACK id=7\n";
+        assert_eq!(to_text(&read(kept).unwrap()), "a || opened\na -> PUBACK @m1\n");
+        assert_eq!(to_text(&read("a -> PUBACK @m1\n").unwrap()), "a -> PUBACK @m1\n");
+        assert_eq!(read("---\nsource: a.rs\n---\na || exploded").unwrap_err().line, 4);
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, expected) in [
             ("a || opened\na || exploded", "line 2: column 6: 'exploded' is nothing that happens"),
             ("a -> PUBACK @", "line 1: '@' names no message: it is @ and a payload"),
             ("a -> PUBACK @m1 x", "line 1: column 18: PUBACK has no 'x'"),
+            (
+                "a || needs love",
+                "line 1: nothing is needed by the name of 'love': it is one of users, SCRAM, redirection",
+            ),
             ("a -> PUBREL @m1", "line 1: column 13: PUBREL has no '@m1'"),
         ] {
             assert_eq!(parse(text).unwrap_err().to_string(), expected, "{text}");

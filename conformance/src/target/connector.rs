@@ -13,6 +13,8 @@ use reference_broker::transport::{BoxStream, memory};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
+use crate::script::Logins;
+
 use super::handshake::{NoCarrier, carry, client_tls, no_tls, secure};
 use super::lines::Lines;
 use super::proving::proving;
@@ -197,6 +199,12 @@ impl Connector {
     /// Who the suite's clients are.
     pub(crate) fn credentials(&self) -> &Credentials {
         &self.credentials
+    }
+
+    /// Who clients of scripts are there.
+    pub(crate) fn logins(&self) -> Logins {
+        let Setup { other, scram, .. } = self.setup.clone();
+        Logins::new(self.credentials.clone(), other, scram)
     }
 
     /// What is not to be shown: the credentials of others than brokers of our own.

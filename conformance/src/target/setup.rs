@@ -1,12 +1,18 @@
 //! What a target was set up with: users, rights and the like, of which no CONNACK tells.
 
+use std::pin::pin;
 use std::sync::OnceLock;
+use std::task::{Context, Poll, Waker};
 
-use reference_broker::authentication::{Anonymous, Authenticator, Cost, User};
+use reference_broker::authentication::{Anonymous, Authenticator, Cost, Exchange, User};
 use reference_broker::authentication::{hash_password, system_random};
-use reference_broker::core::{Access, Action, Config, Redirection, Rule, RuleFilter, Users};
+use reference_broker::codec::ReasonCode;
+use reference_broker::core::{
+    Access, Action, Answer, Config, Question, Redirection, Rule, RuleFilter, Users,
+};
 
 use super::{Credentials, Need, Restarts};
+use crate::script::Logins;
 
 /// The level that makes a topic one that [the second user](Setup::other) may not publish to:
 /// `PREFIX/+/+/unwritable/#`.
@@ -60,11 +66,13 @@ impl Setup {
 
 /// How an embedded broker is set up for a scenario that needs it so: each has a broker of its own.
 #[derive(Debug, Default)]
-pub(super) struct Embedded {
+pub(crate) struct Embedded {
     pub(super) setup: Setup,
     /// Who the clients of the suite are.
     pub(super) credentials: Credentials,
     pub(super) authenticator: Option<Authenticator>,
+    /// What topics of scripts and scenarios begin with.
+    topics: Topics,
 }
 
 /// The users of embedded brokers.
@@ -76,7 +84,7 @@ const SECRET: &str = "apricot";
 
 impl Embedded {
     /// With what is needed.
-    pub(super) fn with(needs: &[Need]) -> Embedded {
+    pub(crate) fn with(needs: &[Need]) -> Embedded {
         let wants = |need| needs.contains(&need);
         let mut embedded = Embedded::default();
         if wants(Need::Users) || wants(Need::Rights) {
@@ -98,8 +106,42 @@ impl Embedded {
         embedded
     }
 
+    /// The same, where all topics begin with this.
+    pub(crate) fn below(self, topics: &'static str) -> Embedded {
+        Embedded { topics: Topics(topics), ..self }
+    }
+
+    /// Who clients of scripts are there.
+    pub(crate) fn logins(&self) -> Logins {
+        let Setup { other, scram, .. } = self.setup.clone();
+        Logins::new(self.credentials.clone(), other, scram)
+    }
+
+    /// Answers what the core asks about a client, as its [`Authenticator`] does, but at once: a password is
+    /// compared, which takes no time.
+    pub(crate) fn answer(&self, exchange: &mut Exchange, question: Question) -> Answer {
+        let Some(authenticator) = &self.authenticator else {
+            return Answer::Refused(ReasonCode::BadAuthenticationMethod);
+        };
+        if let Question::Password { user_name: Some(name), password } = question {
+            let is_right = |(user, right): &(&str, &str)| {
+                &*name == *user && password.as_deref() == Some(right.as_bytes())
+            };
+            return match [ANN, BOB].iter().any(is_right) {
+                true => Answer::Accepted { user: Some(name), data: None },
+                false => Answer::Refused(ReasonCode::BadUserNameOrPassword),
+            };
+        }
+        let answer = pin!(authenticator.answer(exchange, question));
+        match answer.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(answer) => answer,
+            // Only passwords take time.
+            Poll::Pending => Answer::Refused(ReasonCode::ServerUnavailable),
+        }
+    }
+
     /// Makes it so in a configuration.
-    pub(super) fn configure(&self, config: &mut Config) {
+    pub(crate) fn configure(&self, config: &mut Config) {
         if let Some(authenticator) = &self.authenticator {
             let Access { asks, methods, .. } = authenticator.access();
             config.access.asks = asks;
@@ -112,7 +154,7 @@ impl Embedded {
             let is_named = |rule: &&Rule| matches!(rule.users, Users::Named(_));
             let place = rules.iter().take_while(is_named).count();
             let denied =
-                denied.into_iter().filter_map(|(action, level)| self::denied(action, level));
+                denied.into_iter().filter_map(|(action, level)| self.topics.denied(action, level));
             rules.splice(place..place, denied);
         }
         if self.setup.redirects && config.redirection.is_none() {
@@ -126,9 +168,22 @@ fn credentials((name, password): (&str, &str)) -> Credentials {
     Credentials::new(Some(name.to_owned()), Some(password.into())).unwrap_or_default()
 }
 
-fn denied(action: Action, level: &str) -> Option<Rule> {
-    let filter = RuleFilter::parse(&format!("+/+/+/{level}/#")).ok()?;
-    Some(Rule { users: Users::Named(BOB.0.into()), action, filter, allow: false })
+/// What all topics begin with, as levels of a filter.
+#[derive(Debug)]
+struct Topics(&'static str);
+
+/// Those of the suite: a prefix, the run, and the scenario.
+impl Default for Topics {
+    fn default() -> Topics {
+        Topics("+/+/+")
+    }
+}
+
+impl Topics {
+    fn denied(&self, action: Action, level: &str) -> Option<Rule> {
+        let filter = RuleFilter::parse(&format!("{}/{level}/#", self.0)).ok()?;
+        Some(Rule { users: Users::Named(BOB.0.into()), action, filter, allow: false })
+    }
 }
 
 /// Ann and Bob. What is kept of their passwords is made once: it takes time.

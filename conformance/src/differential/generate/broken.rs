@@ -2,11 +2,13 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use reference_broker::codec::{
-    Auth, ConnAck, Connect, Disconnect, Kind, Packet, Properties, PropertyId, Publish, PublishAck,
-    QoS, ReasonCode, Subscribe, SubscribeAck, Unsubscribe, Value, Will,
+    Auth, Connect, Disconnect, Kind, Packet, Properties, PropertyId, Publish, PublishAck, QoS,
+    ReasonCode, Subscribe, Unsubscribe, Value, Will,
 };
 
 use crate::chance::Chance;
+
+use super::odd::{odd, of_servers, raw};
 
 /// A packet of a client that is broken in one way; CONNECT where that is to come.
 pub(super) fn broken(seed: u64, is_connect: bool) -> Bytes {
@@ -22,7 +24,10 @@ pub(super) fn broken(seed: u64, is_connect: bool) -> Bytes {
         }
         Bytes::from(bytes_of(&packet))
     };
-    match chance.below(12) {
+    if !is_connect && chance.below(3) == 0 {
+        return raw(&mut chance);
+    }
+    match chance.below(13) {
         0..=2 => with_properties(add_any_property, &mut chance),
         3 => with_properties(double_a_property, &mut chance),
         4 => flags_changed(&mut chance, bytes_of(&packet)),
@@ -37,14 +42,15 @@ pub(super) fn broken(seed: u64, is_connect: bool) -> Bytes {
     }
 }
 
-fn bytes_of(packet: &Packet) -> Vec<u8> {
+pub(super) fn bytes_of(packet: &Packet) -> Vec<u8> {
     packet.to_bytes().map(|bytes| bytes.to_vec()).unwrap_or_default()
 }
 
 fn connect(chance: &mut Chance) -> Packet {
     let mut connect = Connect::new("~broken").keep_alive(60).session_expiry(1);
     if chance.below(2) == 0 {
-        let mut will = Will::new("~/a", "will").qos(QoS::AtLeastOnce);
+        let topic = ["~/a", "~/a", "~/+", "~/#", ""][chance.below(5)];
+        let mut will = Will::new(topic, "will").qos(QoS::AtLeastOnce);
         will.properties.push(PropertyId::WillDelayInterval, 1);
         if chance.below(2) == 0 {
             match chance.below(2) {
@@ -60,7 +66,9 @@ fn connect(chance: &mut Chance) -> Packet {
 /// A packet that an accepted client may send.
 fn packet(chance: &mut Chance) -> Packet {
     let ack = PublishAck::new(60_001);
-    match chance.below(10) {
+    let mut packet = match chance.below(12) {
+        10 => Packet::PingReq,
+        11 => Packet::Auth(Auth::new(ReasonCode::ReAuthenticate)),
         0 | 1 => Publish::new("~/a", "broken").qos(QoS::AtLeastOnce, 60_002).into(),
         2 => Publish::new("~/a", "broken").qos(QoS::ExactlyOnce, 60_003).into(),
         3 => Packet::PubAck(ack),
@@ -70,47 +78,13 @@ fn packet(chance: &mut Chance) -> Packet {
         7 => Subscribe::new(60_004, "~/a", QoS::AtLeastOnce).into(),
         8 => Unsubscribe::new(60_005, "~/a").into(),
         _ => Packet::Disconnect(Disconnect::because(ReasonCode::DisconnectWithWill)),
+    };
+    if chance.below(4) == 0
+        && let Some(properties) = packet.properties_mut()
+    {
+        properties.push(PropertyId::UserProperty, ("name", "value"));
     }
-}
-
-/// A packet that only servers send, or that has no place here.
-fn of_servers(chance: &mut Chance) -> Packet {
-    let ack = SubscribeAck::new(1, vec![ReasonCode::Success]);
-    match chance.below(7) {
-        0 => ConnAck::new(false, ReasonCode::Success).into(),
-        1 => Packet::SubAck(ack),
-        2 => Packet::UnsubAck(ack),
-        3 => Packet::PingResp,
-        4 => Connect::new("~broken").into(),
-        5 => Packet::Auth(Auth::new(ReasonCode::ReAuthenticate)),
-        _ => Packet::Auth(Auth::new(ReasonCode::ContinueAuthentication)),
-    }
-}
-
-/// Packets with fields that the standard rules out.
-fn odd(chance: &mut Chance) -> Packet {
-    let publish = Publish::new("~/a", "odd").qos(QoS::AtLeastOnce, 60_006);
-    let subscribe = |filter: &str| Subscribe::new(60_007, filter, QoS::AtLeastOnce);
-    match chance.below(14) {
-        0 => Publish { topic: "~/+".into(), ..publish }.into(),
-        1 => Publish { topic: "".into(), ..publish }.into(),
-        2 => Publish { packet_id: 0, ..publish }.into(),
-        3 => Publish::new("~/a", "odd").dup().into(),
-        4 => publish.with(PropertyId::TopicAlias, 65_535).into(),
-        5 => publish.with(PropertyId::ResponseTopic, "~/#").into(),
-        6 => publish.with(PropertyId::SubscriptionIdentifier, 1).into(),
-        7 => Subscribe { subscriptions: Vec::new(), ..subscribe("~/a") }.into(),
-        8 => Subscribe { packet_id: 0, ..subscribe("~/a") }.into(),
-        9 => {
-            let mut shared = subscribe("$share/g/~/a");
-            shared.subscriptions.iter_mut().for_each(|one| one.options.no_local = true);
-            shared.into()
-        }
-        10 => Unsubscribe { filters: Vec::new(), ..Unsubscribe::new(60_008, "~/a") }.into(),
-        11 => Packet::PubAck(PublishAck::because(60_001, ReasonCode::SessionTakenOver)),
-        12 => subscribe("$share/g+/~/a").into(),
-        _ => subscribe("").into(),
-    }
+    packet
 }
 
 fn add_any_property(chance: &mut Chance, properties: &mut Properties) {
@@ -141,7 +115,7 @@ fn value(chance: &mut Chance, id: PropertyId) -> Value {
 }
 
 /// The packet with another body: its length is written anew.
-fn with_body(first: u8, body: &[u8]) -> Bytes {
+pub(super) fn with_body(first: u8, body: &[u8]) -> Bytes {
     let mut bytes = BytesMut::new();
     bytes.put_u8(first);
     let mut left = body.len();
@@ -222,14 +196,18 @@ fn bad_text(chance: &mut Chance, bytes: Vec<u8>) -> Bytes {
 /// A CONNECT whose name, level or flags are others.
 fn odd_connect(chance: &mut Chance, bytes: Vec<u8>) -> Bytes {
     let (first, mut body) = parts(&bytes);
-    let (at, byte) = match chance.below(6) {
+    let flags = body.get(7).copied().unwrap_or(0);
+    let (at, byte) = match chance.below(9) {
         0 => (5, b'X'),
         // Not 3 and 4, which a broker may serve as the versions that they are.
         1 => (6, [6, 0, 255][chance.below(3)]),
-        2 => (7, body.get(7).copied().unwrap_or(0) | 0x01),
-        3 => (7, body.get(7).copied().unwrap_or(0) | 0x18),
-        4 => (7, body.get(7).copied().unwrap_or(0) ^ 0x20),
-        _ => (7, body.get(7).copied().unwrap_or(0) ^ 0x04),
+        2 => (7, flags | 0x01),
+        3 => (7, flags | 0x18),
+        4 => (7, flags ^ 0x20),
+        5 => (7, flags ^ 0x04),
+        6 => (7, flags ^ 0x08),
+        7 => (7, flags ^ [0x40, 0x80][chance.below(2)]),
+        _ => (3, 0),
     };
     if let Some(it) = body.get_mut(at) {
         *it = byte;

@@ -6,7 +6,9 @@
 
 mod broken;
 mod moves;
+mod odd;
 mod tables;
+mod world;
 mod writer;
 
 use proptest::strategy::{BoxedStrategy, Strategy, ValueTree};
@@ -15,13 +17,15 @@ use reference_broker::core::Config;
 
 use crate::script::{Script, audit};
 
-use moves::Move;
+use world::World;
 use writer::Writer;
+
+pub use world::Worlds;
 
 /// Makes scripts.
 pub struct Generator {
     runner: TestRunner,
-    moves: BoxedStrategy<Vec<Move>>,
+    worlds: BoxedStrategy<World>,
     config: Config,
 }
 
@@ -32,25 +36,31 @@ impl std::fmt::Debug for Generator {
 }
 
 impl Generator {
-    /// The scripts of a seed, for a broker that announces what this configuration does.
-    pub fn new(seed: u64, config: Config) -> Generator {
+    /// The scripts of a seed, for a broker that announces what this configuration does, and others too.
+    pub fn new(seed: u64, config: Config, worlds: Worlds) -> Generator {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
         let runner = TestRunner::new_with_rng(ProptestConfig::default(), random);
-        Generator { runner, moves: moves::moves(), config }
+        Generator { runner, worlds: worlds.strategy(), config }
     }
 
     /// The next script, with its audit.
     pub fn script(&mut self) -> Script {
-        // Nothing is ever rejected by these strategies.
-        let tree = self.moves.new_tree(&mut self.runner);
-        let moves = tree.map(|tree| tree.current()).unwrap_or_default();
-        let mut writer = Writer::new(&self.config);
+        let world = self.draw(&self.worlds.clone()).unwrap_or(World::Plain);
+        let conditions = self.draw(&world.conditions()).unwrap_or_default();
+        let theme = self.draw(&tables::theme()).unwrap_or_default();
+        let moves = self.draw(&moves::moves(world, theme)).unwrap_or_default();
+        let mut writer = Writer::new(&self.config, &conditions);
         moves.iter().for_each(|one| writer.write(one));
         let mut script = writer.into_script();
         script.steps.extend(audit(&script));
         script
+    }
+
+    /// A value of a strategy; none is ever rejected.
+    fn draw<T: std::fmt::Debug>(&mut self, from: &BoxedStrategy<T>) -> Option<T> {
+        from.new_tree(&mut self.runner).ok().map(|tree| tree.current())
     }
 }
 
@@ -62,7 +72,7 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_scripts() {
         let scripts = |seed| {
-            let mut generator = Generator::new(seed, Config::default());
+            let mut generator = Generator::new(seed, Config::default(), Worlds::all());
             std::iter::repeat_with(|| generator.script()).take(20).collect::<Vec<_>>()
         };
         assert_eq!(scripts(7), scripts(7));

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use reference_broker::codec::{QoS, ReasonCode, RetainHandling, SubscriptionOptions};
 
-use super::tables::{client_id, filter, topic};
+use super::tables::{Theme, client_id};
+use super::world::World;
 
 /// How many clients there are at most.
 pub(super) const CLIENTS: usize = 5;
@@ -22,6 +23,8 @@ pub(super) enum Move {
     Do(usize, Deed),
     /// Bytes that are no valid packet, or nearly none; over a new connection, or one that is there.
     Broken(usize, u64),
+    /// All that are connected lose their connections at once.
+    DropAll,
     /// So many milliseconds pass.
     Wait(u64),
 }
@@ -76,10 +79,53 @@ pub(super) enum Deed {
         kind: usize,
     },
     Ping,
+    /// A step of enhanced authentication.
+    Authenticate(Authentication),
+}
+
+/// What a client says of who it is, in a world of users.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) enum Who {
+    /// The first user.
+    #[default]
+    Own,
+    /// The second one.
+    Other,
+    /// Nobody, or one of these two with a password that is wrong or not there.
+    Nobody,
+    WrongPassword,
+    NoPassword,
+    /// Somebody whom nobody knows.
+    Unknown,
+}
+
+/// What a client does to prove who it is, in a world of SCRAM.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Authentication {
+    /// All of it, as it should.
+    Right,
+    /// With the password wrong.
+    Wrong,
+    /// The first message only.
+    Begun,
+    /// A message of an exchange that nobody began, or that has gone on.
+    Stray,
+    /// With a method that nobody knows.
+    OtherMethod,
+    /// Without a method, or with data alone.
+    NoMethod,
+    /// With the method and no data.
+    NoData,
+    /// With bytes that are no message of the method.
+    Nonsense,
+    /// AUTH with a code that is the broker's.
+    Success,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConnectWith {
+    pub(super) who: Who,
+    pub(super) authentication: Option<Authentication>,
     pub(super) clean_start: bool,
     /// Another Client Identifier than the client's own; empty for none.
     pub(super) client_id: Option<&'static str>,
@@ -111,6 +157,8 @@ pub(super) enum Payload {
     None,
     /// That, and so many bytes more.
     Padded(usize),
+    /// That, and bytes that are no text.
+    Binary,
 }
 
 /// A property that a message may have and that is passed on as it is.
@@ -126,29 +174,41 @@ pub(super) enum Extra {
     LongUser(usize),
 }
 
-pub(super) fn moves() -> BoxedStrategy<Vec<Move>> {
-    prop_oneof![vec(a_move(), 1..12), vec(a_move(), 4..30), vec(a_move(), 20..80)].boxed()
+pub(super) fn moves(world: World, theme: Theme) -> BoxedStrategy<Vec<Move>> {
+    let one = || a_move(world, theme);
+    match world {
+        // There is not much to do.
+        World::Elsewhere => vec(one(), 1..8).boxed(),
+        _ => prop_oneof![vec(one(), 1..12), vec(one(), 4..30), vec(one(), 20..80)].boxed(),
+    }
 }
 
-fn a_move() -> BoxedStrategy<Move> {
+fn a_move(world: World, theme: Theme) -> BoxedStrategy<Move> {
     prop_oneof![
-        12 => (0..CLIENTS, connect_with())
+        24 => (0..CLIENTS, connect_with(world, theme))
             .prop_map(|(client, with)| Move::Connect(client, Box::new(with))),
-        66 => (0..CLIENTS, deed()).prop_map(|(client, deed)| Move::Do(client, deed)),
-        6 => select(vec![500, 1_000, 1_100, 1_600, 2_100, 3_100]).prop_map(Move::Wait),
-        8 => (0..CLIENTS, any::<u64>()).prop_map(|(client, seed)| Move::Broken(client, seed)),
+        132 => (0..CLIENTS, deed(world, theme)).prop_map(|(client, deed)| Move::Do(client, deed)),
+        12 => select(vec![500, 1_000, 1_100, 1_600, 2_100, 3_100]).prop_map(Move::Wait),
+        16 => (0..CLIENTS, any::<u64>()).prop_map(|(client, seed)| Move::Broken(client, seed)),
+        1 => Just(Move::DropAll),
     ]
     .boxed()
 }
 
-fn deed() -> BoxedStrategy<Deed> {
+fn deed(world: World, theme: Theme) -> BoxedStrategy<Deed> {
     let rarely = prop::bool::weighted(0.2);
+    let topic = || theme.topic(world);
+    let filter = || theme.filter(world);
+    let (weight, authenticates) = match world {
+        World::Scram => (12, authentication().prop_map(Deed::Authenticate).boxed()),
+        _ => (1, Just(Deed::Ping).boxed()),
+    };
     prop_oneof![
         4 => (disconnect_reason(), option::weighted(0.3, session_expiry()), rarely).prop_map(
             |(reason, expiry, explained)| Deed::Disconnect { reason, expiry, explained }
         ),
         3 => any::<bool>().prop_map(|half| Deed::Drop { half }),
-        22 => (message(), prop::bool::weighted(0.6), count())
+        22 => (message(topic()), prop::bool::weighted(0.6), count())
             .prop_map(|(message, released, count)| Deed::Publish { message, released, count }),
         2 => (0..4_usize, 1..4_usize).prop_map(|(which, times)| Deed::Repeat { which, times }),
         3 => (0..4_usize, rarely).prop_map(|(which, twice)| Deed::Release { which, twice }),
@@ -162,6 +222,28 @@ fn deed() -> BoxedStrategy<Deed> {
         2 => (0..4_usize).prop_map(|kind| Deed::Stray { kind }),
         1 => (0..8_usize).prop_map(|kind| Deed::Beat { kind }),
         1 => Just(Deed::Ping),
+        weight => authenticates,
+    ]
+    .boxed()
+}
+
+fn who() -> BoxedStrategy<Who> {
+    use Who::*;
+    prop_oneof![
+        8 => Just(Own),
+        8 => Just(Other),
+        3 => select(vec![Nobody, WrongPassword, NoPassword, Unknown]),
+    ]
+    .boxed()
+}
+
+fn authentication() -> BoxedStrategy<Authentication> {
+    use Authentication::*;
+    prop_oneof![
+        10 => Just(Right),
+        10 => select(vec![
+            Wrong, Begun, Stray, OtherMethod, NoMethod, NoData, Nonsense, Success
+        ]),
     ]
     .boxed()
 }
@@ -201,7 +283,7 @@ fn acknowledge_reason() -> impl Strategy<Value = ReasonCode> {
     ]
 }
 
-fn connect_with() -> BoxedStrategy<ConnectWith> {
+fn connect_with(world: World, theme: Theme) -> BoxedStrategy<ConnectWith> {
     let numbers = (
         option::weighted(0.8, session_expiry()),
         option::weighted(0.3, select(vec![1, 2, 3, 10])),
@@ -216,23 +298,30 @@ fn connect_with() -> BoxedStrategy<ConnectWith> {
         2 => Just(2_u16),
         1 => select(vec![43_691, 65_535]),
     ];
-    let will = option::weighted(0.3, (message(), select(vec![0, 0, 1, 2, 4])));
+    let will = option::weighted(0.3, (message(theme.topic(world)), select(vec![0, 0, 1, 2, 4])));
     let flags = (prop::bool::weighted(0.3), prop::bool::weighted(0.6));
-    (flags, client_id(), keep_alive, numbers, option::weighted(0.1, any::<bool>()), will)
-        .prop_map(
-            |((clean_start, acknowledges), client_id, keep_alive, numbers, user_property, will)| {
-                let (expiry, receive, size, aliases, problem, response) = numbers;
-                ConnectWith {
-                    clean_start,
-                    client_id,
-                    acknowledges,
-                    keep_alive,
-                    numbers: [expiry, receive, size, aliases, problem, response],
-                    user_property,
-                    will,
-                }
-            },
-        )
+    let who = if world == World::Users { who() } else { Just(Who::Own).boxed() };
+    let proves = match world {
+        World::Scram => option::weighted(0.7, authentication()).boxed(),
+        _ => Just(None).boxed(),
+    };
+    let access = (who, proves);
+    let user_property = option::weighted(0.1, any::<bool>());
+    (flags, client_id(), keep_alive, numbers, user_property, will, access)
+        .prop_map(|(flags, client_id, keep_alive, numbers, user_property, will, access)| {
+            let (expiry, receive, size, aliases, problem, response) = numbers;
+            ConnectWith {
+                who: access.0,
+                authentication: access.1,
+                clean_start: flags.0,
+                client_id,
+                acknowledges: flags.1,
+                keep_alive,
+                numbers: [expiry, receive, size, aliases, problem, response],
+                user_property,
+                will,
+            }
+        })
         .boxed()
 }
 
@@ -240,10 +329,11 @@ fn session_expiry() -> impl Strategy<Value = u32> {
     select(vec![600, 600, 600, u32::MAX, 0, 1, 2])
 }
 
-fn message() -> BoxedStrategy<Message> {
+fn message(topic: BoxedStrategy<Cow<'static, str>>) -> BoxedStrategy<Message> {
     let payload = prop_oneof![
         60 => Just(Payload::Short),
         5 => Just(Payload::None),
+        3 => Just(Payload::Binary),
         10 => select(vec![10, 60, 100, 120, 256]).prop_map(Payload::Padded),
         // About where lengths take another byte, or another type.
         1 => select(vec![16_350, 16_370, 65_533, 70_000]).prop_map(Payload::Padded),
@@ -252,7 +342,7 @@ fn message() -> BoxedStrategy<Message> {
     let expiry = option::weighted(0.2, select(vec![0, 1, 2, 3, 100, u32::MAX]));
     let alias = option::weighted(0.15, prop_oneof![4 => 1..4_u16, 1 => 1..=100_u16]);
     let properties = prop_oneof![5 => Just(Vec::new()), 2 => vec(extra(), 1..4)];
-    (topic(), qos(), prop::bool::weighted(0.3), payload, expiry, alias, properties)
+    (topic, qos(), prop::bool::weighted(0.3), payload, expiry, alias, properties)
         .prop_map(|(topic, qos, retain, payload, expiry, alias, properties)| Message {
             topic,
             qos,
@@ -268,10 +358,14 @@ fn message() -> BoxedStrategy<Message> {
 fn extra() -> BoxedStrategy<Extra> {
     prop_oneof![
         (0..=1_u8).prop_map(Extra::Format),
-        select(vec!["text/plain", "", "é"]).prop_map(Extra::ContentType),
+        select(vec!["text/plain", "", "é", "\u{85}\u{90}"]).prop_map(Extra::ContentType),
         select(vec!["~/answers", "~/answers/", "a"]).prop_map(Extra::ResponseTopic),
         select(vec![&b"\x00\xff"[..], b"", b"some bytes"]).prop_map(Extra::CorrelationData),
-        (select(vec![1, 2, 2, 3, 17, 33, 100]), select(vec!["name", "", "é"]), any::<bool>())
+        (
+            select(vec![1, 2, 2, 3, 17, 33, 100]),
+            select(vec!["name", "", "é", "\u{90}"]),
+            any::<bool>()
+        )
             .prop_map(|(count, name, alike)| Extra::Users(count, name, alike)),
         select(vec![120, 130, 300, 16_400]).prop_map(Extra::LongUser),
     ]

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::world::World;
+
 /// Topic Names. `~` stands for the part that keeps one playing apart from others.
 const TOPICS: &[&str] = &[
     "~/a/b/c",
@@ -87,7 +89,104 @@ const CLIENT_IDS: &[&str] = &[
     "~alice ",
 ];
 
-pub(super) fn topic() -> BoxedStrategy<Cow<'static, str>> {
+/// Names of a kind, which a script uses often: what differs between them is what may be overlooked.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Theme {
+    topics: &'static [&'static str],
+    filters: &'static [&'static str],
+}
+
+/// Names of more than 255 bytes that differ in the last one.
+macro_rules! long {
+    ($end:literal) => {
+        long!(@ "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", $end)
+    };
+    (@ $part:literal, $end:literal) => {
+        concat!("~/", $part, $part, $part, $part, $end)
+    };
+}
+
+const THEMES: &[Theme] = &[
+    Theme { topics: &[], filters: &[] },
+    Theme { topics: &["~/a", "~/a/b"], filters: &["~/a", "~/#", "~/a/#", "~/a/+"] },
+    Theme {
+        topics: &["~/Rooms-of/House", "~/rooms-of/house", "~/A", "~/a"],
+        filters: &["~/Rooms-of/House", "~/rooms-of/house", "~/A", "~/a", "~/+/house"],
+    },
+    Theme {
+        topics: &["~/é", "~/É", "~/e\u{301}", "~/ж", "~/Ж"],
+        filters: &["~/é", "~/É", "~/e\u{301}", "~/ж", "~/Ж"],
+    },
+    Theme {
+        topics: &["~/a/b/c", "~/a/b/d", "~/a/c", "~/a/b"],
+        filters: &["~/a/+/c", "~/a/+/d", "~/+/+/c", "~/+/b/+", "~/a/b/c"],
+    },
+    Theme {
+        topics: &["~/b/room", "~/b/room/a", "~/c/room", "~/b"],
+        filters: &["~/+/room", "~/+/room/+", "~/b/room/#", "~/+/room/#", "~/b/+"],
+    },
+    Theme {
+        topics: &["$share/g/~/a", "~/a", "g/~/a", "$share/g"],
+        filters: &["$share/g/~/a", "~/a", "$share/h/~/a", "$share/g/~/#", "$share/G/~/a"],
+    },
+    Theme {
+        topics: &["~/a/", "~/a", "~//a", "/~/a", "~/"],
+        filters: &["~/a/", "~/a/+", "~/a", "~//a", "~/+/a", "/~/a", "/~/#", "~/"],
+    },
+    Theme {
+        topics: &["~/\u{90}a", "~/a", "~/\u{FEFF}a", "~/a\u{2003}", "~/a "],
+        filters: &["~/\u{90}a", "~/a", "~/\u{FEFF}a", "~/a\u{2003}", "~/a ", "~/#"],
+    },
+    Theme {
+        topics: &["$~/a", "$SYS/~/a", "~/$x", "~/a"],
+        filters: &["$~/a", "$SYS/~/a", "+/a", "#", "$~/#", "~/$x", "+/~/a", "+/#"],
+    },
+    Theme { topics: &[long!("b"), long!("c")], filters: &[long!("b"), long!("c")] },
+    Theme { topics: &["~/a.b", "~/a%2Fb", "~/a/b", "~/..", "~/a*"], filters: &["~/a.b", "~/#"] },
+];
+
+/// Topics that the second user may not use in one way or another, and their neighbours.
+const GUARDED: Theme = Theme {
+    topics: &["~/unwritable", "~/unwritable/a", "~/unreadable", "~/unreadable/a", "~/unread"],
+    filters: &[
+        "~/unreadable/#",
+        "~/unreadable/a",
+        "~/unwritable/#",
+        "~/#",
+        "~/+/a",
+        "$share/g/~/unreadable/#",
+    ],
+};
+
+pub(super) fn theme() -> BoxedStrategy<Theme> {
+    select(THEMES).boxed()
+}
+
+impl Theme {
+    /// A Topic Name: one of the theme as often as not.
+    pub(super) fn topic(self, world: World) -> BoxedStrategy<Cow<'static, str>> {
+        match self.within(world) {
+            Theme { topics: &[], .. } => topic(),
+            theme => prop_oneof![select(theme.topics).prop_map(Cow::Borrowed), topic()].boxed(),
+        }
+    }
+
+    /// A Topic Filter: one of the theme as often as not.
+    pub(super) fn filter(self, world: World) -> BoxedStrategy<&'static str> {
+        match self.within(world) {
+            Theme { filters: &[], .. } => filter(),
+            theme => prop_oneof![select(theme.filters), filter()].boxed(),
+        }
+    }
+
+    /// Where there are rights, they are the theme.
+    fn within(self, world: World) -> Theme {
+        if world == World::Users { GUARDED } else { self }
+    }
+}
+
+fn topic() -> BoxedStrategy<Cow<'static, str>> {
+    // As long as topics may be.
     let long =
         select(vec![40_000, 65_500]).prop_map(|len| Cow::Owned(format!("~/{}", "a".repeat(len))));
     prop_oneof![
@@ -99,7 +198,7 @@ pub(super) fn topic() -> BoxedStrategy<Cow<'static, str>> {
     .boxed()
 }
 
-pub(super) fn filter() -> BoxedStrategy<&'static str> {
+fn filter() -> BoxedStrategy<&'static str> {
     prop_oneof![
         12 => select(vec!["~/a", "~/#", "~/a/#", "~/a/+", "~/+/+"]),
         12 => select(FILTERS),

@@ -6,16 +6,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reference_broker::codec::{
-    Connect, Disconnect, Packet, PacketType, Properties, PropertyId, Publish, PublishAck, QoS,
-    ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, Will,
+    Auth, Connect, Disconnect, Packet, PacketType, Properties, PropertyId, Publish, PublishAck,
+    QoS, ReasonCode, Subscribe, SubscriptionOptions, Text, Unsubscribe, Will,
 };
 use reference_broker::core::Config;
 
-use crate::script::{Acknowledgement, Act, Bench, Script, Step};
+use crate::script::{
+    ANSWER, Acknowledgement, Act, Bench, Conditions, FIRST, METHOD, NOBODY, OTHER, OWN, Script,
+    Step, WRONG,
+};
 use crate::target::Variant;
 
 use super::broken::broken;
-use super::moves::{CLIENTS, ConnectWith, Deed, Extra, Message, Move, Payload};
+use super::moves::{
+    Authentication, CLIENTS, ConnectWith, Deed, Extra, Message, Move, Payload, Who,
+};
 
 /// A Packet Identifier that no client of these uses for anything else.
 const STRAY: u16 = 60_000;
@@ -40,10 +45,14 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(config: &Config) -> Writer {
+    /// For a broker that meets these conditions.
+    pub(super) fn new(config: &Config, conditions: &Conditions) -> Writer {
+        let needs = conditions.needs.iter().map(|need| Act::Needs(*need));
+        let announced = Some(&conditions.announced).filter(|it| it.iter().next().is_some());
+        let acts = needs.chain(announced.cloned().map(Act::Announces));
         Writer {
-            bench: Bench::new(&Variant::default(), config),
-            script: Script::default(),
+            bench: Bench::new(&Variant::default(), config, conditions),
+            script: Script { steps: acts.map(|act| Step::new("broker", act)).collect() },
             clients: vec![Client::default(); CLIENTS],
             published: 0,
         }
@@ -57,6 +66,13 @@ impl Writer {
         match one {
             Move::Connect(client, with) => self.connect(*client, with),
             Move::Wait(milliseconds) => self.wait(*milliseconds),
+            Move::DropAll => {
+                for client in
+                    (0..CLIENTS).filter(|client| self.is_online(*client)).collect::<Vec<_>>()
+                {
+                    self.act(client, Act::Close);
+                }
+            }
             Move::Broken(client, seed) => self.broken(*client, *seed),
             Move::Do(client, deed) => {
                 if let Some(client) = self.online(*client) {
@@ -111,6 +127,7 @@ impl Writer {
                 }
             }
             Deed::Ping => self.send(client, Packet::PingReq),
+            Deed::Authenticate(authentication) => self.authenticate_again(client, *authentication),
         }
     }
 
@@ -195,11 +212,58 @@ impl Writer {
         if let Some((message, delay)) = &with.will {
             connect.will = Some(self.will(message, *delay));
         }
+        (connect.user_name, connect.password) = of_user(with.who);
         self.opens(client);
         if with.acknowledges {
             self.act(client, Act::Acknowledges);
         }
+        match with.authentication {
+            Some(authentication) => self.authenticate(client, connect, authentication),
+            None => self.send(client, connect),
+        }
+    }
+
+    /// Connects with a method.
+    fn authenticate(&mut self, client: usize, connect: Connect, how: Authentication) {
+        let connect = match how {
+            Authentication::Stray | Authentication::Success => connect,
+            how => Connect { properties: said_first(connect.properties, how), ..connect },
+        };
         self.send(client, connect);
+        self.goes_on(client, how);
+    }
+
+    /// Begins another exchange.
+    fn authenticate_again(&mut self, client: usize, how: Authentication) {
+        if !matches!(how, Authentication::Stray | Authentication::Success) {
+            let again = Auth::new(ReasonCode::ReAuthenticate);
+            let properties = said_first(again.properties, how);
+            self.send(client, Auth { properties, ..again });
+        }
+        self.goes_on(client, how);
+    }
+
+    /// What a client says after it has begun.
+    fn goes_on(&mut self, client: usize, how: Authentication) {
+        let (reason, data) = match how {
+            Authentication::Right | Authentication::OtherMethod => {
+                (ReasonCode::ContinueAuthentication, ANSWER)
+            }
+            Authentication::Wrong => (ReasonCode::ContinueAuthentication, WRONG),
+            Authentication::Stray => (ReasonCode::ContinueAuthentication, FIRST),
+            Authentication::Success => (ReasonCode::Success, ANSWER),
+            Authentication::Nonsense => (ReasonCode::ContinueAuthentication, "no message"),
+            Authentication::NoData => {
+                let auth = Auth::new(ReasonCode::ContinueAuthentication);
+                return self.send(client, auth.with(PropertyId::AuthenticationMethod, METHOD));
+            }
+            Authentication::Begun | Authentication::NoMethod => return,
+        };
+        let auth = Auth::new(reason).with(PropertyId::AuthenticationMethod, METHOD);
+        self.send(
+            client,
+            auth.with(PropertyId::AuthenticationData, Bytes::from_static(data.as_bytes())),
+        );
     }
 
     fn will(&mut self, message: &Message, delay: u32) -> Will {
@@ -220,6 +284,7 @@ impl Writer {
         match message.payload {
             Payload::None => Bytes::new(),
             Payload::Short => name.into(),
+            Payload::Binary => [name.as_bytes(), b"\xFF\xC0\x00"].concat().into(),
             Payload::Padded(by) => format!("{name}{}", "_".repeat(by)).into(),
         }
     }
@@ -338,6 +403,40 @@ impl Writer {
             }
         }
     }
+}
+
+/// User Name and Password, as scripts have them.
+fn of_user(who: Who) -> (Option<Text>, Option<Bytes>) {
+    let password = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
+    match who {
+        Who::Own => (None, None),
+        Who::Other => (Some(OTHER.into()), password(OTHER)),
+        Who::Nobody => (Some(NOBODY.into()), None),
+        Who::WrongPassword => (Some(OWN.into()), password("wrong")),
+        Who::NoPassword => (Some(OWN.into()), None),
+        Who::Unknown => (Some("unknown".into()), password(OWN)),
+    }
+}
+
+/// What an exchange begins with.
+fn said_first(mut properties: Properties, how: Authentication) -> Properties {
+    let method = match how {
+        Authentication::NoMethod => None,
+        Authentication::OtherMethod => Some("of another kind"),
+        _ => Some(METHOD),
+    };
+    if let Some(method) = method {
+        properties.push(PropertyId::AuthenticationMethod, method);
+    }
+    let data = match how {
+        Authentication::NoData => None,
+        Authentication::Nonsense => Some("no message"),
+        _ => Some(FIRST),
+    };
+    if let Some(data) = data {
+        properties.push(PropertyId::AuthenticationData, Bytes::from_static(data.as_bytes()));
+    }
+    properties
 }
 
 fn name(client: usize) -> &'static str {

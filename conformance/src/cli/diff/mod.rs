@@ -1,0 +1,307 @@
+mod told;
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use conformance::differential::{
+    Beside, Divergence, Divergences, Drawn, Explanation, KnownDivergences, Observed, cases,
+    config_of, drawn, first_difference,
+};
+use conformance::exit::Exit;
+use conformance::runner::TOPIC_PREFIX;
+use conformance::script::{Script, read};
+use conformance::target::{Connector, Target, Variant, announced};
+use reference_broker::command::interrupt;
+use reference_broker::core::Config;
+
+use super::files::raised_limit;
+use super::reach::ReachArguments;
+use super::run::token;
+use super::target::{TargetArguments, Tested};
+use super::{Failure, by_chance, print};
+
+use told::{EMBEDDED, OTHER, as_json, names, of_divergences, of_found};
+
+#[derive(Args, Debug)]
+pub(super) struct DiffArguments {
+    /// The broker to compare with the embedded one; of two, those to compare with each other
+    #[arg(value_name = "TARGET", num_args = 0..=2)]
+    targets: Vec<String>,
+    /// How many scripts are generated
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    cases: usize,
+    /// Generate the scripts of this number again; by chance if left out
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Play these scripts or traces too: a file, or all *.script, *.trace and *.snap files below a folder
+    #[arg(long, value_name = "PATH")]
+    scripts: Vec<PathBuf>,
+    /// How many scripts are played at once on a broker at an address
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    jobs: usize,
+    /// Begin no more scripts after this time
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    time: Option<Duration>,
+    /// How long to wait there for what comes of a step on the embedded broker
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
+    patience: Duration,
+    /// Begin all topics with this [default: mqttspec, or what the target file says]
+    #[arg(long, value_name = "PREFIX")]
+    topic_prefix: Option<String>,
+    /// What is known to differ, and why (TOML): violations in it do not fail the comparison
+    #[arg(long, value_name = "FILE")]
+    known_divergences: Option<PathBuf>,
+    /// How to tell what was found
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Write each difference to a file of its own in this folder, as a script to replay
+    #[arg(long, value_name = "FOLDER")]
+    save: Option<PathBuf>,
+    /// Prove it: tell how many of so many mutants, drawn by the seed, are found and explained
+    #[arg(long, value_name = "N", conflicts_with = "targets")]
+    mutants: Option<usize>,
+    #[command(flatten)]
+    reach: ReachArguments,
+    #[command(flatten)]
+    started: TargetArguments,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// Plays scripts on two brokers, and tells where they part ways and why.
+pub(super) fn diff(arguments: &DiffArguments) -> Result<Exit, Failure> {
+    let seed = arguments.seed.unwrap_or_else(by_chance);
+    if let Some(count) = arguments.mutants {
+        return print(&of_drawn(&drawn(seed, count, arguments.cases), seed));
+    }
+    let wrong = |error: String| (Exit::Usage, error);
+    let targets = arguments.targets.iter().map(|text| text.parse::<Target>());
+    let targets = targets.collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+    let first = arguments.targets.first().map(String::as_str);
+    match &targets[..] {
+        [] if !arguments.started.names_one() => {
+            Err(wrong("name a broker to compare with the embedded one".to_owned()))
+        }
+        [Target::Embedded(second)] => in_memory(arguments, &Variant::default(), second, seed),
+        [Target::Embedded(first), Target::Embedded(second)] => {
+            in_memory(arguments, first, second, seed)
+        }
+        [Target::Embedded(_), other] | [other, Target::Embedded(_)] => Err(wrong(format!(
+            "beside {other} the embedded broker takes the choices that it finds: leave it out"
+        ))),
+        [] | [_] => one(arguments, arguments.started.tested(first, &arguments.reach)?, seed),
+        [_, _] => two(arguments, seed),
+        _ => Err(wrong("no more than two brokers are compared".to_owned())),
+    }
+}
+
+fn in_memory(
+    arguments: &DiffArguments,
+    first: &Variant,
+    second: &Variant,
+    seed: u64,
+) -> Result<Exit, Failure> {
+    let config = Config::default();
+    let cases = cases(seed, arguments.cases, first, &config);
+    let Some(found) = first_difference(&cases, first, second, &config) else {
+        return print(&format!("{} scripts, no difference; seed {seed}\n", cases.len()));
+    };
+    let mut text = of_found(&found, ("first", "second"), Observed::of);
+    let _ = writeln!(text, "\nscript {} of {}; seed {seed}", found.case, cases.len());
+    print(&text)?;
+    let is_violation = matches!(found.explanation, Explanation::Violation(_));
+    Ok(if is_violation { Exit::Unexpected } else { Exit::AsExpected })
+}
+
+/// One broker beside the embedded one.
+fn one(arguments: &DiffArguments, tested: Tested, seed: u64) -> Result<Exit, Failure> {
+    let known = known(arguments)?;
+    let target = tested.name.clone();
+    let report = beside(arguments, tested, seed)?;
+    if let Some(folder) = &arguments.save {
+        save(&report, folder)?;
+    }
+    match arguments.format {
+        Format::Text => print(&of_divergences(&report, &known, &target, seed))?,
+        Format::Json => print(&format!("{:#}\n", as_json(&report, &known, &target, seed)))?,
+    };
+    let is_unknown = |it: &Divergence| it.is_violation() && known.find(&it.name()).is_none();
+    match report.found.iter().any(is_unknown) {
+        true => Ok(Exit::Unexpected),
+        false => Ok(Exit::AsExpected),
+    }
+}
+
+/// Two brokers, each beside the embedded one: what only one of them does is where they part ways.
+fn two(arguments: &DiffArguments, seed: u64) -> Result<Exit, Failure> {
+    let known = known(arguments)?;
+    let mut reports = Vec::new();
+    for target in &arguments.targets {
+        let tested = TargetArguments::default().tested(Some(target), &arguments.reach)?;
+        reports.push((tested.name.clone(), beside(arguments, tested, seed)?));
+    }
+    let all: Vec<_> = reports.iter().map(|(_, report)| names(report)).collect();
+    let (mut text, mut exit, mut objects) = (String::new(), Exit::AsExpected, Vec::new());
+    for (place, (target, mut report)) in reports.into_iter().enumerate() {
+        report.found.retain(|it| !all[1 - place].contains(&it.name()));
+        let _ = writeln!(text, "# only {target}:\n");
+        text.push_str(&of_divergences(&report, &known, &target, seed));
+        objects.push(as_json(&report, &known, &target, seed));
+        if report.found.iter().any(|it| it.is_violation() && known.find(&it.name()).is_none()) {
+            exit = Exit::Unexpected;
+        }
+        if let Some(folder) = &arguments.save {
+            save(&report, &folder.join(if place == 0 { "first" } else { "second" }))?;
+        }
+    }
+    match arguments.format {
+        Format::Text => print(&text)?,
+        Format::Json => print(&format!("{:#}\n", serde_json::Value::from(objects)))?,
+    };
+    Ok(exit)
+}
+
+fn beside(arguments: &DiffArguments, tested: Tested, seed: u64) -> Result<Divergences, Failure> {
+    let scripts = scripts(&arguments.scripts)?;
+    let trouble = |what: String| (Exit::Trouble, what);
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| trouble(format!("cannot start: {error}")))?;
+    raised_limit();
+    let (name, prefix) = (tested.name.clone(), tested.topic_prefix.clone());
+    let compared = runtime.block_on(async {
+        let interrupt = || interrupt().map_err(|error| trouble(error.to_string()));
+        let started = tested.start(interrupt()?).await?;
+        let comparing = compare(arguments, started.target(), &name, prefix, scripts, seed);
+        let compared = tokio::select! {
+            compared = comparing => compared,
+            () = interrupt()? => Err(trouble("interrupted".to_owned())),
+        };
+        let stopped = started.stop().await.map_err(trouble);
+        compared.and_then(|report| stopped.map(|()| report))
+    });
+    runtime.shutdown_background();
+    compared
+}
+
+async fn compare(
+    arguments: &DiffArguments,
+    target: &Target,
+    name: &str,
+    topic_prefix: Option<String>,
+    scripts: Vec<(String, Script)>,
+    seed: u64,
+) -> Result<Divergences, Failure> {
+    let trouble = |what: String| (Exit::Trouble, what);
+    let cannot = |error: std::io::Error| trouble(format!("{name}: {error}"));
+    let connector = Connector::new(target).await.map_err(cannot)?;
+    let connack = announced(&connector, arguments.patience.max(Duration::from_secs(5))).await;
+    let connack = connack.map_err(|why| trouble(format!("{name} {why}")))?;
+    let prefix = arguments.topic_prefix.clone().or(topic_prefix);
+    let beside = Beside {
+        connector,
+        config: config_of(&connack),
+        topic_prefix: prefix.unwrap_or_else(|| TOPIC_PREFIX.to_owned()),
+        token: token(target),
+        patience: arguments.patience,
+        jobs: arguments.jobs,
+        scripts,
+        seed,
+        cases: arguments.cases,
+        time: arguments.time,
+    };
+    let mut tell = |what: &str| drop(writeln!(std::io::stderr(), "{name}: {what}"));
+    beside.compare(&mut tell).await.map_err(cannot)
+}
+
+fn known(arguments: &DiffArguments) -> Result<KnownDivergences, Failure> {
+    let Some(path) = &arguments.known_divergences else { return Ok(KnownDivergences::default()) };
+    let usage = |what: String| (Exit::Usage, format!("{}: {what}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| usage(error.to_string()))?;
+    KnownDivergences::parse(&text).map_err(usage)
+}
+
+/// The scripts in these files and folders, each by its path.
+fn scripts(paths: &[PathBuf]) -> Result<Vec<(String, Script)>, Failure> {
+    let mut found = Vec::new();
+    for path in paths {
+        let usage = |what: String| (Exit::Usage, format!("{}: {what}", path.display()));
+        let mut files = Vec::new();
+        files_below(path, &mut files).map_err(|error| usage(error.to_string()))?;
+        files.sort();
+        for file in files {
+            let cannot = |what: String| (Exit::Usage, format!("{}: {what}", file.display()));
+            let text = std::fs::read_to_string(&file).map_err(|error| cannot(error.to_string()))?;
+            let script = read(&text).map_err(|error| cannot(error.to_string()))?;
+            found.push((file.display().to_string(), script));
+        }
+    }
+    Ok(found)
+}
+
+fn files_below(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    if !path.is_dir() {
+        files.push(path.to_owned());
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(path)? {
+        let path = entry?.path();
+        let is_script = path
+            .extension()
+            .is_some_and(|it| ["script", "trace", "snap"].iter().any(|is| it == *is));
+        if path.is_dir() || is_script {
+            files_below(&path, files)?;
+        }
+    }
+    Ok(())
+}
+
+fn save(report: &Divergences, folder: &Path) -> Result<(), Failure> {
+    let cannot = |path: &Path, error: std::io::Error| {
+        (Exit::Trouble, format!("{}: {error}", path.display()))
+    };
+    std::fs::create_dir_all(folder).map_err(|error| cannot(folder, error))?;
+    for (number, divergence) in (1..).zip(&report.found) {
+        let name = divergence.name();
+        let is_plain = |letter: &char| letter.is_ascii_alphanumeric() || "-.+".contains(*letter);
+        let word: String =
+            name.chars().map(|it| if is_plain(&it) { it } else { '-' }).take(60).collect();
+        let path = folder.join(format!("{number:03}-{word}.script"));
+        let text = of_found(&divergence.found, (EMBEDDED, OTHER), Observed::unannounced);
+        std::fs::write(&path, text).map_err(|error| cannot(&path, error))?;
+    }
+    Ok(())
+}
+
+/// What became of mutants, and how many of them were found and explained.
+fn of_drawn(drawn: &[Drawn], seed: u64) -> String {
+    let (mut text, mut steps) = (String::new(), Vec::new());
+    for it in drawn {
+        let mutant = it.mutant;
+        let _ = match &it.found {
+            None => writeln!(text, "missed     {}  {}", mutant.id, mutant.breaks),
+            Some(found) => {
+                steps.push(found.script.steps.len());
+                let word = if it.is_explained() { "explained" } else { "found    " };
+                let (case, steps, why) =
+                    (&found.case, found.script.steps.len(), &found.explanation);
+                writeln!(text, "{word}  {}  by script {case}, {steps} steps: {why}", mutant.id)
+            }
+        };
+    }
+    steps.sort_unstable();
+    let median = steps.get(steps.len() / 2).copied().unwrap_or(0);
+    let (all, found) = (drawn.len(), steps.len());
+    let explained = drawn.iter().filter(|it| it.is_explained()).count();
+    let _ = writeln!(
+        text,
+        "\n{all} mutants: {found} found, {explained} explained; {median} steps in the median; seed {seed}"
+    );
+    text
+}

@@ -1,0 +1,150 @@
+//! The embedded broker beside one that runs.
+//!
+//! All scripts are played on both; what differs is played once more, and left aside if it does not come to
+//! the same. Then the choices are found that the embedded broker has to take so that least differs
+//! (`fit`), in memory, and what is left is made small on the broker itself and explained (`rest`).
+
+mod fit;
+mod playing;
+mod rest;
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use reference_broker::codec::ConnAck;
+use reference_broker::core::Config;
+
+use crate::script::{Script, announce};
+use crate::target::{Connector, Variant};
+
+use super::{Explanation, Found, Generator, Worlds};
+
+use playing::Playing;
+
+/// What is compared, and how.
+#[derive(Clone, Debug)]
+pub struct Beside {
+    /// How the other broker is reached.
+    pub connector: Connector,
+    /// What it announces.
+    pub config: Config,
+    /// The levels below which all of it is.
+    pub topic_prefix: String,
+    /// What sets this run apart from others.
+    pub token: String,
+    /// How long is waited for what comes of a step on the embedded broker.
+    pub patience: Duration,
+    /// How many scripts are played at once.
+    pub jobs: usize,
+    /// Scripts to play besides those that are generated, each with its name.
+    pub scripts: Vec<(String, Script)>,
+    /// The seed of the scripts that are generated.
+    pub seed: u64,
+    /// How many of them there are.
+    pub cases: usize,
+    /// How long new scripts are begun, if not as long as there are any.
+    pub time: Option<Duration>,
+}
+
+/// What came of playing the same scripts on both.
+#[derive(Clone, Debug, Default)]
+pub struct Divergences {
+    /// The scripts played.
+    pub played: usize,
+    /// Those on which both did the same, choices considered.
+    pub alike: usize,
+    /// Those that did not come to the same twice.
+    pub unsteady: usize,
+    /// Those that differ and were not looked at, as there were too many.
+    pub passed_over: usize,
+    /// What differs, each explanation once.
+    pub found: Vec<Divergence>,
+}
+
+/// Where two brokers part ways.
+#[derive(Clone, Debug)]
+pub struct Divergence {
+    /// The smallest script found that shows it, what differs there, and why.
+    pub found: Found,
+    /// How many of all scripts show it.
+    pub scripts: usize,
+}
+
+/// What a broker announces, as the embedded one is to have it.
+pub fn config_of(connack: &ConnAck) -> Config {
+    let mut config = Config {
+        receive_maximum: u16::MAX,
+        topic_alias_maximum: 0,
+        maximum_packet_size: u32::MAX,
+        ..Config::default()
+    };
+    announce(&connack.properties, &mut config);
+    config
+}
+
+impl Beside {
+    /// Plays all scripts on both, and explains what differs. How far it has come is told to `tell`, in a
+    /// line now and then.
+    ///
+    /// # Errors
+    ///
+    /// When the other broker cannot be reached.
+    pub async fn compare(self, tell: &mut dyn FnMut(&str)) -> io::Result<Divergences> {
+        let until = self.time.and_then(|time| Instant::now().checked_add(time));
+        let scripts = self.all_scripts();
+        let playing = Playing::new(self);
+        let played = playing.all(scripts, until, tell).await?;
+        let mut report = Divergences {
+            played: played.cases.len() + played.unsteady,
+            unsteady: played.unsteady,
+            ..Divergences::default()
+        };
+        let cases = &played.cases[..];
+        tell("looking for the choices that it takes");
+        let base = tokio::task::block_in_place(|| fit::fit(cases, &playing.beside.config));
+        let demonstrated = fit::demonstrated(cases, &base, &playing).await?;
+        report.found.extend(demonstrated);
+        rest::explained(cases, &base, &playing, tell, &mut report).await?;
+        Ok(report)
+    }
+
+    fn all_scripts(&self) -> Vec<(String, Script)> {
+        let worlds = Worlds::of(self.connector.setup());
+        let mut generator = Generator::new(self.seed, self.config.clone(), worlds);
+        let generated = (1..=self.cases).map(|number| (number.to_string(), generator.script()));
+        self.scripts.iter().cloned().chain(generated).collect()
+    }
+}
+
+impl Divergence {
+    /// Its name in lists of known divergences: the same as long as it is explained by the same.
+    pub fn name(&self) -> String {
+        match &self.found.explanation {
+            Explanation::Choice(switches) => {
+                let names: Vec<_> = switches.iter().map(|switch| switch.name).collect();
+                format!("choice:{}", names.join("+"))
+            }
+            Explanation::Violation(mutant) => format!("violation:{}", mutant.id),
+            Explanation::Told(finding) => {
+                format!("violation:{}", finding.requirement.unwrap_or_default())
+            }
+            Explanation::Open => {
+                let mut kinds: Vec<_> = self.found.differences.iter().map(|it| it.kind()).collect();
+                kinds.dedup();
+                format!("open:{}", kinds.join(", "))
+            }
+        }
+    }
+
+    /// Whether it is a fault.
+    pub fn is_violation(&self) -> bool {
+        matches!(self.found.explanation, Explanation::Violation(_) | Explanation::Told(_))
+    }
+}
+
+/// The choices of a variant but for one.
+fn without(base: &Variant, switch: &'static crate::chameleon::Switch) -> Variant {
+    let others = base.switches().iter().copied().filter(|it| *it != switch);
+    // Fewer cannot exclude each other.
+    Variant::choosing(others).unwrap_or_default()
+}
