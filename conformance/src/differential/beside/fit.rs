@@ -1,5 +1,6 @@
 //! The choices of the other broker: those that the embedded one has to take so that least differs.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use reference_broker::core::Config;
@@ -22,14 +23,21 @@ const SHRINKS: usize = 2_000;
 /// So many cases are tried in turn to show a choice.
 const SHOWN: usize = 8;
 
-/// Takes choices, one after the other the one that leaves the fewest differences, as long as there are
-/// fewer than without it.
+/// A choice may bring so many times fewer new differences than it takes away: where several are taken, one
+/// may colour what another shows.
+const TOLERATED: usize = 5;
+
+/// Takes choices, one after the other the one that takes away most differences and brings hardly any, as
+/// long as there is one.
 pub(super) fn fit(cases: &[Case], config: &Config) -> Variant {
     let mut base = Variant::default();
     loop {
-        let (alike, differing): (Vec<_>, Vec<_>) = cases
-            .iter()
-            .partition(|case| own(&case.evidence.script, &base, config) == case.evidence.seen);
+        let left = in_parallel(cases, |case| left(case, &base, config));
+        let (differing, alike): (Vec<_>, Vec<_>) =
+            cases.iter().zip(left).partition(|(_, left)| !left.is_empty());
+        if differing.is_empty() {
+            return base;
+        }
         let looked_at: Vec<_> = differing
             .into_iter()
             .take(LOOKED_AT)
@@ -37,14 +45,24 @@ pub(super) fn fit(cases: &[Case], config: &Config) -> Variant {
             .collect();
         let candidates: Vec<Variant> =
             chameleon::all().iter().filter_map(|switch| and(&base, switch)).collect();
-        let now = left(&looked_at, &base, config);
-        let then = in_parallel(&candidates, |variant| left(&looked_at, variant, config));
-        let best = candidates.into_iter().zip(then).min_by_key(|(_, left)| *left);
+        let gains = in_parallel(&candidates, |variant| gain(&looked_at, variant, config));
+        let best = candidates.into_iter().zip(gains).max_by_key(|(_, gain)| *gain);
         match best {
-            Some((variant, left)) if left < now => base = variant,
+            Some((variant, gain)) if gain > 0 => base = variant,
             _ => return base,
         }
     }
+}
+
+/// How many differences fewer there are with a variant; 0 if it brings more than a few.
+fn gain(cases: &[(&Case, BTreeSet<Part>)], variant: &Variant, config: &Config) -> usize {
+    let (mut gone, mut new) = (0, 0);
+    for (case, before) in cases {
+        let after = left(case, variant, config);
+        gone += before.difference(&after).count();
+        new += after.difference(before).count();
+    }
+    if new * TOLERATED > gone { 0 } else { gone - new }
 }
 
 /// The base with one more choice; none if it has it, or cannot.
@@ -54,13 +72,14 @@ fn and(base: &Variant, switch: &'static Switch) -> Option<Variant> {
     is_new.then(|| Variant::choosing(all).ok()).flatten()
 }
 
-/// How many differences a variant leaves.
-fn left(cases: &[&Case], variant: &Variant, config: &Config) -> usize {
-    let left = |case: &&Case| {
-        let evidence = &case.evidence;
-        differences(&own(&evidence.script, variant, config), &evidence.seen).len()
-    };
-    cases.iter().map(left).sum()
+/// The connection and the part that differ.
+type Part = (String, String);
+
+/// What a variant leaves that differs.
+fn left(case: &Case, variant: &Variant, config: &Config) -> BTreeSet<Part> {
+    let own = own(&case.evidence.script, variant, config);
+    let differences = differences(&own, &case.evidence.seen).into_iter();
+    differences.map(|it| (it.connection, it.part)).collect()
 }
 
 /// For each choice a small script that shows it, seen once more on the other broker.

@@ -11,7 +11,7 @@ mod rest;
 use std::io;
 use std::time::{Duration, Instant};
 
-use reference_broker::codec::ConnAck;
+use reference_broker::codec::{ConnAck, PropertyId};
 use reference_broker::core::Config;
 
 use crate::script::{Script, announce};
@@ -78,7 +78,10 @@ pub fn config_of(connack: &ConnAck) -> Config {
         maximum_packet_size: u32::MAX,
         ..Config::default()
     };
-    announce(&connack.properties, &mut config);
+    let mut announced = connack.properties.clone();
+    // A server may set the Keep Alive of some clients only.
+    announced.retain(|property| property.id != PropertyId::ServerKeepAlive);
+    announce(&announced, &mut config);
     config
 }
 
@@ -102,6 +105,7 @@ impl Beside {
         let cases = &played.cases[..];
         tell("looking for the choices that it takes");
         let base = tokio::task::block_in_place(|| fit::fit(cases, &playing.beside.config));
+        tell(&format!("it does as embedded:{base} in much"));
         let demonstrated = fit::demonstrated(cases, &base, &playing).await?;
         report.found.extend(demonstrated);
         rest::explained(cases, &base, &playing, tell, &mut report).await?;

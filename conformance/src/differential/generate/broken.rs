@@ -99,9 +99,11 @@ fn double_a_property(chance: &mut Chance, properties: &mut Properties) {
         Some(first) if chance.below(2) == 0 => first.id,
         _ => all[chance.below(all.len())],
     };
-    for _ in 0..2 {
-        properties.push(id, value(chance, id));
+    properties.push(id, value(chance, id));
+    if chance.below(2) == 0 {
+        properties.push(PropertyId::UserProperty, ("between", "them"));
     }
+    properties.push(id, value(chance, id));
 }
 
 fn value(chance: &mut Chance, id: PropertyId) -> Value {

@@ -5,6 +5,7 @@
 //! what to release) meets something.
 
 mod broken;
+mod focus;
 mod moves;
 mod odd;
 mod tables;
@@ -27,6 +28,7 @@ pub struct Generator {
     runner: TestRunner,
     worlds: BoxedStrategy<World>,
     config: Config,
+    coarse: bool,
 }
 
 impl std::fmt::Debug for Generator {
@@ -42,15 +44,15 @@ impl Generator {
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
         let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
         let runner = TestRunner::new_with_rng(ProptestConfig::default(), random);
-        Generator { runner, worlds: worlds.strategy(), config }
+        Generator { runner, worlds: worlds.strategy(), config, coarse: worlds.is_of_a_target() }
     }
 
     /// The next script, with its audit.
     pub fn script(&mut self) -> Script {
         let world = self.draw(&self.worlds.clone()).unwrap_or(World::Plain);
         let conditions = self.draw(&world.conditions()).unwrap_or_default();
-        let theme = self.draw(&tables::theme()).unwrap_or_default();
-        let moves = self.draw(&moves::moves(world, theme)).unwrap_or_default();
+        let focus = self.draw(&focus::focus(world, self.coarse));
+        let moves = focus.and_then(|focus| self.draw(&moves::moves(focus))).unwrap_or_default();
         let mut writer = Writer::new(&self.config, &conditions);
         moves.iter().for_each(|one| writer.write(one));
         let mut script = writer.into_script();

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use reference_broker::codec::{QoS, ReasonCode, RetainHandling, SubscriptionOptions};
 
-use super::tables::{Theme, client_id};
+use super::focus::Focus;
+use super::tables::client_id;
 use super::world::World;
 
 /// How many clients there are at most.
@@ -49,6 +50,12 @@ pub(super) enum Deed {
     Repeat {
         which: usize,
         times: usize,
+        /// Whether it says something else under the same Packet Identifier.
+        otherwise: bool,
+    },
+    /// Connects once more over the same connection, as one of the clients.
+    ConnectAgain {
+        as_client: usize,
     },
     Release {
         which: usize,
@@ -174,32 +181,32 @@ pub(super) enum Extra {
     LongUser(usize),
 }
 
-pub(super) fn moves(world: World, theme: Theme) -> BoxedStrategy<Vec<Move>> {
-    let one = || a_move(world, theme);
-    match world {
+pub(super) fn moves(focus: Focus) -> BoxedStrategy<Vec<Move>> {
+    let one = || a_move(focus);
+    match focus.world {
         // There is not much to do.
         World::Elsewhere => vec(one(), 1..8).boxed(),
         _ => prop_oneof![vec(one(), 1..12), vec(one(), 4..30), vec(one(), 20..80)].boxed(),
     }
 }
 
-fn a_move(world: World, theme: Theme) -> BoxedStrategy<Move> {
+fn a_move(focus: Focus) -> BoxedStrategy<Move> {
     prop_oneof![
-        24 => (0..CLIENTS, connect_with(world, theme))
+        24 => (0..focus.clients, connect_with(focus))
             .prop_map(|(client, with)| Move::Connect(client, Box::new(with))),
-        132 => (0..CLIENTS, deed(world, theme)).prop_map(|(client, deed)| Move::Do(client, deed)),
-        12 => select(vec![500, 1_000, 1_100, 1_600, 2_100, 3_100]).prop_map(Move::Wait),
-        16 => (0..CLIENTS, any::<u64>()).prop_map(|(client, seed)| Move::Broken(client, seed)),
+        132 => (0..CLIENTS, deed(focus)).prop_map(|(client, deed)| Move::Do(client, deed)),
+        if focus.expires { 30 } else { 8 } => waits(focus.coarse)
+            .prop_map(Move::Wait),
+        16 => (0..focus.clients, any::<u64>()).prop_map(|(client, seed)| Move::Broken(client, seed)),
         1 => Just(Move::DropAll),
     ]
     .boxed()
 }
 
-fn deed(world: World, theme: Theme) -> BoxedStrategy<Deed> {
+fn deed(focus: Focus) -> BoxedStrategy<Deed> {
     let rarely = prop::bool::weighted(0.2);
-    let topic = || theme.topic(world);
-    let filter = || theme.filter(world);
-    let (weight, authenticates) = match world {
+    let filter = || focus.theme.filter(focus.world);
+    let (weight, authenticates) = match focus.world {
         World::Scram => (12, authentication().prop_map(Deed::Authenticate).boxed()),
         _ => (1, Just(Deed::Ping).boxed()),
     };
@@ -207,17 +214,20 @@ fn deed(world: World, theme: Theme) -> BoxedStrategy<Deed> {
         4 => (disconnect_reason(), option::weighted(0.3, session_expiry()), rarely).prop_map(
             |(reason, expiry, explained)| Deed::Disconnect { reason, expiry, explained }
         ),
-        3 => any::<bool>().prop_map(|half| Deed::Drop { half }),
-        22 => (message(topic()), prop::bool::weighted(0.6), count())
+        if focus.resumed { 10 } else { 3 } => any::<bool>().prop_map(|half| Deed::Drop { half }),
+        22 => (message(focus), prop::bool::weighted(0.6), count())
             .prop_map(|(message, released, count)| Deed::Publish { message, released, count }),
-        2 => (0..4_usize, 1..4_usize).prop_map(|(which, times)| Deed::Repeat { which, times }),
+        2 => (0..4_usize, 1..4_usize, rarely).prop_map(|(which, times, otherwise)| {
+            Deed::Repeat { which, times, otherwise }
+        }),
+        1 => (0..CLIENTS).prop_map(|as_client| Deed::ConnectAgain { as_client }),
         3 => (0..4_usize, rarely).prop_map(|(which, twice)| Deed::Release { which, twice }),
-        14 => (vec((filter(), options()), 1..4), option::weighted(0.4, identifier()))
+        14 => (vec((filter(), options(focus.qos)), 1..4), option::weighted(0.4, identifier()))
             .prop_map(|(filters, id)| Deed::Subscribe { filters, id }),
         4 => (vec(filter(), 1..3), prop::bool::weighted(0.7))
             .prop_map(|(filters, own)| Deed::Unsubscribe { filters, own }),
         4 => any::<bool>().prop_map(Deed::Acknowledges),
-        8 => (0..6_usize, acknowledge_reason(), prop::bool::weighted(0.07))
+        if focus.withheld { 24 } else { 6 } => (0..6_usize, acknowledge_reason(), prop::bool::weighted(0.07))
             .prop_map(|(which, reason, wrong)| Deed::Acknowledge { which, reason, wrong }),
         2 => (0..4_usize).prop_map(|kind| Deed::Stray { kind }),
         1 => (0..8_usize).prop_map(|kind| Deed::Beat { kind }),
@@ -246,6 +256,13 @@ fn authentication() -> BoxedStrategy<Authentication> {
         ]),
     ]
     .boxed()
+}
+
+fn waits(coarse: bool) -> impl Strategy<Value = u64> {
+    match coarse {
+        true => select(vec![100, 4_600]),
+        false => select(vec![500, 1_000, 1_100, 1_600, 2_100, 3_100]),
+    }
 }
 
 fn count() -> impl Strategy<Value = usize> {
@@ -283,10 +300,13 @@ fn acknowledge_reason() -> impl Strategy<Value = ReasonCode> {
     ]
 }
 
-fn connect_with(world: World, theme: Theme) -> BoxedStrategy<ConnectWith> {
+fn connect_with(focus: Focus) -> BoxedStrategy<ConnectWith> {
     let numbers = (
-        option::weighted(0.8, session_expiry()),
-        option::weighted(0.3, select(vec![1, 2, 3, 10])),
+        option::weighted(if focus.resumed { 0.95 } else { 0.8 }, session_expiry()),
+        option::weighted(
+            if focus.small_windows { 0.9 } else { 0.15 },
+            select(vec![1, 1, 2, 3, 10]),
+        ),
         option::weighted(0.15, select(vec![20, 30, 60, 100, 200])),
         option::weighted(0.3, select(vec![1, 2, 10])),
         option::weighted(0.3, 0..=1_u32),
@@ -298,10 +318,13 @@ fn connect_with(world: World, theme: Theme) -> BoxedStrategy<ConnectWith> {
         2 => Just(2_u16),
         1 => select(vec![43_691, 65_535]),
     ];
-    let will = option::weighted(0.3, (message(theme.topic(world)), select(vec![0, 0, 1, 2, 4])));
-    let flags = (prop::bool::weighted(0.3), prop::bool::weighted(0.6));
-    let who = if world == World::Users { who() } else { Just(Who::Own).boxed() };
-    let proves = match world {
+    let will = option::weighted(0.3, (message(focus), select(vec![0, 0, 1, 2, 3])));
+    let flags = (
+        prop::bool::weighted(if focus.resumed { 0.05 } else { 0.3 }),
+        prop::bool::weighted(if focus.withheld { 0.15 } else { 0.7 }),
+    );
+    let who = if focus.world == World::Users { who() } else { Just(Who::Own).boxed() };
+    let proves = match focus.world {
         World::Scram => option::weighted(0.7, authentication()).boxed(),
         _ => Just(None).boxed(),
     };
@@ -329,7 +352,8 @@ fn session_expiry() -> impl Strategy<Value = u32> {
     select(vec![600, 600, 600, u32::MAX, 0, 1, 2])
 }
 
-fn message(topic: BoxedStrategy<Cow<'static, str>>) -> BoxedStrategy<Message> {
+fn message(focus: Focus) -> BoxedStrategy<Message> {
+    let topic = focus.theme.topic(focus.world);
     let payload = prop_oneof![
         60 => Just(Payload::Short),
         5 => Just(Payload::None),
@@ -339,10 +363,11 @@ fn message(topic: BoxedStrategy<Cow<'static, str>>) -> BoxedStrategy<Message> {
         1 => select(vec![16_350, 16_370, 65_533, 70_000]).prop_map(Payload::Padded),
         1 => (16_360..16_384_usize).prop_map(Payload::Padded),
     ];
-    let expiry = option::weighted(0.2, select(vec![0, 1, 2, 3, 100, u32::MAX]));
+    let expires = if focus.expires { 0.7 } else { 0.1 };
+    let expiry = option::weighted(expires, select(vec![0, 1, 2, 3, 100, u32::MAX]));
     let alias = option::weighted(0.15, prop_oneof![4 => 1..4_u16, 1 => 1..=100_u16]);
     let properties = prop_oneof![5 => Just(Vec::new()), 2 => vec(extra(), 1..4)];
-    (topic, qos(), prop::bool::weighted(0.3), payload, expiry, alias, properties)
+    (topic, qos(focus.qos), prop::bool::weighted(0.3), payload, expiry, alias, properties)
         .prop_map(|(topic, qos, retain, payload, expiry, alias, properties)| Message {
             topic,
             qos,
@@ -372,10 +397,10 @@ fn extra() -> BoxedStrategy<Extra> {
     .boxed()
 }
 
-fn options() -> impl Strategy<Value = SubscriptionOptions> {
+fn options(only: Option<QoS>) -> impl Strategy<Value = SubscriptionOptions> {
     let handling =
         select(vec![RetainHandling::Send, RetainHandling::SendIfNew, RetainHandling::DoNotSend]);
-    (qos(), prop::bool::weighted(0.25), any::<bool>(), handling).prop_map(
+    (qos(only), prop::bool::weighted(0.25), any::<bool>(), handling).prop_map(
         |(maximum_qos, no_local, retain_as_published, retain_handling)| SubscriptionOptions {
             maximum_qos,
             no_local,
@@ -385,6 +410,10 @@ fn options() -> impl Strategy<Value = SubscriptionOptions> {
     )
 }
 
-fn qos() -> impl Strategy<Value = QoS> {
-    select(vec![QoS::AtLeastOnce, QoS::ExactlyOnce, QoS::AtMostOnce])
+fn qos(only: Option<QoS>) -> BoxedStrategy<QoS> {
+    let any = select(vec![QoS::AtLeastOnce, QoS::ExactlyOnce, QoS::AtMostOnce]);
+    match only {
+        Some(only) => prop_oneof![6 => Just(only), 1 => any].boxed(),
+        None => any.boxed(),
+    }
 }

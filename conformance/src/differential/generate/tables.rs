@@ -90,7 +90,7 @@ const CLIENT_IDS: &[&str] = &[
 ];
 
 /// Names of a kind, which a script uses often: what differs between them is what may be overlooked.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Theme {
     topics: &'static [&'static str],
     filters: &'static [&'static str],
@@ -108,10 +108,12 @@ macro_rules! long {
 
 const THEMES: &[Theme] = &[
     Theme { topics: &[], filters: &[] },
+    Theme { topics: &["~/a"], filters: &["~/a", "~/#"] },
+    Theme { topics: &["~/a"], filters: &["$share/g/~/a", "$share/g/~/#"] },
     Theme { topics: &["~/a", "~/a/b"], filters: &["~/a", "~/#", "~/a/#", "~/a/+"] },
     Theme {
-        topics: &["~/Rooms-of/House", "~/rooms-of/house", "~/A", "~/a"],
-        filters: &["~/Rooms-of/House", "~/rooms-of/house", "~/A", "~/a", "~/+/house"],
+        topics: &["~/Rooms-of/House", "~/rooms-of/House", "~/rooms-of/house", "~/A", "~/a"],
+        filters: &["~/Rooms-of/House", "~/rooms-of/House", "~/rooms-of/house", "~/A", "~/+/house"],
     },
     Theme {
         topics: &["~/é", "~/É", "~/e\u{301}", "~/ж", "~/Ж"],

@@ -45,6 +45,11 @@ impl Worlds {
         Worlds { users, scram: setup.scram.is_some(), any: false }
     }
 
+    /// Whether they are those of a broker that cannot be had in any way, and has a clock of its own.
+    pub(super) fn is_of_a_target(self) -> bool {
+        !self.any
+    }
+
     pub(super) fn strategy(self) -> BoxedStrategy<World> {
         let worlds = [
             (true, 30, World::Plain),

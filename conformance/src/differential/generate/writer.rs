@@ -102,13 +102,20 @@ impl Writer {
                     self.publish(client, message, *released);
                 }
             }
-            Deed::Repeat { which, times } => {
+            Deed::Repeat { which, times, otherwise } => {
                 let sent = &self.clients[client].sent;
                 let Some(place) = which.checked_rem(sent.len()) else { return };
-                let publish = sent[place].clone().dup();
+                let mut publish = sent[place].clone().dup();
+                if *otherwise {
+                    publish.payload = "said otherwise".into();
+                }
                 for _ in 0..*times {
                     self.send(client, publish.clone());
                 }
+            }
+            Deed::ConnectAgain { as_client } => {
+                let connect = Connect::new(format!("~{}", name(*as_client))).session_expiry(600);
+                self.send(client, connect);
             }
             Deed::Release { which, twice } => self.release(client, *which, *twice),
             Deed::Subscribe { filters, id } => self.subscribe(client, filters, *id),
