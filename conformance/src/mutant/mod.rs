@@ -32,6 +32,7 @@ mod s3_03_overlap;
 mod s3_03_properties;
 mod s3_03_publish;
 mod s3_03_retain;
+mod s3_03_retain_store;
 mod s3_03_subscribed;
 mod s3_04_acknowledgements;
 mod s3_04_strays;
@@ -229,6 +230,7 @@ pub fn all() -> &'static [Mutant] {
             s3_03_subscribed::mutants(),
             s3_04_acknowledgements::mutants(),
             s3_04_strays::mutants(),
+            s3_03_retain_store::mutants(),
             s1_05_data_representation::mutants(),
             s2_02_packet_id::mutants(),
             s2_packet_format::mutants(),

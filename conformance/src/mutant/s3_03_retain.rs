@@ -25,7 +25,7 @@ fn is_retained(packet: &Packet) -> Option<&Publish> {
 
 /// Alters messages that are to be retained, given the one that came before on their topic, be it
 /// empty.
-fn retaining(
+pub(super) fn retaining(
     mut alter: impl FnMut(&mut Publish, Option<&Publish>) + Send + 'static,
 ) -> Box<dyn Rule> {
     let mut kept: BTreeMap<Text, Publish> = BTreeMap::new();
@@ -238,7 +238,7 @@ fn replaced() -> Vec<Mutant> {
 }
 
 /// Keeps one retained message of all topics that have the same name to this broker.
-fn taken_for_one(name: fn(&str) -> String) -> Rules {
+pub(super) fn taken_for_one(name: fn(&str) -> String) -> Rules {
     let mut topics: BTreeMap<String, Text> = BTreeMap::new();
     vec![removes_retained(move |packet, _| {
         let Some(publish) = is_retained(packet) else { return Vec::new() };

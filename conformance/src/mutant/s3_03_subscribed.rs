@@ -41,6 +41,16 @@ fn as_published() -> Vec<Mutant> {
             || vec![delivered(|publish, _| publish.retain &= !publish.dup)],
         ),
         Mutant::new(
+            "3.3/retain-lost-when-resent-at-qos-2",
+            "Messages at QoS 2 that are sent again have RETAIN 0",
+            &["MQTT-3.3.1-13"],
+            || {
+                vec![delivered(|publish, _| {
+                    publish.retain &= !publish.dup || publish.qos < QoS::ExactlyOnce;
+                })]
+            },
+        ),
+        Mutant::new(
             "3.3/retain-set-in-queue",
             "Messages that waited have RETAIN 1",
             &["MQTT-3.3.1-12", "MQTT-3.3.1-13", "U-3.8.3.1-2"],
@@ -113,6 +123,20 @@ fn handling() -> Vec<Mutant> {
                     let count = counts.entry((client.id.clone(), filter.clone())).or_default();
                     *count = if held.is_some() { *count + 1 } else { 1 };
                     if *count > 2 && options.retain_handling == RetainHandling::Send {
+                        options.retain_handling = RetainHandling::DoNotSend;
+                    }
+                })]
+            },
+        ),
+        Mutant::new(
+            "3.3/retain-handling-0-not-after-resume",
+            "Retain Handling 0 brings nothing for a subscription that the resumed session has",
+            &["MQTT-3.8.4-4", "MQTT-3.3.1-9"],
+            || {
+                vec![subscribes(|options, _, held, at| {
+                    let is_resumed = at.client().is_some_and(|client| client.resumed);
+                    let is_asked = options.retain_handling == RetainHandling::Send;
+                    if is_asked && is_resumed && held.is_some() {
                         options.retain_handling = RetainHandling::DoNotSend;
                     }
                 })]

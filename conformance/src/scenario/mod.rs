@@ -39,6 +39,7 @@ mod s3_03_publish;
 mod s3_03_retain;
 mod s3_03_retain_as_published;
 mod s3_03_retain_handling;
+mod s3_03_retain_store;
 mod s3_04_acknowledgements;
 mod s3_04_refusals;
 mod s3_08_options;
@@ -304,6 +305,7 @@ const WRITTEN: &[&[Scenario]] = &[
     s3_08_options::SCENARIOS,
     s3_08_refusals::SCENARIOS,
     s3_08_subscribe::SCENARIOS,
+    s3_03_retain_store::SCENARIOS,
     s3_09_suback::SCENARIOS,
     s3_10_unsubscribe::SCENARIOS,
     s3_11_unsuback::SCENARIOS,

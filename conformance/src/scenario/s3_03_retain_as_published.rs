@@ -23,6 +23,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     )
     .needs(UP_TO_1),
     scenario!(
+        "3.3/retain-as-published-at-qos-2",
+        retain_as_published_at_qos2,
+        "QoS 2 messages that waited have RETAIN as their subscription asks for, and when sent again",
+        ["MQTT-3.3.1-13", "MQTT-3.3.1-12"]
+    )
+    .needs(UP_TO_2),
+    scenario!(
         "3.3/retain-as-published-changed",
         retain_as_published_changed,
         "A subscription that is made again passes RETAIN on as it asks for now",
@@ -87,6 +94,34 @@ async fn retain_as_published_queued(stage: &mut Stage) -> Outcome {
     let mut carol = stage.resumed("carol", 60).await?;
     has_retain(stage, &carol.receives(&topic, "with").await?, true)?;
     has_retain(stage, &carol.receives(&topic, "without").await?, false)
+}
+
+async fn retain_as_published_at_qos2(stage: &mut Stage) -> Outcome {
+    const SUBSCRIBERS: [(&str, bool, &str); 2] =
+        [("bob", false, "MQTT-3.3.1-12"), ("carol", true, "MQTT-3.3.1-13")];
+    let qos = QoS::ExactlyOnce;
+    let topic = stage.topic("queued");
+    for (name, passes_on, _) in SUBSCRIBERS {
+        let options = SubscriptionOptions { maximum_qos: qos, ..passing_on(passes_on) };
+        let mut subscriber = stage.with_session(name, 60).await?;
+        subscriber.subscribe_with(&topic, options).await?;
+        subscriber.leave().await?;
+    }
+    let mut alice = stage.connected("alice").await?;
+    retain(&mut alice, &topic, "with", qos).await?;
+    alice.publish(&topic, "without", qos).await?;
+    for (name, passes_on, requirement) in SUBSCRIBERS {
+        stage.proving(requirement);
+        stage.means();
+        let mut subscriber = stage.resumed(name, 60).await?;
+        has_retain(stage, &subscriber.holds(&topic, "with").await?, passes_on)?;
+        subscriber.leave().await?;
+        let mut subscriber = stage.resumed(name, 60).await?;
+        has_retain(stage, &subscriber.receives(&topic, "with").await?, passes_on)?;
+        has_retain(stage, &subscriber.receives(&topic, "without").await?, false)?;
+        subscriber.leave().await?;
+    }
+    Ok(())
 }
 
 async fn retain_as_published_changed(stage: &mut Stage) -> Outcome {

@@ -22,6 +22,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     )
     .needs(UP_TO_1),
     scenario!(
+        "3.3/retain-handling-0-after-resume",
+        retain_handling_0_after_resume,
+        "Retain Handling 0 brings retained messages for a subscription of the resumed session too",
+        ["MQTT-3.8.4-4", "MQTT-3.3.1-9"]
+    )
+    .needs(UP_TO_1),
+    scenario!(
         "3.3/retain-handling-1",
         retain_handling_1,
         "Retain Handling 1 brings retained messages if there was no such subscription, only then",
@@ -105,6 +112,24 @@ async fn retain_handling_0(stage: &mut Stage) -> Outcome {
         bob.receives(&topic, "the next").await?;
     }
     Ok(())
+}
+
+async fn retain_handling_0_after_resume(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("kept");
+    let always = handling(RetainHandling::Send);
+    let mut alice = stage.connected("alice").await?;
+    retain(&mut alice, &topic, "kept", QoS::AtLeastOnce).await?;
+    let mut bob = stage.with_session("bob", 60).await?;
+    bob.subscribe_with(&topic, always).await?;
+    bob.receives(&topic, "kept").await?;
+    // That the acknowledgement has been read.
+    bob.ping().await?;
+    bob.leave().await?;
+    let mut bob = stage.resumed("bob", 60).await?;
+    bob.subscribe_with(&topic, always).await?;
+    stage.claims();
+    bob.receives(&topic, "kept").await?;
+    stage.nothing_on(&topic, &mut alice, &mut bob).await
 }
 
 async fn retain_handling_1(stage: &mut Stage) -> Outcome {
