@@ -44,6 +44,7 @@ mod s3_12;
 mod s3_14;
 mod s4_01_clean_start;
 mod s4_01_restart;
+mod s4_01_returns;
 mod s4_01_session;
 mod s4_02_transport;
 mod s4_03_received;
@@ -258,6 +259,7 @@ pub fn all() -> &'static [Mutant] {
             s4_01_restart::mutants(),
             s4_01_clean_start::mutants(),
             s4_02_transport::mutants(),
+            s4_01_returns::mutants(),
             s4_03_received::mutants(),
             s4_03_sent::mutants(),
             s4_04_received::mutants(),

@@ -130,6 +130,18 @@ fn sessions() -> Vec<Mutant> {
             },
         ),
         Mutant::new(
+            "3.14/expiry-without-end-means-none",
+            "A Session Expiry Interval without an end in DISCONNECT ends the session",
+            &["U-3.14.2.2.2-2", "MQTT-3.1.2-23"],
+            || {
+                vec![reads_disconnect(|it, _| {
+                    if expiry(&it.properties) == Some(u32::MAX) {
+                        set_expiry(it, Some(0));
+                    }
+                })]
+            },
+        ),
+        Mutant::new(
             "3.14/expiry-of-last-disconnect-stays",
             "The Session Expiry Interval of an earlier DISCONNECT counts where a later has none",
             &["U-3.14.2.2.2-2", "MQTT-4.1.0-2"],

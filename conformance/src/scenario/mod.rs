@@ -53,6 +53,7 @@ mod s3_14_disconnect;
 mod s3_14_expiry;
 mod s3_15_auth;
 mod s4_01_restart;
+mod s4_01_returns;
 mod s4_01_session;
 mod s4_02_transport;
 mod s4_03_qos_in;
@@ -318,6 +319,7 @@ const WRITTEN: &[&[Scenario]] = &[
     s4_01_restart::KILL,
     s4_02_transport::SCENARIOS,
     s4_03_qos_in::SCENARIOS,
+    s4_01_returns::SCENARIOS,
     s4_03_qos_out::SCENARIOS,
     s4_04_repeat::SCENARIOS,
     s4_04_resend::SCENARIOS,

@@ -34,6 +34,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     .needs(&[Need::QoS(QoS::AtLeastOnce), Need::Sessions])
     .timed(3),
     scenario!(
+        "3.14/expiry-without-end",
+        expiry_without_end,
+        "DISCONNECT may have a session kept without an end: it is there when the old time is over",
+        ["U-3.14.2.2.2-2", "U-3.1.2.11.2-3", "MQTT-3.1.2-23"]
+    )
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::Sessions])
+    .timed(4),
+    scenario!(
         "3.14/expiry-of-last-disconnect-is-past",
         expiry_of_last_disconnect_is_past,
         "Without a Session Expiry Interval in DISCONNECT the one in CONNECT counts, no older one",
@@ -96,6 +104,24 @@ async fn expiry_lengthened(stage: &mut Stage) -> Outcome {
     stage.nothing_on(&topic, &mut bob, &mut alice).await?;
     alice.leave_with(expiring(60)).await?;
     stage.wait(Duration::from_secs(3)).await;
+    bob.publish(&topic, "while away", QoS::AtLeastOnce).await?;
+    let mut alice = stage.back("alice", 1).await?;
+    stage.claims();
+    stage.receives_kept(&mut alice, &topic, "while away").await.map(drop)
+}
+
+async fn expiry_without_end(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("kept");
+    let mut bob = stage.connected("bob").await?;
+    // What it may have is seen from another.
+    let other = stage.with_session("carol", u32::MAX).await?;
+    stage.is_kept_for(&other, 8)?;
+    other.leave_with(expiring(0)).await?;
+    let mut alice = stage.with_session("alice", 1).await?;
+    alice.subscribe(&topic, QoS::AtLeastOnce).await?;
+    stage.nothing_on(&topic, &mut bob, &mut alice).await?;
+    alice.leave_with(expiring(u32::MAX)).await?;
+    stage.wait(Duration::from_secs(4)).await;
     bob.publish(&topic, "while away", QoS::AtLeastOnce).await?;
     let mut alice = stage.back("alice", 1).await?;
     stage.claims();
