@@ -53,6 +53,7 @@ mod s4_04_received;
 mod s4_04_resend;
 mod s4_05_at_once;
 mod s4_06_order;
+mod s4_07_goes_on;
 mod s4_07_rights;
 mod s4_07_topics;
 mod s4_08_delivery;
@@ -269,6 +270,7 @@ pub fn all() -> &'static [Mutant] {
             s4_07_topics::mutants(),
             s4_07_rights::mutants(),
             s4_08_delivery::mutants(),
+            s4_07_goes_on::mutants(),
             s4_08_shared::mutants(),
             s4_08_members::mutants(),
             s4_09_flow::mutants(),

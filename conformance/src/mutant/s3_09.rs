@@ -41,6 +41,23 @@ pub(super) fn mutants() -> Vec<Mutant> {
             || vec![writes_suback(|_, reasons| reasons.truncate(64))],
         ),
         Mutant::new(
+            "3.9/at-most-255-codes",
+            "A SUBACK has 255 codes at most",
+            &["MQTT-3.8.4-6"],
+            || vec![writes_suback(|_, reasons| reasons.truncate(255))],
+        ),
+        Mutant::new(
+            "3.9/codes-in-two-halves",
+            "Of more than 128 codes in a SUBACK those from the 129th on come first",
+            &["MQTT-3.9.3-1"],
+            || {
+                vec![writes_suback(|_, reasons| {
+                    let first = reasons.len().min(128);
+                    reasons.rotate_left(first);
+                })]
+            },
+        ),
+        Mutant::new(
             "3.9/one-code",
             "A SUBACK has one code whatever the number of filters",
             &["MQTT-3.8.4-6"],

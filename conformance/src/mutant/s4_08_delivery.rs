@@ -120,6 +120,21 @@ fn members() -> Vec<Mutant> {
             begun_not_completed,
         ),
         Mutant::new(
+            "4.8/qos1-lost-with-connection",
+            "A QoS 1 message begun to a member is not repeated on resume, nor does another get it",
+            &["MQTT-4.4.0-1", "MQTT-4.3.2-3"],
+            || {
+                vec![on_resume(|packet, _, act, back| match packet {
+                    Packet::Publish(it)
+                        if back.is_member && it.dup && it.qos == QoS::AtLeastOnce =>
+                    {
+                        act.settle(&it);
+                    }
+                    packet => act.send(packet),
+                })]
+            },
+        ),
+        Mutant::new(
             "4.8/refused-goes-to-another",
             "A message that a member refuses goes to another one",
             &["MQTT-4.8.2-6"],

@@ -23,6 +23,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     )
     .needs(&[Need::QoS(QoS::AtLeastOnce), Need::PacketSize(4000)]),
     scenario!(
+        "3.9/codes-of-256-filters",
+        codes_of_256_filters,
+        "The SUBACK of 256 filters has 256 codes in their order, and what is granted is served",
+        ["MQTT-3.8.4-6", "MQTT-3.9.3-1", "MQTT-3.8.4-7"]
+    )
+    .needs(&[Need::QoS(QoS::AtLeastOnce), Need::PacketSize(9000)]),
+    scenario!(
         "3.9/fits-packet-limit",
         fits_packet_limit,
         "A SUBACK has no property that would make it larger than the client takes",
@@ -72,6 +79,45 @@ async fn code_for_each_filter(stage: &mut Stage) -> Outcome {
         alice.granted(&suback, &vec![QoS::AtLeastOnce; count])?;
         for topic in topics.first().into_iter().chain(topics.last()) {
             bob.publish(topic, "granted", QoS::AtLeastOnce).await?;
+            alice.receives(topic, "granted").await?;
+        }
+    }
+    Ok(())
+}
+
+async fn codes_of_256_filters(stage: &mut Stage) -> Outcome {
+    const FILTERS: usize = 256;
+    let topics: Vec<_> = (0..FILTERS).map(|n| stage.topic(&n.to_string())).collect();
+    // In no order that repeats itself after a power of two.
+    let asked = |n: usize| if n.is_multiple_of(3) { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+    let mut alice = stage.connected("alice").await?;
+    let mut bob = stage.connected("bob").await?;
+    let mut request = Subscribe::new(alice.packet_id(), "", QoS::AtMostOnce);
+    request.subscriptions.clear();
+    for (n, topic) in topics.iter().enumerate() {
+        request = request.and(topic, SubscriptionOptions::at(asked(n)));
+    }
+    let suback = alice.request(request).await?;
+    let codes: Vec<u8> = suback.reasons.iter().map(|code| code.value()).collect();
+    let observed = format!("{} codes", codes.len());
+    stage.check(codes.len() == FILTERS, "SUBACK with 256 codes", observed)?;
+    // As many as it may refuse for a limit of its own.
+    alice.unlimited(Packet::SubAck(suback))?;
+    stage.proving("MQTT-3.9.3-1");
+    stage.means();
+    let fits = |(n, code): (usize, &u8)| *code >= 0x80 || *code <= asked(n).value();
+    let wrong = codes.iter().enumerate().find(|it| !fits(*it));
+    let expected = "no code above the QoS that its filter asks for";
+    let observed = wrong.map(|(n, code)| format!("0x{code:02X} for filter {}", n + 1));
+    stage.check(wrong.is_none(), expected, observed.unwrap_or_default())?;
+    stage.proving("MQTT-3.8.4-7");
+    stage.means();
+    for (n, topic) in topics.iter().enumerate() {
+        let is_at_an_edge = matches!(n, 0 | 1 | 127 | 128 | 254 | 255);
+        if is_at_an_edge && codes.get(n).is_some_and(|code| *code < 0x80) {
+            stage.means();
+            bob.publish(topic, "granted", QoS::AtLeastOnce).await?;
+            stage.claims();
             alice.receives(topic, "granted").await?;
         }
     }

@@ -44,6 +44,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     )
     .needs(UP_TO_1_WILD),
     scenario!(
+        "4.7/filter-that-goes-on",
+        filter_that_goes_on,
+        "Of two filters of which one goes on where the other ends each brings its own messages",
+        ["U-4.7.3-5", "MQTT-3.10.4-1"]
+    )
+    .needs(UP_TO_1_WILD),
+    scenario!(
         "4.7/case-counts",
         case_counts,
         "Topics that differ in upper and lower case differ",
@@ -166,6 +173,40 @@ async fn wildcard_at_the_start(stage: &mut Stage) -> Outcome {
     }
     scout.leave().await?;
     matches_are(stage, &topics, &rows).await
+}
+
+async fn filter_that_goes_on(stage: &mut Stage) -> Outcome {
+    const SHORT: (&str, &str) = ("house/+/room", "house/1/room");
+    const LONG: (&str, &str) = ("house/+/room/+", "house/1/room/2");
+    let mut bob = stage.connected("bob").await?;
+    for (name, pairs) in [("shorter", [SHORT, LONG]), ("longer", [LONG, SHORT])] {
+        let pairs = pairs.map(|(filter, topic)| {
+            (stage.topic(&format!("{name}/{filter}")), stage.topic(&format!("{name}/{topic}")))
+        });
+        let mut alice = stage.connected("alice").await?;
+        for (filter, _) in &pairs {
+            stage.means();
+            alice.subscribe(filter, QoS::AtLeastOnce).await?;
+        }
+        for (_, topic) in &pairs {
+            stage.means();
+            bob.publish(topic, "both", QoS::AtLeastOnce).await?;
+            stage.claims();
+            alice.receives(topic, "both").await?;
+        }
+        // The first is given up: the other stays.
+        stage.means();
+        let [(filter, topic), (_, other)] = &pairs;
+        alice.unsubscribe(filter).await?;
+        bob.publish(topic, "given up", QoS::AtLeastOnce).await?;
+        bob.publish(other, "one left", QoS::AtLeastOnce).await?;
+        stage.proving("MQTT-3.10.4-1");
+        alice.receives(other, "one left").await?;
+        stage.proving("U-4.7.3-5");
+        stage.means();
+        alice.has_no_message().await?;
+    }
+    Ok(())
 }
 
 async fn case_counts(stage: &mut Stage) -> Outcome {

@@ -61,6 +61,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     )
     .needs(QOS2),
     scenario!(
+        "4.8/qos1-of-a-lost-member",
+        qos1_of_a_lost_member,
+        "A QoS 1 message that a lost member did not acknowledge comes to it again, or to another",
+        ["MQTT-4.4.0-1", "MQTT-4.3.2-3", "U-4.8.2-8", "U-4.8.2-9"]
+    )
+    .needs(QOS1),
+    scenario!(
         "4.8/error-acknowledgement-discards",
         error_acknowledgement_discards,
         "A message that a member answers with an error goes to no other",
@@ -288,6 +295,40 @@ async fn qos2_ends_with_its_member(stage: &mut Stage) -> Outcome {
         // Before the target has noticed, messages may go to her, and end with her.
         bob.receives_will(&gone, "gone").await?;
         stage.nothing_on_at(&topic, qos, &mut bob, &mut carol).await?;
+        carol.leave().await?;
+    }
+    Ok(())
+}
+
+async fn qos1_of_a_lost_member(stage: &mut Stage) -> Outcome {
+    let qos = QoS::AtLeastOnce;
+    for comes_back in [true, false] {
+        stage.means();
+        let topic = stage.topic(if comes_back { "back" } else { "gone" });
+        let mut bob = stage.connected("bob").await?;
+        let mut alice = stage.with_session("alice", if comes_back { 60 } else { 0 }).await?;
+        let kept = alice.session_expiry();
+        alice.subscribe(&stage.shared(&topic), qos).await?;
+        bob.publish(&topic, "begun", qos).await?;
+        alice.holds(&topic, "begun").await?;
+        let mut carol = stage.connected("carol").await?;
+        carol.subscribe(&stage.shared(&topic), qos).await?;
+        alice.vanish().await?;
+        if !comes_back {
+            // The target may keep her session for longer than it was asked to.
+            if kept == 0 && carol.message_or_silence().await?.is_none() {
+                let expected = "the message at another member, as the session of its own ended";
+                stage.advise("U-4.8.2-9", expected, "nothing");
+            }
+            continue;
+        }
+        let mut alice = stage.resumed("alice", 60).await?;
+        stage.claims();
+        // Both is no fault either: its first copy may have been on its way already.
+        let came = sorted(&stage.gather([&mut alice, &mut carol], 1).await?);
+        let is_there = !came.is_empty() && came.iter().all(|text| text == "begun");
+        stage.check(is_there, "the message at its member again, or at another", came.said())?;
+        alice.leave().await?;
         carol.leave().await?;
     }
     Ok(())
