@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reference_broker::codec::{Disconnect, Packet, ReasonCode, Text};
+use reference_broker::codec::{Disconnect, Packet, PropertyId, ReasonCode, Text};
 use reference_broker::core::{ConnectionId, Input, Moment, Output};
 
 use super::Mutant;
-use crate::boundary::rules::{both, connects, inputs, outward, writes};
+use crate::boundary::rules::{accepts, both, connects, inputs, outward, writes};
 use crate::boundary::{Client, Rule, Rules};
 
 pub(super) fn mutants() -> Vec<Mutant> {
@@ -35,6 +35,19 @@ fn intervals() -> Vec<Mutant> {
                 vec![connects(|connect, _| {
                     if connect.keep_alive > 0 {
                         connect.keep_alive = connect.keep_alive.max(20);
+                    }
+                })]
+            },
+        ),
+        Mutant::new(
+            "3.1/keep-alive-announced-not-kept",
+            "CONNACK sets a keep alive of 4 seconds for clients that ask for less, which still counts",
+            &["MQTT-3.1.2-22"],
+            || {
+                vec![accepts(|connack, at| {
+                    let asked = at.client().map_or(0, |client| client.connect.keep_alive);
+                    if (1..4).contains(&asked) && !connack.reason.is_error() {
+                        connack.properties.set(PropertyId::ServerKeepAlive, 4);
                     }
                 })]
             },
@@ -89,6 +102,24 @@ fn counting() -> Vec<Mutant> {
             "Acknowledgements from a client do not count for its keep alive",
             &["U-3.1.2.10-3", "MQTT-3.1.2-22"],
             || counts(|packet| !matches!(packet, Packet::PubAck(_))),
+        ),
+        Mutant::new(
+            "3.1/keep-alive-ignores-pubrec",
+            "PUBREC does not count for a client's keep alive",
+            &["U-3.1.2.10-3", "MQTT-3.1.2-22"],
+            || counts(|packet| !matches!(packet, Packet::PubRec(_))),
+        ),
+        Mutant::new(
+            "3.1/keep-alive-ignores-pubrel",
+            "PUBREL does not count for a client's keep alive",
+            &["U-3.1.2.10-3", "MQTT-3.1.2-22"],
+            || counts(|packet| !matches!(packet, Packet::PubRel(_))),
+        ),
+        Mutant::new(
+            "3.1/keep-alive-ignores-pubcomp",
+            "PUBCOMP does not count for a client's keep alive",
+            &["U-3.1.2.10-3", "MQTT-3.1.2-22"],
+            || counts(|packet| !matches!(packet, Packet::PubComp(_))),
         ),
         Mutant::new(
             "3.1/keep-alive-ignores-unsubscribe",

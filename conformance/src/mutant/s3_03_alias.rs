@@ -70,6 +70,18 @@ fn given() -> Vec<Mutant> {
             || not_given_at(QoS::ExactlyOnce),
         ),
         Mutant::new(
+            "3.3/alias-not-given-by-repetition",
+            "A message with DUP 1 gives no alias to its topic",
+            &["U-3.3.2.3.4-2", "U-3.3.4-7"],
+            || {
+                vec![published(|publish, _| {
+                    if publish.dup && !publish.topic.is_empty() {
+                        without_alias(publish);
+                    }
+                })]
+            },
+        ),
+        Mutant::new(
             "3.3/alias-below-maximum-only",
             "The alias that is the maximum itself ends the connection",
             &["MQTT-3.3.2-12"],

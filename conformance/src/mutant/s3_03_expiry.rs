@@ -67,6 +67,12 @@ fn interval() -> Vec<Mutant> {
             || taken_as(|interval| interval.wrapping_mul(1000) / 1000),
         ),
         Mutant::new(
+            "3.3/expiry-zero-for-ever",
+            "A Message Expiry Interval of 0 is taken for the longest",
+            &["MQTT-3.3.2-6"],
+            || taken_as(|interval| if interval == 0 { u32::MAX } else { interval }),
+        ),
+        Mutant::new(
             "3.3/expiry-not-counted-down",
             "Messages that waited come with the Message Expiry Interval they were published with",
             &["MQTT-3.3.2-6"],

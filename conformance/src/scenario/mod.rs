@@ -20,6 +20,7 @@ mod s3_01_client_id;
 mod s3_01_connect;
 mod s3_01_credentials;
 mod s3_01_keep_alive;
+mod s3_01_keep_alive_steps;
 mod s3_01_limits;
 mod s3_01_races;
 mod s3_01_small_packets;
@@ -284,6 +285,7 @@ const WRITTEN: &[&[Scenario]] = &[
     s3_01_keep_alive::SCENARIOS,
     s3_01_limits::SCENARIOS,
     s3_01_small_packets::SCENARIOS,
+    s3_01_keep_alive_steps::SCENARIOS,
     s3_01_takeover::SCENARIOS,
     s3_01_races::SCENARIOS,
     s3_01_will::SCENARIOS,

@@ -96,8 +96,8 @@ const LONGEST: Duration = Duration::from_secs(10);
 pub(super) const TOLERANCE: Duration = Duration::from_secs(6);
 
 /// A client whose Keep Alive matters.
-struct Client {
-    probe: Probe,
+pub(super) struct Client {
+    pub(super) probe: Probe,
     /// The Keep Alive in force.
     keep_alive: Duration,
 }
@@ -114,23 +114,23 @@ impl Client {
     }
 
     /// How long it may wait before it sends its next packet, with time to spare.
-    fn rest(&self) -> Duration {
+    pub(super) fn rest(&self) -> Duration {
         (self.keep_alive * 3 / 4).saturating_sub(self.silence())
     }
 
     /// Is kept alive from here on, however long the next steps take.
-    fn attend(&self) {
+    pub(super) fn attend(&self) {
         self.probe.attend(self.keep_alive);
     }
 
     /// Is as silent as the scenario from here on. Its silence begins with a PINGREQ.
-    async fn fall_silent(&mut self, stage: &Stage) -> Outcome {
+    pub(super) async fn fall_silent(&mut self, stage: &Stage) -> Outcome {
         self.probe.leave_silent();
         self.sends(stage, Packet::PingReq).await
     }
 
     /// Sends a packet, if it is not too late to.
-    async fn sends(&mut self, stage: &Stage, packet: impl Into<Packet>) -> Outcome {
+    pub(super) async fn sends(&mut self, stage: &Stage, packet: impl Into<Packet>) -> Outcome {
         let (silence, limit) = (self.silence(), self.keep_alive);
         if silence > limit {
             let expected = format!("a packet within {limit:?} of the one before");
@@ -331,7 +331,7 @@ async fn with_any_keep_alive(
 }
 
 /// Connects a client that is to be silent for about its Keep Alive: a longer one where the path is slow.
-async fn with_keep_alive(
+pub(super) async fn with_keep_alive(
     stage: &mut Stage,
     name: &str,
     change: impl Fn(Connect) -> Connect,

@@ -1,6 +1,6 @@
 //! Section 3.3.2.3.4: Topic Aliases from clients.
 
-use reference_broker::codec::{Packet, PropertyId, Publish, QoS, ReasonCode};
+use reference_broker::codec::{Packet, PropertyId, Publish, PublishAck, QoS, ReasonCode};
 
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
@@ -27,6 +27,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         alias_in_one_write,
         "An alias works for the very next message, also when both come together",
         ["U-3.3.4-7"]
+    )
+    .needs(ONE),
+    scenario!(
+        "3.3/alias-given-by-repetition",
+        alias_given_by_repetition,
+        "A PUBLISH that is repeated on a resume gives its topic the alias that it has",
+        ["U-3.3.4-7", "U-3.3.2.3.4-2"]
     )
     .needs(ONE),
     scenario!(
@@ -144,6 +151,39 @@ async fn alias_in_one_write(stage: &mut Stage) -> Outcome {
     stage.claims();
     bob.receives(&topic, "given").await?;
     bob.receives(&topic, "used").await.map(drop)
+}
+
+async fn alias_given_by_repetition(stage: &mut Stage) -> Outcome {
+    const ID: u16 = 2000;
+    let mut bob = stage.connected("bob").await?;
+    for qos in stage.acknowledged_levels() {
+        stage.means();
+        let topic = stage.topic(&format!("repeated{}", qos.value()));
+        bob.subscribe(&topic, qos).await?;
+        let mut alice = stage.with_session("alice", 60).await?;
+        let publish = aliased(&mut alice, &topic, 1, "repeated").qos(qos, ID);
+        alice.send(publish.clone()).await?;
+        alice.vanish_unread().await?;
+        let mut alice = stage.resumed("alice", 60).await?;
+        alice.send(publish.dup()).await?;
+        match qos {
+            QoS::ExactlyOnce => {
+                alice.pubrec_again(ID).await?;
+                alice.send(Packet::PubRel(PublishAck::new(ID))).await?;
+                // 0x92 is no error during recovery (section 3.7.2.1).
+                alice.pubcomp(ID).await?;
+            }
+            _ => drop(alice.puback(ID).await?),
+        }
+        stage.claims();
+        let publish = aliased(&mut alice, "", 1, "by its alias");
+        alice.publish_with(publish).await?;
+        // At QoS 1 there may be two copies of the other.
+        bob.receives_sometime(&topic, "by its alias").await?;
+        stage.means();
+        alice.leave().await?;
+    }
+    Ok(())
 }
 
 async fn alias_every_value(stage: &mut Stage) -> Outcome {

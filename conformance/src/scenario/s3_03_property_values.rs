@@ -28,6 +28,13 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     .breaks(&["U-3.3.2.3.2-1"])
     .needs(UP_TO_2),
     scenario!(
+        "3.3/expiry-zero",
+        expiry_zero,
+        "A Message Expiry Interval of 0 is taken: the message comes with it or not at all, others do",
+        ["MQTT-3.3.2-6", "MQTT-4.3.2-4"]
+    )
+    .needs(UP_TO_1),
+    scenario!(
         "3.3/content-type",
         content_type,
         "Any Content Type is passed on as it was sent: empty, long, or no MIME type",
@@ -160,6 +167,43 @@ async fn passes_on(
         let expected = format!("the {} of {payload} as it was published", id.row().name);
         let same = value(&received.properties, id) == Some(&given);
         stage.check(same, &expected, packet_text(&received.into()))?;
+    }
+    Ok(())
+}
+
+async fn expiry_zero(stage: &mut Stage) -> Outcome {
+    let topic = stage.topic("at once");
+    let mut away = stage.with_session("away", 60).await?;
+    away.subscribe(&topic, QoS::AtLeastOnce).await?;
+    away.leave().await?;
+    let mut bob = stage.connected("bob").await?;
+    bob.subscribe(&topic, QoS::AtLeastOnce).await?;
+    let mut alice = stage.connected("alice").await?;
+    for seconds in [60, 0] {
+        let id = alice.packet_id();
+        let publish = Publish::new(topic.as_str(), format!("for {seconds} s"))
+            .qos(QoS::AtLeastOnce, id)
+            .with(PropertyId::MessageExpiryInterval, seconds);
+        alice.publish_with(publish).await?;
+        stage.claims();
+    }
+    stage.means();
+    alice.publish(&topic, "the next", QoS::AtLeastOnce).await?;
+    let mut away = stage.resumed("away", 60).await?;
+    for to in [&mut bob, &mut away] {
+        stage.means();
+        to.receives(&topic, "for 60 s").await?;
+        stage.claims();
+        // Whether a message without a lifetime is delivered is not said.
+        for publish in to.receives_until(&topic, "the next").await? {
+            let left = publish.properties.number(PropertyId::MessageExpiryInterval);
+            let observed = packet_text(&publish.into());
+            stage.check(
+                left.is_none_or(|left| left == 0),
+                "message_expiry_interval=0",
+                observed,
+            )?;
+        }
     }
     Ok(())
 }
