@@ -10,6 +10,7 @@ mod malformed;
 #[cfg(test)]
 mod newcomer;
 mod s1_05_data_representation;
+mod s2_02_foreign_properties;
 mod s2_02_packet_id;
 mod s2_packet_format;
 mod s3_01_client_id;
@@ -229,13 +230,14 @@ pub fn all() -> &'static [Mutant] {
             s3_03_properties::mutants(),
             s3_03_publish::mutants(),
             s3_03_retain::mutants(),
+            s3_03_retain_store::mutants(),
             s3_03_subscribed::mutants(),
             s3_04_acknowledgements::mutants(),
             s3_04_strays::mutants(),
-            s3_03_retain_store::mutants(),
             s1_05_data_representation::mutants(),
             s2_02_packet_id::mutants(),
             s2_packet_format::mutants(),
+            s2_02_foreign_properties::mutants(),
             s3_01_client_id::mutants(),
             s3_01_connect::mutants(),
             s3_01_credentials::mutants(),
@@ -257,10 +259,10 @@ pub fn all() -> &'static [Mutant] {
             s3_12::mutants(),
             s3_14::mutants(),
             s4_01_session::mutants(),
+            s4_01_returns::mutants(),
             s4_01_restart::mutants(),
             s4_01_clean_start::mutants(),
             s4_02_transport::mutants(),
-            s4_01_returns::mutants(),
             s4_03_received::mutants(),
             s4_03_sent::mutants(),
             s4_04_received::mutants(),
@@ -268,9 +270,9 @@ pub fn all() -> &'static [Mutant] {
             s4_05_at_once::mutants(),
             s4_06_order::mutants(),
             s4_07_topics::mutants(),
+            s4_07_goes_on::mutants(),
             s4_07_rights::mutants(),
             s4_08_delivery::mutants(),
-            s4_07_goes_on::mutants(),
             s4_08_shared::mutants(),
             s4_08_members::mutants(),
             s4_09_flow::mutants(),

@@ -14,6 +14,7 @@ mod names;
 mod refusable;
 mod rivals;
 mod s1_05_data_representation;
+mod s2_02_foreign_properties;
 mod s2_02_packet_id;
 mod s2_packet_format;
 mod s3_01_client_id;
@@ -279,13 +280,14 @@ const WRITTEN: &[&[Scenario]] = &[
     s1_05_data_representation::SCENARIOS,
     s2_02_packet_id::SCENARIOS,
     s2_packet_format::SCENARIOS,
+    s2_02_foreign_properties::SCENARIOS,
     s3_01_client_id::SCENARIOS,
     s3_01_connect::SCENARIOS,
     s3_01_credentials::SCENARIOS,
     s3_01_keep_alive::SCENARIOS,
+    s3_01_keep_alive_steps::SCENARIOS,
     s3_01_limits::SCENARIOS,
     s3_01_small_packets::SCENARIOS,
-    s3_01_keep_alive_steps::SCENARIOS,
     s3_01_takeover::SCENARIOS,
     s3_01_races::SCENARIOS,
     s3_01_will::SCENARIOS,
@@ -303,12 +305,12 @@ const WRITTEN: &[&[Scenario]] = &[
     s3_03_retain::SCENARIOS,
     s3_03_retain_as_published::SCENARIOS,
     s3_03_retain_handling::SCENARIOS,
+    s3_03_retain_store::SCENARIOS,
     s3_04_acknowledgements::SCENARIOS,
     s3_04_refusals::SCENARIOS,
     s3_08_options::SCENARIOS,
     s3_08_refusals::SCENARIOS,
     s3_08_subscribe::SCENARIOS,
-    s3_03_retain_store::SCENARIOS,
     s3_09_suback::SCENARIOS,
     s3_10_unsubscribe::SCENARIOS,
     s3_11_unsuback::SCENARIOS,
@@ -317,11 +319,11 @@ const WRITTEN: &[&[Scenario]] = &[
     s3_14_expiry::SCENARIOS,
     s3_15_auth::SCENARIOS,
     s4_01_session::SCENARIOS,
+    s4_01_returns::SCENARIOS,
     s4_01_restart::STOP,
     s4_01_restart::KILL,
     s4_02_transport::SCENARIOS,
     s4_03_qos_in::SCENARIOS,
-    s4_01_returns::SCENARIOS,
     s4_03_qos_out::SCENARIOS,
     s4_04_repeat::SCENARIOS,
     s4_04_resend::SCENARIOS,

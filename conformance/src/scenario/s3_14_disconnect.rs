@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reference_broker::codec::{
-    Connect, Disconnect, Packet, PropertyId, Publish, QoS, ReasonCode, Will,
+    Connect, Disconnect, Packet, Place, PropertyId, Publish, QoS, ReasonCode, Will,
 };
 
+use super::s2_02_foreign_properties::{any_value, foreign};
 use super::s3_01_will_causes::all_wills;
 use super::{Scenario, Stage, scenario};
 use crate::probe::Probe;
@@ -59,6 +60,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         ["MQTT-3.1.2-8", "U-3.14.3-1", "U-3.14.2.2.2-1", "U-3.14.2.2.3-1", "U-2.2.2.2-14",]
     )
     .breaks(&["U-2.1.4-2", "U-3.14.2.2.2-1", "U-3.14.2.2.3-1", "U-2.2.2.2-14"])
+    .needs(UP_TO_1),
+    scenario!(
+        "3.14/foreign-properties-publish-will",
+        foreign_properties_publish_will,
+        "DISCONNECT 0x00 with any property that belongs into other packets has the Will published",
+        ["MQTT-3.1.2-8", "U-2.2.2.2-14"]
+    )
+    .breaks(&["U-2.2.2.2-14"])
     .needs(UP_TO_1),
     scenario!(
         "3.14/server-closes",
@@ -181,6 +190,23 @@ async fn malformed_publishes_will(stage: &mut Stage) -> Outcome {
         watch.sees_will(stage).await?;
     }
     Ok(())
+}
+
+async fn foreign_properties_publish_will(stage: &mut Stage) -> Outcome {
+    let mut watch = Watch::over(stage).await?;
+    let mut names = Vec::new();
+    for id in foreign(Place::Disconnect) {
+        let name = format!("a {}", id.row().name);
+        let mut alice = watch.mortal_with(stage, &name).await?;
+        let disconnect = Disconnect::default().with(id, any_value(stage, id));
+        alice.send_bytes(bytes_of(disconnect)).await?;
+        alice.hang_up().await;
+        names.push(name);
+    }
+    stage.claims();
+    all_wills(stage, &mut watch.carol, names).await?;
+    stage.means();
+    watch.sees_none(stage).await
 }
 
 async fn server_closes(stage: &mut Stage) -> Outcome {

@@ -3,9 +3,12 @@
 //! Each is the right answer but for one fault, so that who overlooks the fault lets the client in.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use reference_broker::codec::{Auth, Connect, FixedHeader, Packet, PropertyId, ReasonCode};
+use reference_broker::codec::{
+    Auth, Connect, FixedHeader, Packet, Place, PropertyId, ReasonCode, Value,
+};
 
 use super::authenticating::ROOM;
+use super::s2_02_foreign_properties::{TOGETHER, any_value, foreign};
 use super::{Scenario, Stage, scenario};
 use crate::probe::Reply;
 use crate::target::Need;
@@ -58,7 +61,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     scenario!(
         "3.15/property-of-others",
         property_of_others,
-        "AUTH with a property that belongs into other packets ends the exchange",
+        "AUTH with any property that belongs into other packets ends the exchange",
         ["U-2.2.2.2-15"]
     )
     .breaks(&["U-2.2.2.2-15"])
@@ -103,21 +106,33 @@ type Damage<'a> = &'a (dyn Fn(Auth) -> Bytes + Sync);
 async fn not_accepted(stage: &mut Stage, reason: ReasonCode, damages: &[Damage<'_>]) -> Outcome {
     let mut bob = stage.authenticated("bob").await?;
     stage.serves(&mut bob.probe).await?;
-    for damage in damages {
-        let mut alice = stage.challenged("alice").await?;
-        let answer = alice.answer(stage)?;
-        alice.probe.send_bytes(damage(answer)).await?;
+    for batch in damages.chunks(TOGETHER) {
+        let mut sent = Vec::new();
+        for (number, damage) in batch.iter().enumerate() {
+            let mut alice = stage.challenged(&format!("alice{number}")).await?;
+            let answer = alice.answer(stage)?;
+            alice.probe.send_bytes(damage(answer)).await?;
+            sent.push(alice.probe);
+        }
         stage.claims();
-        alice.probe.refused().await?;
+        for mut alice in sent {
+            alice.refused().await?;
+        }
         stage.means();
     }
-    for damage in damages {
-        let mut alice = stage.authenticated("alice").await?;
-        stage.serves(&mut alice.probe).await?;
-        let first = crate::probe::auth(ReasonCode::ReAuthenticate, alice.scram.first());
-        alice.probe.send_bytes(damage(first)).await?;
+    for batch in damages.chunks(TOGETHER) {
+        let mut sent = Vec::new();
+        for (number, damage) in batch.iter().enumerate() {
+            let mut alice = stage.authenticated(&format!("alice{number}")).await?;
+            stage.serves(&mut alice.probe).await?;
+            let first = crate::probe::auth(ReasonCode::ReAuthenticate, alice.scram.first());
+            alice.probe.send_bytes(damage(first)).await?;
+            sent.push(alice.probe);
+        }
         stage.claims();
-        alice.probe.closes_for(reason).await?;
+        for mut alice in sent {
+            alice.closes_for(reason).await?;
+        }
         stage.means();
     }
     stage.serves(&mut bob.probe).await
@@ -212,10 +227,11 @@ async fn reason_string_once(stage: &mut Stage) -> Outcome {
 }
 
 async fn property_of_others(stage: &mut Stage) -> Outcome {
-    let alias = |auth: Auth| written(auth.with(PropertyId::TopicAliasMaximum, 1));
-    let expiry = |auth: Auth| written(auth.with(PropertyId::SessionExpiryInterval, 1));
-    let server = |auth: Auth| written(auth.with(PropertyId::ServerReference, "elsewhere"));
-    let damages: [Damage<'_>; 3] = [&alias, &expiry, &server];
+    let values: Vec<_> = foreign(Place::Auth).map(|id| (id, any_value(stage, id))).collect();
+    let with =
+        |(id, value): (PropertyId, Value)| move |auth: Auth| written(auth.with(id, value.clone()));
+    let damages: Vec<_> = values.into_iter().map(with).collect();
+    let damages: Vec<Damage<'_>> = damages.iter().map(|damage| damage as Damage<'_>).collect();
     not_accepted(stage, ReasonCode::MalformedPacket, &damages).await
 }
 
