@@ -51,7 +51,7 @@ enum Command {
     /// Prove the suite: try it on brokers that take other choices that the standard allows.
     Chameleon(chameleon::ChameleonArguments),
     /// Play the same scripts on two brokers, and tell where they part ways and why.
-    Diff(diff::DiffArguments),
+    Diff(Box<diff::DiffArguments>),
     /// Play a script, or the clients of any trace, on a broker.
     Replay(replay::ReplayArguments),
     /// List scenarios, oracles or switches.

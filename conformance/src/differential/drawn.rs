@@ -2,6 +2,7 @@
 
 use reference_broker::core::Config;
 
+use crate::chameleon::Mixtures;
 use crate::chance::Chance;
 use crate::mutant::{self, Mutant};
 use crate::target::Variant;
@@ -39,6 +40,29 @@ pub fn drawn(seed: u64, count: usize, scripts: usize) -> Vec<Drawn> {
     })
 }
 
+/// What was found of one mixture of choices.
+#[derive(Clone, Debug)]
+pub struct Mixed {
+    /// The mixture.
+    pub variant: Variant,
+    /// What was found; none if it did as the plain broker does on every script.
+    pub found: Option<Found>,
+}
+
+/// Draws so many mixtures of choices by the seed, none of which breaks anything, and plays its first scripts
+/// on each, on all processors.
+pub fn mixed(seed: u64, count: usize, scripts: usize) -> Vec<Mixed> {
+    let (config, plain) = (Config::default(), Variant::default());
+    let cases = cases(seed, scripts, &plain, &config);
+    // What excludes each other is never mixed.
+    let mixtures = Mixtures::new(seed).take(count).filter_map(|it| Variant::choosing(it).ok());
+    let mixtures: Vec<_> = mixtures.collect();
+    in_parallel(&mixtures, |variant| {
+        let found = first_difference(&cases, &plain, variant, &config);
+        Mixed { variant: variant.clone(), found }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,5 +73,13 @@ mod tests {
         let found = drawn.iter().filter(|it| it.found.is_some()).count();
         let explained = drawn.iter().filter(|it| it.is_explained()).count();
         assert!(found >= 10 && explained * 10 >= found * 7, "{found} found, {explained} explained");
+    }
+
+    #[test]
+    fn choices_are_never_taken_for_faults() {
+        for Mixed { variant, found } in mixed(1, 12, 60) {
+            let why = found.map(|found| found.explanation);
+            assert!(!matches!(why, Some(Explanation::Violation(_))), "{variant}: {why:?}");
+        }
     }
 }

@@ -16,7 +16,7 @@ mod side_by_side;
 
 pub use beside::{Beside, Divergence, Divergences, config_of};
 pub use compare::{Difference, differences};
-pub use drawn::{Drawn, drawn};
+pub use drawn::{Drawn, Mixed, drawn, mixed};
 pub use explain::{Evidence, Explanation, explain};
 pub use generate::{Generator, Worlds};
 pub use known::{KnownDivergence, KnownDivergences};

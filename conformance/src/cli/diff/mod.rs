@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use conformance::differential::{
-    Beside, Divergence, Divergences, Drawn, Explanation, KnownDivergences, Observed, cases,
-    config_of, drawn, first_difference,
+    Beside, Divergence, Divergences, Drawn, Explanation, KnownDivergences, Mixed, Observed, cases,
+    config_of, drawn, first_difference, mixed,
 };
 use conformance::exit::Exit;
 use conformance::runner::TOPIC_PREFIX;
@@ -63,6 +63,9 @@ pub(super) struct DiffArguments {
     /// Prove it: tell how many of so many mutants, drawn by the seed, are found and explained
     #[arg(long, value_name = "N", conflicts_with = "targets")]
     mutants: Option<usize>,
+    /// Prove it: tell what is found of so many mixtures of choices, drawn by the seed: none is a violation
+    #[arg(long, value_name = "N", conflicts_with_all = ["targets", "mutants"])]
+    mixtures: Option<usize>,
     #[command(flatten)]
     reach: ReachArguments,
     #[command(flatten)]
@@ -80,6 +83,12 @@ pub(super) fn diff(arguments: &DiffArguments) -> Result<Exit, Failure> {
     let seed = arguments.seed.unwrap_or_else(by_chance);
     if let Some(count) = arguments.mutants {
         return print(&of_drawn(&drawn(seed, count, arguments.cases), seed));
+    }
+    if let Some(count) = arguments.mixtures {
+        let mixed = mixed(seed, count, arguments.cases);
+        print(&of_mixed(&mixed, seed))?;
+        let is_fault = |it: &Mixed| it.found.as_ref().is_some_and(|it| is_fault(&it.explanation));
+        return Ok(if mixed.iter().any(is_fault) { Exit::Unexpected } else { Exit::AsExpected });
     }
     let wrong = |error: String| (Exit::Usage, error);
     let targets = arguments.targets.iter().map(|text| text.parse::<Target>());
@@ -116,8 +125,7 @@ fn in_memory(
     let mut text = of_found(&found, ("first", "second"), Observed::of);
     let _ = writeln!(text, "\nscript {} of {}; seed {seed}", found.case, cases.len());
     print(&text)?;
-    let is_violation = matches!(found.explanation, Explanation::Violation(_));
-    Ok(if is_violation { Exit::Unexpected } else { Exit::AsExpected })
+    Ok(if is_fault(&found.explanation) { Exit::Unexpected } else { Exit::AsExpected })
 }
 
 /// One broker beside the embedded one.
@@ -277,6 +285,32 @@ fn save(report: &Divergences, folder: &Path) -> Result<(), Failure> {
         std::fs::write(&path, text).map_err(|error| cannot(&path, error))?;
     }
     Ok(())
+}
+
+fn is_fault(explanation: &Explanation) -> bool {
+    matches!(explanation, Explanation::Violation(_))
+}
+
+/// What was found of mixtures of choices.
+fn of_mixed(mixed: &[Mixed], seed: u64) -> String {
+    let mut text = String::new();
+    let why = |it: &Mixed| it.found.as_ref().map(|found| found.explanation.clone());
+    for it in mixed.iter().filter(|it| !matches!(why(it), None | Some(Explanation::Choice(_)))) {
+        let why = why(it).map(|it| it.to_string()).unwrap_or_default();
+        let _ = writeln!(text, "embedded:{}  {why}", it.variant);
+    }
+    let count = |is: fn(&Explanation) -> bool| {
+        mixed.iter().filter(|it| why(it).as_ref().is_some_and(is)).count()
+    };
+    let choices = count(|it| matches!(it, Explanation::Choice(_)));
+    let (violations, open) = (count(is_fault), count(|it| *it == Explanation::Open));
+    let all = mixed.len();
+    let _ = writeln!(
+        text,
+        "{all} mixtures: {choices} choices, {violations} violations, {open} open, {} alike; seed {seed}",
+        all - choices - violations - open
+    );
+    text
 }
 
 /// What became of mutants, and how many of them were found and explained.

@@ -168,10 +168,8 @@ impl Playing {
         let mut best = script.clone();
         // Waiting is what takes time: first none at all, then none that does not matter.
         let unhurried = without_waits(&best);
-        if unhurried != best {
-            if shows(&unhurried, &self.seen(&unhurried, base, quick).await?) {
-                best = unhurried;
-            }
+        if unhurried != best && shows(&unhurried, &self.seen(&unhurried, base, quick).await?) {
+            best = unhurried;
         }
         let mut shrinker = Shrinker::new(best, SHRINKS);
         while let Some(smaller) = shrinker.smaller() {

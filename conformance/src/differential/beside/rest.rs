@@ -108,7 +108,7 @@ impl Rest {
             told.map(|(requirement, cases)| Group { cases, told: Some(requirement) }).collect();
         let config = &self.playing.beside.config;
         let looked_at: Vec<_> = untold.iter().take(LOOKED_AT).copied().collect();
-        let mut left: Vec<_> = untold.iter().map(|case| Case::clone(case)).collect();
+        let mut left: Vec<_> = untold.iter().copied().cloned().collect();
         let faults: Vec<_> = mutant::all().iter().collect();
         let explained = tokio::task::block_in_place(|| {
             in_parallel(&faults, |mutant| {

@@ -123,7 +123,7 @@ fn with_first(first: u8, packet: &Packet) -> Bytes {
 fn acknowledgement(chance: &mut Chance) -> Bytes {
     let first = [0x40, 0x50, 0x62, 0x70][chance.below(4)];
     match chance.below(3) {
-        0 => with_body(first, &[[0].as_slice(), &[]][chance.below(2)]),
+        0 => with_body(first, [[0].as_slice(), &[]][chance.below(2)]),
         1 => with_body(first, &[0, 0]),
         _ => {
             let code = [0x01, 0x11, 0x82, 0x92, 0x93, 0xFF][chance.below(6)];
