@@ -12,8 +12,8 @@ use reference_broker::codec::{
 use crate::script::{Played, client_of};
 use crate::trace::{self, What, packet_text};
 
-/// What a broker says of its own limits and features.
-const ANNOUNCED: &[PropertyId] = &[
+/// What a broker says of its own limits and features, as far as the embedded one takes it over.
+pub(super) const TAKEN_OVER: &[PropertyId] = &[
     PropertyId::ReceiveMaximum,
     PropertyId::MaximumQoS,
     PropertyId::RetainAvailable,
@@ -22,8 +22,18 @@ const ANNOUNCED: &[PropertyId] = &[
     PropertyId::WildcardSubscriptionAvailable,
     PropertyId::SubscriptionIdentifierAvailable,
     PropertyId::SharedSubscriptionAvailable,
-    PropertyId::ServerKeepAlive,
 ];
+
+/// What of it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum View {
+    All,
+    /// All but what a broker announces of itself.
+    Unannounced,
+    /// All, and what is else of no meaning: each property of CONNACK is a part of its own, and so are
+    /// the order of properties, Packet Identifiers, and whether there are texts for people.
+    InDetail,
+}
 
 /// What one connection has seen, part by part: each part under its name, in words.
 pub(super) type Parts = BTreeMap<String, String>;
@@ -39,15 +49,20 @@ impl Observed {
     /// What is seen in a trace. Left out are times, the order of what nothing puts in order, Packet
     /// Identifiers but for their being the same, texts for people, and identifiers that were given.
     pub fn of(played: &Played) -> Observed {
-        Observed::with(played, true)
+        Observed::with(played, View::All)
     }
 
     /// The same without what a broker announces of itself, by which two may differ as they like.
     pub fn unannounced(played: &Played) -> Observed {
-        Observed::with(played, false)
+        Observed::with(played, View::Unannounced)
     }
 
-    fn with(played: &Played, announced: bool) -> Observed {
+    /// The same in more and smaller parts, with all that two brokers may differ in as they like.
+    pub fn in_detail(played: &Played) -> Observed {
+        Observed::with(played, View::InDetail)
+    }
+
+    fn with(played: &Played, view: View) -> Observed {
         let mut observed = Observed::default();
         let mut ids = Ids::default();
         let mut wanted = BTreeMap::<&str, Wanted>::new();
@@ -56,7 +71,7 @@ impl Observed {
             let client = client_of(&event.probe);
             match &event.what {
                 What::Received(packet) => {
-                    parts_of(parts, client, &mut ids, packet, announced);
+                    parts_of(parts, client, &mut ids, packet, view);
                     let wants = wanted.entry(event.probe.as_str()).or_default();
                     for beyond in wants.misses(packet) {
                         add(parts, &format!("{} {beyond}", packet.packet_type()), "1");
@@ -88,9 +103,12 @@ fn add(parts: &mut Parts, part: &str, what: &str) {
     text.push_str(what);
 }
 
-fn parts_of(parts: &mut Parts, client: &str, ids: &mut Ids, packet: &Packet, announced: bool) {
+fn parts_of(parts: &mut Parts, client: &str, ids: &mut Ids, packet: &Packet, view: View) {
+    if view == View::InDetail {
+        add_details(parts, packet);
+    }
     match packet {
-        Packet::ConnAck(connack) => add(parts, "CONNACK", &connack_text(connack, announced)),
+        Packet::ConnAck(connack) => add(parts, "CONNACK", &connack_text(connack, view)),
         Packet::Publish(publish) => {
             let part = format!("messages on {:?} at QoS {}", &*publish.topic, publish.qos.value());
             let id = ids.received(client, publish);
@@ -129,9 +147,62 @@ fn reason(code: ReasonCode) -> String {
     format!("0x{:02x}", code.value())
 }
 
-fn connack_text(connack: &ConnAck, announced: bool) -> String {
+/// What is else of no meaning, or only so with other parts.
+fn add_details(parts: &mut Parts, packet: &Packet) {
+    let name = packet.packet_type().name();
+    if let Packet::Publish(Publish { packet_id: id @ 1.., .. }) = packet {
+        add(parts, "PUBLISH identifiers", &id.to_string());
+    }
+    if matches!(packet, Packet::Publish(Publish { dup: true, .. }) | Packet::PubRel(_)) {
+        add(parts, "order of what is sent again", name);
+    }
+    let Some(properties) = packet.properties() else { return };
+    if properties.contains(PropertyId::ReasonString) {
+        add(parts, &format!("{name} reason string"), "given");
+    }
+    let keys: Vec<_> = properties.iter().map(|it| it.id.row().key).collect();
+    // Of CONNACK each server has its own.
+    if keys.len() > 1 && !matches!(packet, Packet::ConnAck(_)) {
+        add(parts, &format!("{name} order of properties"), &keys.join(" "));
+    }
+    if let Packet::ConnAck(connack) = packet {
+        let said = |it: &&Property| it.id != PropertyId::ReasonString;
+        for property in connack.properties.iter().filter(said) {
+            let mut one = ConnAck::new(connack.session_present, connack.reason);
+            one.properties.push(property.id, property.value.clone());
+            let of = format!("CONNACK {}", property.id.row().key);
+            let text = match connack.properties.text(PropertyId::AssignedClientIdentifier) {
+                Some(assigned) if property.id == PropertyId::AssignedClientIdentifier => {
+                    form_of(assigned).to_owned()
+                }
+                _ => connack_text(&one, View::All),
+            };
+            let value = text.split_once('=').map_or(text.as_str(), |(_, value)| value);
+            add(parts, &of, value);
+        }
+    }
+}
+
+/// What a Client Identifier looks like: a server has to take no longer ones than these, and no other
+/// characters.
+fn form_of(client_id: &str) -> &'static str {
+    match (client_id.len() > 23, client_id.is_ascii()) {
+        (false, true) => "23 bytes or fewer",
+        (true, true) => "more than 23 bytes",
+        (false, false) => "characters beyond ASCII",
+        (true, false) => "more than 23 bytes, with characters beyond ASCII",
+    }
+}
+
+fn connack_text(connack: &ConnAck, view: View) -> String {
     let mut connack = connack.clone();
-    connack.properties.retain(|property| announced || !ANNOUNCED.contains(&property.id));
+    connack.properties.retain(|property| match view {
+        View::All => true,
+        View::Unannounced => {
+            property.id != PropertyId::ServerKeepAlive && !TAKEN_OVER.contains(&property.id)
+        }
+        View::InDetail => false,
+    });
     for property in [PropertyId::AssignedClientIdentifier, PropertyId::ResponseInformation] {
         if connack.properties.contains(property) {
             connack.properties.set(property, Text::from("..."));
