@@ -1,5 +1,6 @@
 //! Two brokers side by side: the same scripts on both, what of it has to be alike, and what explains
-//! the difference where it is not.
+//! the difference where it is not; and the portrait of one: what it does where the standard leaves it
+//! open.
 
 mod beside;
 mod compare;
@@ -10,6 +11,7 @@ mod known;
 mod looks_like;
 mod observed;
 mod parallel;
+mod portrait;
 mod search;
 mod shrink;
 mod side_by_side;
@@ -22,6 +24,9 @@ pub use generate::{Generator, Worlds};
 pub use known::{KnownDivergence, KnownDivergences};
 pub use looks_like::{look_alikes, name_look_alikes};
 pub use observed::Observed;
+pub use portrait::{
+    Answer, Asking, Choice, Portrait, Question, paint, questions, script_for, unasked,
+};
 pub use search::{Case, Found, cases, first_difference};
 pub use shrink::{Shrinker, shrink};
 pub use side_by_side::side_by_side;
