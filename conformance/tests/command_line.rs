@@ -174,12 +174,43 @@ fn arguments_that_cannot_be_used() {
             2,
             "did you mean `mqtt://`",
         ),
+        (&["choices", "embedded:?hands-on-at-releas"], 2, "did you mean 'hands-on-at-release'"),
+        (&["choices", "--format", "html"], 2, "[possible values: text, markdown, json]"),
+        (&["choices", "mqtt://127.0.0.1:1"], 3, "cannot be reached"),
         (&["fly"], 2, "unrecognized subcommand"),
     ] {
         let (exit, _, stderr) = mqttspec(arguments);
         assert_eq!(exit, Some(code), "{arguments:?}: {stderr}");
         assert!(stderr.contains(message), "{arguments:?}: {stderr}");
     }
+}
+
+#[test]
+fn a_portrait_is_printed_in_each_form() {
+    let of = |arguments: &[&str]| {
+        let (code, text, stderr) = mqttspec(&[&["choices"], arguments].concat());
+        assert_eq!(code, Some(0), "{stderr}");
+        text
+    };
+    let broker = "embedded:?hands-on-at-release";
+    let text = of(&[broker]);
+    assert!(text.contains("* when a QoS 2 message is handed on\n      hands a QoS 2"), "{text}");
+    assert!(text.contains(": takes 1, does as"), "{text}");
+    let markdown = of(&[broker, "--format", "markdown"]);
+    assert!(markdown.contains("\n## 4.3.3 QoS 0, 1 and 2\n"), "{markdown}");
+    assert!(markdown.contains("at PUBREL, not at PUBLISH | `hands-on-at-release` |"), "{markdown}");
+    let json: serde_json::Value = serde_json::from_str(&of(&[broker, "--format", "json"])).unwrap();
+    assert_eq!(json["totals"]["takes"], 1);
+    let choices = json["choices"].as_array().unwrap();
+    let takes: Vec<_> = choices.iter().filter(|choice| choice["answer"] == "takes").collect();
+    assert_eq!(takes[0]["switch"], "hands-on-at-release");
+    let text = of(&["embedded:", broker]);
+    assert!(text.ends_with("they part ways in 1\n") && text.starts_with("4.3.3  "), "{text}");
+    let json: serde_json::Value =
+        serde_json::from_str(&of(&["embedded:", broker, "--format", "json"])).unwrap();
+    assert_eq!(json["partings"][0]["first"]["answer"], "not");
+    let alike = of(&[broker, broker, "--format", "markdown"]);
+    assert!(!alike.contains("\n## "), "{alike}");
 }
 
 #[test]

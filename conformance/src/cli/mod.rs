@@ -3,6 +3,7 @@
 
 mod broker;
 mod chameleon;
+mod choices;
 mod coverage;
 mod diff;
 mod explain;
@@ -52,6 +53,8 @@ enum Command {
     Chameleon(chameleon::ChameleonArguments),
     /// Play the same scripts on two brokers, and tell where they part ways and why.
     Diff(Box<diff::DiffArguments>),
+    /// Print what a broker does wherever the standard leaves it open, or where two part ways in that.
+    Choices(choices::ChoicesArguments),
     /// Play a script, or the clients of any trace, on a broker.
     Replay(replay::ReplayArguments),
     /// List scenarios, oracles or switches.
@@ -76,6 +79,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Mutants(arguments) => mutants::mutants(&arguments),
         Command::Chameleon(arguments) => chameleon::chameleon(&arguments),
         Command::Diff(arguments) => diff::diff(&arguments),
+        Command::Choices(arguments) => choices::choices(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::List(arguments) => list::list(&arguments),
         Command::Coverage(arguments) => coverage::coverage(&arguments),

@@ -79,11 +79,11 @@ pub(super) struct RunArguments {
     reach: ReachArguments,
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|jobs| *jobs > 0).ok_or_else(|| "not a number from 1 on".to_owned())
 }
 
-fn prefix(text: &str) -> Result<String, String> {
+pub(super) fn prefix(text: &str) -> Result<String, String> {
     let prefix = text.trim_end_matches('/');
     match prefix {
         "" => Err("not a topic".to_owned()),

@@ -13,6 +13,7 @@ pub mod json;
 pub mod junit;
 pub mod matrix;
 mod obstacle;
+pub mod portrait;
 pub mod progress;
 mod section;
 mod table;
