@@ -58,6 +58,7 @@ pub async fn paint(target: &Target, asking: &Asking) -> Result<Portrait, String>
         painter.ask(&base, is_open).await.map_err(lost)?;
         painter.judge(&base);
     }
+    painter.confirm(&base).await.map_err(lost)?;
     painter.suppose(&base);
     Ok(Portrait { target: target.to_string(), announced, choices: painter.into_choices() })
 }
@@ -145,6 +146,17 @@ impl Painter {
         while let Some(done) = tasks.join_next().await {
             let (number, seen) = done.map_err(io::Error::other)?;
             self.asked[number].seen.push(seen?);
+        }
+        Ok(())
+    }
+
+    /// Asks once more for all in which a broker that runs does otherwise: what it does by chance, it may
+    /// do by chance twice.
+    async fn confirm(&mut self, base: &Variant) -> io::Result<()> {
+        if self.sitter.is_live() {
+            let is_other = |answer: &Answer| matches!(answer, Answer::Takes | Answer::Otherwise(_));
+            self.play(base, is_other, false).await?;
+            self.judge(base);
         }
         Ok(())
     }
