@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use conformance::differential::{
-    Beside, Divergence, Divergences, Drawn, Explanation, KnownDivergences, Mixed, Observed, cases,
-    config_of, drawn, first_difference, mixed,
+    Asking, Beside, Divergence, Divergences, Drawn, Explanation, KnownDivergences, Mixed, Observed,
+    cases, config_of, drawn, first_difference, mixed, paint,
 };
 use conformance::exit::Exit;
 use conformance::runner::TOPIC_PREFIX;
@@ -212,11 +212,23 @@ async fn compare(
     let connack = announced(&connector, arguments.patience.max(Duration::from_secs(5))).await;
     let connack = connack.map_err(|why| trouble(format!("{name} {why}")))?;
     let prefix = arguments.topic_prefix.clone().or(topic_prefix);
+    let topic_prefix = prefix.unwrap_or_else(|| TOPIC_PREFIX.to_owned());
+    let token = token(target);
+    let asking = Asking {
+        topic_prefix: topic_prefix.clone(),
+        token: format!("{token}p"),
+        patience: arguments.patience,
+        jobs: arguments.jobs,
+    };
+    let mut tell = |what: &str| drop(writeln!(std::io::stderr(), "{name}: {what}"));
+    tell("asking what it does where the standard leaves it open");
+    let portrait = paint(target, &asking).await.map_err(|why| trouble(format!("{name} {why}")))?;
     let beside = Beside {
+        taken: portrait.taken(),
         connector,
         config: config_of(&connack),
-        topic_prefix: prefix.unwrap_or_else(|| TOPIC_PREFIX.to_owned()),
-        token: token(target),
+        topic_prefix,
+        token,
         patience: arguments.patience,
         jobs: arguments.jobs,
         scripts,
@@ -224,7 +236,6 @@ async fn compare(
         cases: arguments.cases,
         time: arguments.time,
     };
-    let mut tell = |what: &str| drop(writeln!(std::io::stderr(), "{name}: {what}"));
     beside.compare(&mut tell).await.map_err(cannot)
 }
 

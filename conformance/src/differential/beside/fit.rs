@@ -27,10 +27,10 @@ const SHOWN: usize = 8;
 /// may colour what another shows.
 const TOLERATED: usize = 5;
 
-/// Takes choices, one after the other the one that takes away most differences and brings hardly any, as
+/// Takes choices besides those that are known, one after the other the one that takes away most differences and brings hardly any, as
 /// long as there is one.
-pub(super) fn fit(cases: &[Case], config: &Config) -> Variant {
-    let mut base = Variant::default();
+pub(super) fn fit(cases: &[Case], taken: &Variant, config: &Config) -> Variant {
+    let mut base = taken.clone();
     loop {
         let left = in_parallel(cases, |case| left(case, &base, config));
         let (differing, alike): (Vec<_>, Vec<_>) =

@@ -1,8 +1,8 @@
 //! The embedded broker beside one that runs.
 //!
-//! All scripts are played on both; what differs is played once more, and left aside if it does not come to
-//! the same. Then the choices are found that the embedded broker has to take so that least differs
-//! (`fit`), in memory, and what is left is made small on the broker itself and explained (`rest`).
+//! All scripts are played on both, the embedded one taking the choices of the other one's portrait; what
+//! differs is played once more, and left aside if it does not come to the same. Then more choices are found
+//! that the embedded broker has to take so that least differs (`fit`), in memory, and what is left is made small on the broker itself and explained (`rest`).
 
 mod fit;
 mod playing;
@@ -28,6 +28,8 @@ pub struct Beside {
     pub connector: Connector,
     /// What it announces.
     pub config: Config,
+    /// The choices that it is known to take.
+    pub taken: Variant,
     /// The levels below which all of it is.
     pub topic_prefix: String,
     /// What sets this run apart from others.
@@ -104,7 +106,9 @@ impl Beside {
         };
         let cases = &played.cases[..];
         tell("looking for the choices that it takes");
-        let base = tokio::task::block_in_place(|| fit::fit(cases, &playing.beside.config));
+        let base = tokio::task::block_in_place(|| {
+            fit::fit(cases, &playing.beside.taken, &playing.beside.config)
+        });
         tell(&format!("it does as embedded:{base} in much"));
         let demonstrated = fit::demonstrated(cases, &base, &playing).await?;
         report.found.extend(demonstrated);

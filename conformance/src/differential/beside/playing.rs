@@ -145,10 +145,10 @@ impl Playing {
 
     /// Plays one script; none if it does not come to the same twice.
     async fn case(&self, name: String, script: Script) -> io::Result<Option<Case>> {
-        let (plain, patience) = (Variant::default(), self.beside.patience);
-        let seen = self.seen(&script, &plain, patience).await?;
-        if self.own(&script, &plain) != seen.observed {
-            let again = self.seen(&script, &plain, patience).await?;
+        let (taken, patience) = (&self.beside.taken, self.beside.patience);
+        let seen = self.seen(&script, taken, patience).await?;
+        if self.own(&script, taken) != seen.observed {
+            let again = self.seen(&script, taken, patience).await?;
             if again.observed != seen.observed {
                 return Ok(None);
             }

@@ -13,6 +13,7 @@ mod sitter;
 use reference_broker::codec::ConnAck;
 
 use crate::chameleon::Switch;
+use crate::target::Variant;
 
 pub use paint::{Asking, paint};
 use question::section;
@@ -96,6 +97,16 @@ pub struct Portrait {
 }
 
 impl Portrait {
+    /// The choices that it takes: of those that exclude each other the first.
+    pub fn taken(&self) -> Variant {
+        let mut taken = Variant::default();
+        for choice in self.choices.iter().filter(|choice| choice.answer == Answer::Takes) {
+            let all = taken.switches().iter().copied().chain([choice.switch]);
+            taken = Variant::choosing(all).unwrap_or(taken);
+        }
+        taken
+    }
+
     /// How many answers are of each [kind](Answer::KINDS).
     pub fn counts(&self) -> [(&'static str, usize); 6] {
         Answer::KINDS.map(|kind| {

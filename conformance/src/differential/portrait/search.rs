@@ -9,7 +9,7 @@ use crate::chameleon::{self, Switch};
 use crate::script::{Act, Place, Script, Step};
 use crate::target::Variant;
 
-use super::super::{Generator, shrink};
+use super::super::{Generator, Worlds, shrink};
 use super::judge::{Reference, variants};
 
 /// So many scripts that show a choice are made small; the best of them is kept.
@@ -29,7 +29,7 @@ const SETTLED: Duration = Duration::from_millis(250);
 pub fn script_for(switch: &'static Switch, seed: u64, cases: usize) -> Option<(Script, usize)> {
     let place = Place { topics: "mqttspec/search".to_owned(), clients: "search".to_owned() };
     let reference = || Reference::new(Config::default(), place.clone(), Duration::ZERO);
-    let mut generator = Generator::new(seed, Config::default());
+    let mut generator = Generator::new(seed, Config::default(), Worlds::all());
     let scripts = std::iter::repeat_with(|| generator.script()).take(cases);
     let shows = |script: &Script| is_fit(script) && shows(&reference(), script, switch);
     let small = scripts.map(without_waits).filter(shows).take(SMALL).map(|script| {
