@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     const SCRIPT: &str = r#"broker  || needs users
-broker  || announces   receive_maximum=2 server_keep_alive=5
+broker  || announces receive_maximum=2 server_keep_alive=5
 alice   || opened
 alice   -> CONNECT     client_id="~alice" clean_start session_expiry_interval=60
 alice   || acknowledges
