@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use conformance::exit::Exit;
-use conformance::script::{Place, Script, audit, play, play_live, read};
+use conformance::script::{Place, Script, audit, clear, play, play_live, read};
 use conformance::target::{Connector, Target, Variant};
 use conformance::trace::{normalise, to_text};
 use conformance::{oracle, requirement};
@@ -90,7 +90,9 @@ fn live(
         .map_err(|error| trouble(format!("cannot start: {error}")))?;
     let played = runtime.block_on(async {
         let connector = Connector::new(target).await?;
-        play_live(&placed, &expected, &connector, arguments.patience).await
+        let played = play_live(&placed, &expected, &connector, arguments.patience).await?;
+        clear(&placed, &connector).await?;
+        Ok::<_, std::io::Error>(played)
     });
     let played = played.map_err(|error| trouble(format!("{target}: {error}")))?;
     Ok(normalise(&played.trace, &place.replacements()))

@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 use reference_broker::codec::{
-    ConnAck, Connect, Disconnect, Packet, Properties, Property, PropertyId, Publish, PublishAck,
-    QoS, ReasonCode, Text, Value,
+    ConnAck, Connect, Disconnect, Packet, Properties, Property, PropertyId, Publish, QoS,
+    ReasonCode, Text, Value,
 };
 
 use crate::script::{Played, client_of};
@@ -30,6 +30,9 @@ enum View {
     All,
     /// All but what a broker announces of itself.
     Unannounced,
+    /// All of these by what they come to: whether a broker says why it refuses or closes, and with which
+    /// code, is left to it.
+    ByClass,
     /// All, and what is else of no meaning: each property of CONNACK is a part of its own, and so are
     /// the order of properties, Packet Identifiers, and whether there are texts for people.
     InDetail,
@@ -55,6 +58,12 @@ impl Observed {
     /// The same without what a broker announces of itself, by which two may differ as they like.
     pub fn unannounced(played: &Played) -> Observed {
         Observed::with(played, View::Unannounced)
+    }
+
+    /// The same with the reasons of refusals and ends left out: a broker may close without a word, and
+    /// several codes fit most errors. Where the standard wants one, it is kept.
+    pub fn by_class(played: &Played) -> Observed {
+        Observed::with(played, View::ByClass)
     }
 
     /// The same in more and smaller parts, with all that two brokers may differ in as they like.
@@ -86,11 +95,22 @@ impl Observed {
                 What::ReceivedBroken(bytes, error) => {
                     add(parts, "no packet", &format!("{error}: {}", trace::bytes_literal(bytes)));
                 }
-                What::ClosedByBroker(_) => add(parts, "end", "closed by the broker"),
+                What::ClosedByBroker(_) => add_end(parts, CLOSED, view),
                 _ => {}
             }
         }
         observed
+    }
+}
+
+/// What is seen of a connection that the broker ends.
+const CLOSED: &str = "closed by the broker";
+
+/// Adds to what has been seen of the end of a connection.
+fn add_end(parts: &mut Parts, how: &str, view: View) {
+    let is_said = parts.get("end").is_some_and(|said| said.ends_with(how));
+    if view != View::ByClass || !is_said {
+        add(parts, "end", how);
     }
 }
 
@@ -107,16 +127,22 @@ fn parts_of(parts: &mut Parts, client: &str, ids: &mut Ids, packet: &Packet, vie
     if view == View::InDetail {
         add_details(parts, packet);
     }
+    let reason = |code| reason(code, view);
     match packet {
+        Packet::ConnAck(connack) if view == View::ByClass && is_any_error(connack.reason) => {
+            add_end(parts, CLOSED, view);
+        }
         Packet::ConnAck(connack) => add(parts, "CONNACK", &connack_text(connack, view)),
         Packet::Publish(publish) => {
             let part = format!("messages on {:?} at QoS {}", &*publish.topic, publish.qos.value());
             let id = ids.received(client, publish);
             add(parts, &part, &message_text(publish, id));
         }
-        Packet::PubAck(ack) => add_answer(parts, "PUBACK", ack),
-        Packet::PubRec(ack) => add_answer(parts, "PUBREC", ack),
-        Packet::PubComp(ack) => add_answer(parts, "PUBCOMP", ack),
+        // Answers with the same identifier are in their order; others come in any.
+        Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubComp(ack) => {
+            let name = packet.packet_type().name();
+            add(parts, &format!("{name} {}", ack.packet_id), &reason(ack.reason));
+        }
         Packet::PubRel(ack) => {
             let of = ids.payload(client, ack.packet_id);
             let of = of.map_or("no message".to_owned(), |it| trace::bytes_literal(&it));
@@ -124,10 +150,21 @@ fn parts_of(parts: &mut Parts, client: &str, ids: &mut Ids, packet: &Packet, vie
         }
         Packet::SubAck(ack) | Packet::UnsubAck(ack) => {
             let name = packet.packet_type().name();
-            let codes: Vec<_> = ack.reasons.iter().map(|code| reason(*code)).collect();
+            // Which QoS is granted is no mere success.
+            let granted = |code: &ReasonCode| format!("0x{:02x}", code.value());
+            let code = |code: &ReasonCode| match packet {
+                Packet::SubAck(_) if !code.is_error() => granted(code),
+                _ => reason(*code),
+            };
+            let codes: Vec<_> = ack.reasons.iter().map(code).collect();
             add(parts, &format!("{name} {}", ack.packet_id), &codes.join(" "));
         }
         Packet::PingResp => add(parts, "PINGRESP", "1"),
+        Packet::Disconnect(disconnect)
+            if view == View::ByClass && is_any_error(disconnect.reason) =>
+        {
+            add_end(parts, CLOSED, view);
+        }
         Packet::Disconnect(disconnect) => add(parts, "end", &disconnect_text(disconnect)),
         Packet::Auth(auth) => {
             let mut auth = auth.clone();
@@ -138,13 +175,17 @@ fn parts_of(parts: &mut Parts, client: &str, ids: &mut Ids, packet: &Packet, vie
     }
 }
 
-/// Answers with the same identifier in their order; others come in any.
-fn add_answer(parts: &mut Parts, name: &str, ack: &PublishAck) {
-    add(parts, &format!("{name} {}", ack.packet_id), &reason(ack.reason));
+/// Whether it is an error in the place of which others will do, or none at all.
+fn is_any_error(code: ReasonCode) -> bool {
+    use ReasonCode::{ServerMoved, SessionTakenOver, UseAnotherServer};
+    code.is_error() && ![SessionTakenOver, ServerMoved, UseAnotherServer].contains(&code)
 }
 
-fn reason(code: ReasonCode) -> String {
-    format!("0x{:02x}", code.value())
+fn reason(code: ReasonCode, view: View) -> String {
+    match view {
+        View::ByClass => if code.is_error() { "an error" } else { "success" }.to_owned(),
+        _ => format!("0x{:02x}", code.value()),
+    }
 }
 
 /// What is else of no meaning, or only so with other parts.
@@ -198,7 +239,7 @@ fn connack_text(connack: &ConnAck, view: View) -> String {
     let mut connack = connack.clone();
     connack.properties.retain(|property| match view {
         View::All => true,
-        View::Unannounced => {
+        View::Unannounced | View::ByClass => {
             property.id != PropertyId::ServerKeepAlive && !TAKEN_OVER.contains(&property.id)
         }
         View::InDetail => false,

@@ -33,6 +33,7 @@
 //! A connection withholds its acknowledgements until the script sends them, unless it `acknowledges`.
 
 mod audit;
+mod clear;
 mod clients;
 mod conditions;
 mod from_trace;
@@ -50,6 +51,7 @@ use reference_broker::codec::{Packet, PacketType, Properties, ReasonCode};
 use crate::target::Need;
 
 pub use audit::audit;
+pub use clear::clear;
 pub use clients::Played;
 pub use conditions::{Conditions, announce};
 pub use from_trace::from_trace;

@@ -292,7 +292,7 @@ fn save(report: &Divergences, folder: &Path) -> Result<(), Failure> {
         let word: String =
             name.chars().map(|it| if is_plain(&it) { it } else { '-' }).take(60).collect();
         let path = folder.join(format!("{number:03}-{word}.script"));
-        let text = of_found(&divergence.found, (EMBEDDED, OTHER), Observed::unannounced);
+        let text = of_found(&divergence.found, (EMBEDDED, OTHER), Observed::by_class);
         std::fs::write(&path, text).map_err(|error| cannot(&path, error))?;
     }
     Ok(())

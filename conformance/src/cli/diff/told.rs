@@ -41,7 +41,7 @@ pub(super) fn of_divergences(
             let _ = writeln!(text, "# known: {}", entry.reason);
         }
         let Divergence { found, scripts } = divergence;
-        text.push_str(&of_found(found, (EMBEDDED, OTHER), Observed::unannounced));
+        text.push_str(&of_found(found, (EMBEDDED, OTHER), Observed::by_class));
         let _ = writeln!(text, "# first in script {}, in {scripts} of all\n", found.case);
     }
     for entry in known.unseen(&names(report)) {
@@ -109,6 +109,7 @@ pub(super) fn as_json(
         "unsteady": report.unsteady,
         "passed_over": report.passed_over,
         "divergences": divergences.collect::<Vec<_>>(),
+        "known_and_not_seen": known.unseen(&names(report)).iter().map(|it| &it.name).collect::<Vec<_>>(),
     })
 }
 

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::oracle;
 use crate::requirement;
-use crate::script::{Act, Place, Played, Script, play, play_live};
+use crate::script::{Act, Place, Played, Script, clear, play, play_live};
 use crate::target::Variant;
 use crate::trace::normalise;
 use crate::verdict::Finding;
@@ -79,9 +79,10 @@ impl Playing {
         let placed = place.script(script);
         let expected = play(&placed, base, config);
         let mut played = play_live(&placed, &expected, connector, patience).await?;
+        clear(&placed, connector).await?;
         played.trace = normalise(&played.trace, &place.replacements());
         let broken = oracle::judge(&played.trace).into_iter().filter(is_of_must).collect();
-        Ok(Seen { observed: Observed::unannounced(&played), broken, played })
+        Ok(Seen { observed: Observed::by_class(&played), broken, played })
     }
 
     /// What is seen of the embedded one.
@@ -99,7 +100,7 @@ impl Playing {
         explanation: Explanation,
     ) -> Found {
         let own = play(&script, base, &self.beside.config);
-        let differences = differences(&Observed::unannounced(&own), &seen.observed);
+        let differences = differences(&Observed::by_class(&own), &seen.observed);
         let (case, played) = (case.name.clone(), (own, seen.played));
         Found { case, script, differences, explanation, played }
     }
@@ -186,7 +187,7 @@ pub(super) fn own(
     variant: &Variant,
     config: &reference_broker::core::Config,
 ) -> Observed {
-    Observed::unannounced(&play(script, variant, config))
+    Observed::by_class(&play(script, variant, config))
 }
 
 fn is_of_must(finding: &Finding) -> bool {

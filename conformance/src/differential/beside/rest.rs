@@ -177,7 +177,7 @@ impl Rest {
     }
 
     async fn searched(&self, small: &Evidence, group: &[Case]) -> io::Result<Explanation> {
-        let view: fn(&Played) -> Observed = Observed::unannounced;
+        let view: fn(&Played) -> Observed = Observed::by_class;
         let more: Vec<_> = group.iter().take(EVIDENCE).map(|case| case.evidence.clone()).collect();
         let config = &self.playing.beside.config;
         let explanation =

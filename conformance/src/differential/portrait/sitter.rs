@@ -1,21 +1,17 @@
 //! The broker whose portrait is made.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
-use reference_broker::codec::{ConnAck, Connect, Disconnect, Packet, Publish, Text};
+use reference_broker::codec::{ConnAck, Connect, Packet};
 use reference_broker::core::Config;
 
-use crate::script::{Act, Played, Script, Step, play, play_live};
+use crate::script::{Act, Played, Script, Step, clear, play, play_live};
 use crate::target::{Connector, Target, Variant, announced};
 use crate::trace::What;
 
 /// How long a broker may take to answer at first.
 const FIRST: Duration = Duration::from_secs(5);
-
-/// How long is waited for what comes of clearing up, where it matters to nobody.
-const CLEARING: Duration = Duration::from_millis(200);
 
 /// A broker that is asked.
 #[derive(Clone, Debug)]
@@ -63,41 +59,9 @@ impl Sitter {
             Sitter::Embedded(variant) => Ok(play(placed, variant, &Config::default())),
             Sitter::Live(connector, patience) => {
                 let played = play_live(placed, expected, connector, *patience).await?;
-                let clearing = clearing(placed);
-                let nothing = play(&clearing, &Variant::default(), &Config::default());
-                play_live(&clearing, &nothing, connector, CLEARING).await?;
+                clear(placed, connector).await?;
                 Ok(played)
             }
         }
     }
-}
-
-/// What ends the sessions of a script, and takes back the messages that it had retained.
-fn clearing(script: &Script) -> Script {
-    let mut ids = BTreeMap::<Text, String>::new();
-    let mut topics = BTreeSet::<Text>::new();
-    for step in &script.steps {
-        match &step.act {
-            Act::Send(Packet::Connect(connect)) => {
-                ids.insert(connect.client_id.clone(), format!("{}.end", step.client()));
-                topics
-                    .extend(connect.will.iter().filter(|it| it.retain).map(|it| it.topic.clone()));
-            }
-            Act::Send(Packet::Publish(publish)) if publish.retain && !publish.topic.is_empty() => {
-                topics.insert(publish.topic.clone());
-            }
-            _ => {}
-        }
-    }
-    let mut steps = Vec::new();
-    for (id, name) in ids.into_iter().filter(|(id, _)| !id.is_empty()) {
-        steps.push(Step::new(&name, Act::Open));
-        steps.push(Step::new(&name, Act::Send(Connect::new(id).into())));
-        for topic in std::mem::take(&mut topics) {
-            let nothing = Publish::new(topic, "").retain();
-            steps.push(Step::new(&name, Act::Send(nothing.into())));
-        }
-        steps.push(Step::new(&name, Act::Send(Packet::Disconnect(Disconnect::default()))));
-    }
-    Script { steps }
 }
