@@ -21,8 +21,9 @@ pub enum Explanation {
     Violation(&'static Mutant),
     /// By a fault that an oracle tells of.
     Told(Box<Finding>),
-    /// By nothing that is known here.
-    Open,
+    /// By nothing that is known here; at most it looks like this fault, which shows in other scripts too,
+    /// but not of this broker.
+    Open(Option<&'static Mutant>),
 }
 
 impl fmt::Display for Explanation {
@@ -41,9 +42,14 @@ impl fmt::Display for Explanation {
                 let broken = requirement.unwrap_or_default();
                 write!(f, "a violation of {broken}: expected {expected}, observed {observed}")
             }
-            Explanation::Open => {
+            Explanation::Open(None) => {
                 f.write_str("open: no choice and no fault known here gives the same")
             }
+            Explanation::Open(Some(mutant)) => write!(
+                f,
+                "open: looks like {} ({}), but that shows in other scripts too, and does not there",
+                mutant.id, mutant.breaks
+            ),
         }
     }
 }
@@ -74,7 +80,7 @@ pub fn explain(
     let before = search.left(base);
     match search.best {
         Some((left, explanation)) if left < before || before == 0 => explanation,
-        _ => Explanation::Open,
+        _ => Explanation::Open(None),
     }
 }
 

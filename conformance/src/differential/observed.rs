@@ -73,12 +73,23 @@ impl Observed {
 
     fn with(played: &Played, view: View) -> Observed {
         let mut observed = Observed::default();
+        let mut messages = BTreeMap::<(String, String), Vec<(Bytes, String)>>::new();
         let mut ids = Ids::default();
         let mut wanted = BTreeMap::<&str, Wanted>::new();
         for event in &played.trace {
             let parts = observed.connections.entry(event.probe.clone()).or_default();
             let client = client_of(&event.probe);
             match &event.what {
+                What::Received(Packet::Publish(publish)) if view != View::InDetail => {
+                    let id = ids.received(client, publish);
+                    let copy = (publish.payload.clone(), message_text(publish, id));
+                    let of = (event.probe.clone(), messages_part(publish));
+                    messages.entry(of).or_default().push(copy);
+                    let wants = wanted.entry(event.probe.as_str()).or_default();
+                    for beyond in wants.misses(&Packet::Publish(publish.clone())) {
+                        add(parts, &format!("PUBLISH {beyond}"), "1");
+                    }
+                }
                 What::Received(packet) => {
                     parts_of(parts, client, &mut ids, packet, view);
                     let wants = wanted.entry(event.probe.as_str()).or_default();
@@ -99,8 +110,19 @@ impl Observed {
                 _ => {}
             }
         }
+        for ((connection, part), mut copies) in messages {
+            let parts = observed.connections.entry(connection).or_default();
+            // A message may come for each subscription that it matches: in any order.
+            copies.chunk_by_mut(|(one, _), (other, _)| one == other).for_each(<[_]>::sort);
+            copies.iter().for_each(|(_, text)| add(parts, &part, text));
+        }
         observed
     }
+}
+
+/// The part to which a message belongs.
+fn messages_part(publish: &Publish) -> String {
+    format!("messages on {:?} at QoS {}", &*publish.topic, publish.qos.value())
 }
 
 /// What is seen of a connection that the broker ends.
@@ -134,9 +156,8 @@ fn parts_of(parts: &mut Parts, client: &str, ids: &mut Ids, packet: &Packet, vie
         }
         Packet::ConnAck(connack) => add(parts, "CONNACK", &connack_text(connack, view)),
         Packet::Publish(publish) => {
-            let part = format!("messages on {:?} at QoS {}", &*publish.topic, publish.qos.value());
             let id = ids.received(client, publish);
-            add(parts, &part, &message_text(publish, id));
+            add(parts, &messages_part(publish), &message_text(publish, id));
         }
         // Answers with the same identifier are in their order; others come in any.
         Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubComp(ack) => {

@@ -314,7 +314,7 @@ fn of_mixed(mixed: &[Mixed], seed: u64) -> String {
         mixed.iter().filter(|it| why(it).as_ref().is_some_and(is)).count()
     };
     let choices = count(|it| matches!(it, Explanation::Choice(_)));
-    let (violations, open) = (count(is_fault), count(|it| *it == Explanation::Open));
+    let (violations, open) = (count(is_fault), count(|it| matches!(it, Explanation::Open(_))));
     let all = mixed.len();
     let _ = writeln!(
         text,

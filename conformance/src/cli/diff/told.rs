@@ -84,7 +84,7 @@ pub(super) fn as_json(
             Explanation::Told(finding) => {
                 (Vec::new(), None, finding.requirement.into_iter().collect())
             }
-            Explanation::Open => (Vec::new(), None, Vec::new()),
+            Explanation::Open(like) => (Vec::new(), like.map(|mutant| mutant.id), Vec::new()),
         };
         let differences: Vec<_> = differences.iter().map(of_difference).collect();
         json!({

@@ -136,7 +136,7 @@ impl Divergence {
             Explanation::Told(finding) => {
                 format!("violation:{}", finding.requirement.unwrap_or_default())
             }
-            Explanation::Open => {
+            Explanation::Open(_) => {
                 let mut kinds: Vec<_> = self.found.differences.iter().map(|it| it.kind()).collect();
                 kinds.dedup();
                 format!("open:{}", kinds.join(", "))

@@ -12,7 +12,7 @@ use crate::target::Variant;
 
 use super::super::parallel::in_parallel;
 use super::super::search::Found;
-use super::super::{Evidence, Explanation, Observed, explain};
+use super::super::{Evidence, Explanation, Generator, Observed, Worlds, explain, shrink};
 use super::playing::{Case, Playing, Seen, own};
 use super::{Divergence, Divergences};
 
@@ -24,6 +24,15 @@ const EVIDENCE: usize = 6;
 
 /// In so many cases each fault is looked for.
 const LOOKED_AT: usize = 100;
+
+/// So many other scripts have to show a fault as well.
+const CONFIRMING: usize = 3;
+
+/// In so many scripts these are looked for.
+const TRIED: usize = 400;
+
+/// So often is a smaller one tried, in memory, while one of them is made smaller.
+const SHRINKS: usize = 400;
 
 /// Later than anything may be.
 const LATE: Duration = Duration::from_secs(10);
@@ -68,6 +77,15 @@ pub(super) async fn explained(
         }
     }
     Ok(())
+}
+
+/// The script without what it waits at its end.
+fn without_rest(script: &Script) -> Script {
+    let mut script = script.clone();
+    while script.steps.last().is_some_and(|step| matches!(step.act, Act::Wait(_))) {
+        script.steps.pop();
+    }
+    script
 }
 
 /// Takes in an explanation: each once.
@@ -182,12 +200,57 @@ impl Rest {
         let config = &self.playing.beside.config;
         let explanation =
             tokio::task::block_in_place(|| explain(small, &more, &self.base, config, view));
-        match &explanation {
-            Explanation::Violation(mutant) if !self.is_lasting(&small.script, mutant).await? => {
-                Ok(Explanation::Open)
+        match explanation {
+            Explanation::Violation(mutant)
+                if !self.is_lasting(&small.script, mutant).await?
+                    || !self.is_confirmed(&small.script, mutant).await? =>
+            {
+                Ok(Explanation::Open(Some(mutant)))
             }
-            _ => Ok(explanation),
+            explanation => Ok(explanation),
         }
+    }
+
+    /// Whether the broker does as the fault does in other scripts too in which it shows: what gives the
+    /// same in one script may be something else, and no fault.
+    async fn is_confirmed(&self, found: &Script, mutant: &'static Mutant) -> io::Result<bool> {
+        let broken = self.base.clone().and_broken(mutant);
+        let scripts = tokio::task::block_in_place(|| self.showing(found, &broken));
+        let mut alike = 0;
+        for script in &scripts {
+            let patience = self.playing.beside.patience;
+            let seen = self.playing.seen(script, &self.base, patience).await?.observed;
+            if self.playing.own(script, &broken) != seen {
+                return Ok(false);
+            }
+            alike += 1;
+        }
+        Ok(alike > 0)
+    }
+
+    /// A few small scripts, other than the one found, on which the fault shows.
+    fn showing(&self, found: &Script, broken: &Variant) -> Vec<Script> {
+        let Playing { beside, .. } = &self.playing;
+        let worlds = Worlds::of(beside.connector.setup());
+        let mut generator =
+            Generator::new(beside.seed.wrapping_add(1), beside.config.clone(), worlds);
+        let shows = |script: &Script| {
+            self.playing.own(script, &self.base) != self.playing.own(script, broken)
+        };
+        let mut showing = vec![without_rest(found)];
+        for _ in 0..TRIED {
+            let script = generator.script();
+            if shows(&script) {
+                let small = shrink(&script, SHRINKS, shows);
+                if !showing.contains(&small) {
+                    showing.push(small);
+                }
+            }
+            if showing.len() > CONFIRMING {
+                break;
+            }
+        }
+        showing.split_off(1)
     }
 
     /// Whether a script still shows a fault when much more time has passed: what is a little late is

@@ -226,6 +226,7 @@ fn not_started(program: &str, error: &io::Error) -> String {
 }
 
 /// What all processes of a group have, in bytes.
+#[cfg(feature = "containers")]
 pub(super) fn memory_of_group(group: u32) -> Option<u64> {
     memory_of(|_, its_group| its_group == group)
 }
