@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn choices_are_never_taken_for_faults() {
-        for Mixed { variant, found } in mixed(1, 12, 60) {
+        for Mixed { variant, found } in mixed(1, 4, 40) {
             let why = found.map(|found| found.explanation);
             assert!(!matches!(why, Some(Explanation::Violation(_))), "{variant}: {why:?}");
         }

@@ -22,6 +22,9 @@ use super::{Played, Script};
 /// Packets above this size are not read.
 const PACKET_LIMIT: u32 = 1 << 28;
 
+/// How long a connection may take to come about, be the rest of the script hurried or not.
+const OPENING: Duration = Duration::from_secs(10);
+
 /// How long is waited for something that has not come in time once: the brokers have parted ways.
 const IMPATIENCE: Duration = Duration::from_millis(50);
 
@@ -140,7 +143,7 @@ impl Live<'_> {
     }
 
     async fn open(&mut self, name: &str) -> io::Result<()> {
-        let stream = self.connector.connect(self.patience).await?;
+        let stream = self.connector.connect(OPENING).await?;
         let (reader, writer) = tokio::io::split(stream);
         let reader = tokio::spawn(read(reader, name.to_owned(), self.sender.clone()));
         self.lines.insert(name.to_owned(), Line { writer, reader });

@@ -21,6 +21,9 @@ use super::Beside;
 /// So often is a smaller script tried while one is made smaller: each is played on the other broker.
 const SHRINKS: usize = 150;
 
+/// No longer is one made smaller: those in which time has to pass would take minutes.
+const SHRINKING: Duration = Duration::from_secs(20);
+
 /// So many times less is waited for what does not come while a script is made smaller.
 const HURRY: u32 = 8;
 
@@ -173,7 +176,10 @@ impl Playing {
             best = unhurried;
         }
         let mut shrinker = Shrinker::new(best, SHRINKS);
-        while let Some(smaller) = shrinker.smaller() {
+        let begun = Instant::now();
+        while begun.elapsed() < SHRINKING
+            && let Some(smaller) = shrinker.smaller()
+        {
             let does = shows(&smaller, &self.seen(&smaller, base, quick).await?);
             shrinker.told(smaller, does);
         }
@@ -196,7 +202,7 @@ fn is_of_must(finding: &Finding) -> bool {
 }
 
 /// How long a script takes: the time that it waits, and its steps.
-fn cost(script: &Script) -> (Duration, usize) {
+pub(super) fn cost(script: &Script) -> (Duration, usize) {
     let waits = script.steps.iter().filter_map(|step| match step.act {
         Act::Wait(time) => Some(time),
         _ => None,

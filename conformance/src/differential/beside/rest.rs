@@ -13,7 +13,7 @@ use crate::target::Variant;
 use super::super::parallel::in_parallel;
 use super::super::search::Found;
 use super::super::{Evidence, Explanation, Generator, Observed, Worlds, explain, shrink};
-use super::playing::{Case, Playing, Seen, own};
+use super::playing::{Case, Playing, Seen, cost, own};
 use super::{Divergence, Divergences};
 
 /// No more differences are made small and explained than these: each may take seconds.
@@ -27,6 +27,9 @@ const LOOKED_AT: usize = 100;
 
 /// So many other scripts have to show a fault as well.
 const CONFIRMING: usize = 3;
+
+/// None of them takes longer than this.
+const LONGEST: Duration = Duration::from_secs(15);
 
 /// In so many scripts these are looked for.
 const TRIED: usize = 400;
@@ -240,7 +243,7 @@ impl Rest {
         let mut showing = vec![without_rest(found)];
         for _ in 0..TRIED {
             let script = generator.script();
-            if shows(&script) {
+            if cost(&script).0 <= LONGEST && shows(&script) {
                 let small = shrink(&script, SHRINKS, shows);
                 if !showing.contains(&small) {
                     showing.push(small);
