@@ -8,6 +8,7 @@ mod broken;
 mod focus;
 mod moves;
 mod odd;
+mod proof;
 mod tables;
 mod world;
 mod writer;

@@ -1,16 +1,22 @@
 //! What clients have seen of a broker, without what it may do as it likes.
 
+mod ids;
+mod wanted;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use bytes::Bytes;
 use reference_broker::codec::{
-    ConnAck, Connect, Disconnect, Packet, Properties, Property, PropertyId, Publish, QoS,
-    ReasonCode, Text, Value,
+    ConnAck, Disconnect, Packet, Properties, Property, PropertyId, Publish, QoS, ReasonCode, Text,
+    Value,
 };
 
 use crate::script::{Played, client_of};
 use crate::trace::{self, What, packet_text};
+
+use ids::Ids;
+use wanted::Wanted;
 
 /// What a broker says of its own limits and features, as far as the embedded one takes it over.
 pub(super) const TAKEN_OVER: &[PropertyId] = &[
@@ -329,82 +335,4 @@ fn message_text(publish: &Publish, id: &str) -> String {
         let _ = write!(text, " id {id}");
     }
     text
-}
-
-/// What a client has said that it takes.
-#[derive(Clone, Copy, Debug)]
-struct Wanted {
-    size: usize,
-    reasons: bool,
-}
-
-impl Default for Wanted {
-    fn default() -> Self {
-        Wanted { size: usize::MAX, reasons: true }
-    }
-}
-
-impl Wanted {
-    fn of(connect: &Connect) -> Wanted {
-        let number = |id| connect.properties.number(id);
-        let size =
-            number(PropertyId::MaximumPacketSize).and_then(|size| usize::try_from(size).ok());
-        let reasons = number(PropertyId::RequestProblemInformation) != Some(0);
-        Wanted { size: size.unwrap_or(usize::MAX), reasons }
-    }
-
-    /// In what a packet is more than that.
-    fn misses(self, packet: &Packet) -> Vec<&'static str> {
-        let is_large = packet.encoded_len().is_ok_and(|len| len > self.size);
-        let may_explain =
-            matches!(packet, Packet::Publish(_) | Packet::ConnAck(_) | Packet::Disconnect(_));
-        let explains = packet.properties().is_some_and(|properties| {
-            let texts = [PropertyId::ReasonString, PropertyId::UserProperty];
-            texts.into_iter().any(|id| properties.contains(id))
-        });
-        [
-            is_large.then_some("beyond the Maximum Packet Size"),
-            (explains && !self.reasons && !may_explain)
-                .then_some("with reasons that nobody asked for"),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
-}
-
-/// Packet Identifiers of messages to clients, by what they stand for.
-#[derive(Debug, Default)]
-struct Ids {
-    /// By client and identifier: the message that has it.
-    open: BTreeMap<(String, u16), Bytes>,
-}
-
-impl Ids {
-    /// What the identifier of a message says: whether it is that of the same message before, or of
-    /// another one.
-    fn received(&mut self, client: &str, publish: &Publish) -> &'static str {
-        if publish.qos == QoS::AtMostOnce {
-            return "";
-        }
-        let key = (client.to_owned(), publish.packet_id);
-        match self.open.insert(key, publish.payload.clone()) {
-            Some(payload) if payload == publish.payload => "as before",
-            Some(_) => "of another message",
-            None => "new",
-        }
-    }
-
-    fn payload(&self, client: &str, id: u16) -> Option<Bytes> {
-        self.open.get(&(client.to_owned(), id)).cloned()
-    }
-
-    fn sent(&mut self, client: &str, packet: &Packet) {
-        let id = match packet {
-            Packet::PubAck(ack) | Packet::PubComp(ack) => ack.packet_id,
-            Packet::PubRec(ack) if ack.reason.is_error() => ack.packet_id,
-            _ => return,
-        };
-        self.open.remove(&(client.to_owned(), id));
-    }
 }
