@@ -196,6 +196,7 @@ async fn closes_for_each(stage: &mut Stage, place: Place) -> Outcome {
     // The same with a property that belongs there works.
     let (mut alice, mut packet) = ready(stage, place, "alice", &mut bob).await?;
     put(&mut packet, place, PropertyId::UserProperty, ("name", "value").into());
+    stage.claims();
     alice.send(packet).await?;
     if is_first(place) {
         alice.connack().await?;
