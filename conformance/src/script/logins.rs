@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use reference_broker::codec::{Auth, Connect, Packet, PropertyId, Value};
+use reference_broker::codec::{Connect, Packet, Properties, PropertyId, Value};
 
-use crate::target::{Credentials, Login, SCRAM_SHA_256, Scram};
+use crate::target::{Credentials, Login, Scram};
 
 /// As a User Name: no User Name at all, and no Password.
 pub(crate) const NOBODY: &str = "~nobody";
@@ -53,7 +53,11 @@ impl Logins {
     pub(super) fn fill(&mut self, connection: &str, packet: &Packet) -> Packet {
         match packet {
             Packet::Connect(connect) => self.connect(connection, Connect::clone(connect)).into(),
-            Packet::Auth(auth) => self.auth(connection, auth.clone()).into(),
+            Packet::Auth(auth) => {
+                let mut auth = auth.clone();
+                self.prove(connection, &mut auth.properties);
+                auth.into()
+            }
             packet => packet.clone(),
         }
     }
@@ -79,11 +83,8 @@ impl Logins {
                 if [OWN, OTHER].contains(&name) {
                     connect.user_name = whole.user_name;
                 }
-                if connect
-                    .password
-                    .as_deref()
-                    .is_some_and(|it| [OWN.as_bytes(), OTHER.as_bytes()].contains(&it))
-                {
+                let is_of_user = |password: &Bytes| *password == OWN || *password == OTHER;
+                if connect.password.as_ref().is_some_and(is_of_user) {
                     connect.password = whole.password;
                 }
             }
@@ -92,13 +93,8 @@ impl Logins {
         connect
     }
 
-    fn auth(&mut self, connection: &str, mut auth: Auth) -> Auth {
-        self.prove(connection, &mut auth.properties);
-        auth
-    }
-
     /// Puts what is right at the moment in the place of Authentication Data that says so.
-    fn prove(&mut self, connection: &str, properties: &mut reference_broker::codec::Properties) {
+    fn prove(&mut self, connection: &str, properties: &mut Properties) {
         let Some(meant) = properties.binary(PropertyId::AuthenticationData).cloned() else {
             return;
         };
@@ -135,6 +131,3 @@ impl Exchange {
         scram.respond(&heard).ok()
     }
 }
-
-/// The method by which scripts prove who a client is.
-pub(crate) const METHOD: &str = SCRAM_SHA_256;

@@ -56,7 +56,7 @@ pub use clients::Played;
 pub use conditions::{Conditions, announce};
 pub use from_trace::from_trace;
 pub use live::play_live;
-pub(crate) use logins::{ANSWER, FIRST, Logins, METHOD, NOBODY, OTHER, OWN, WRONG};
+pub(crate) use logins::{ANSWER, FIRST, Logins, NOBODY, OTHER, OWN, WRONG};
 pub use place::Place;
 pub(crate) use play::Bench;
 pub use play::play;
@@ -122,6 +122,15 @@ pub struct Acknowledgement {
 const REST: Duration = Duration::from_secs(4);
 
 impl Script {
+    /// The time that passes in its waits.
+    pub fn waits(&self) -> Duration {
+        let waits = self.steps.iter().filter_map(|step| match step.act {
+            Act::Wait(time) => Some(time),
+            _ => None,
+        });
+        waits.sum()
+    }
+
     /// The same with a while at its end in which all comes that is late.
     #[must_use]
     pub fn rested(&self) -> Script {

@@ -48,6 +48,24 @@ impl Variant {
         Ok(Variant { mutant: None, switches })
     }
 
+    /// The same, taking this choice too.
+    ///
+    /// # Errors
+    ///
+    /// When one that it takes excludes it.
+    pub fn and_choosing(&self, switch: &'static Switch) -> Result<Variant, String> {
+        let switches = self.switches.iter().copied().chain([switch]);
+        let Variant { switches, .. } = Variant::choosing(switches)?;
+        Ok(Variant { mutant: self.mutant, switches })
+    }
+
+    /// The same without this choice.
+    #[must_use]
+    pub fn without(&self, switch: &'static Switch) -> Variant {
+        let others = self.switches.iter().copied().filter(|it| *it != switch);
+        Variant { mutant: self.mutant, switches: others.collect() }
+    }
+
     /// The same, broken in this way.
     #[must_use]
     pub fn and_broken(self, mutant: &'static Mutant) -> Variant {

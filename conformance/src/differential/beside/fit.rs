@@ -5,14 +5,14 @@ use std::io;
 
 use reference_broker::core::Config;
 
-use crate::chameleon::{self, Switch};
+use crate::chameleon;
 use crate::script::Script;
 use crate::target::Variant;
 
 use super::super::parallel::in_parallel;
 use super::super::{Explanation, differences, shrink};
+use super::Divergence;
 use super::playing::{Case, Playing, own};
-use super::{Divergence, without};
 
 /// No more cases are looked at for each choice than these, of those that differ and of those that do not.
 const LOOKED_AT: usize = 120;
@@ -27,8 +27,8 @@ const SHOWN: usize = 8;
 /// may colour what another shows.
 const TOLERATED: usize = 5;
 
-/// Takes choices besides those that are known, one after the other the one that takes away most differences and brings hardly any, as
-/// long as there is one.
+/// Takes choices besides those that are known: one after the other the one that takes away most differences
+/// and brings hardly any, as long as there is one.
 pub(super) fn fit(cases: &[Case], taken: &Variant, config: &Config) -> Variant {
     let mut base = taken.clone();
     loop {
@@ -43,8 +43,8 @@ pub(super) fn fit(cases: &[Case], taken: &Variant, config: &Config) -> Variant {
             .take(LOOKED_AT)
             .chain(alike.into_iter().take(LOOKED_AT))
             .collect();
-        let candidates: Vec<Variant> =
-            chameleon::all().iter().filter_map(|switch| and(&base, switch)).collect();
+        let new = chameleon::all().iter().filter(|switch| !base.switches().contains(switch));
+        let candidates: Vec<_> = new.filter_map(|it| base.and_choosing(it).ok()).collect();
         let gains = in_parallel(&candidates, |variant| gain(&looked_at, variant, config));
         let best = candidates.into_iter().zip(gains).max_by_key(|(_, gain)| *gain);
         match best {
@@ -65,13 +65,6 @@ fn gain(cases: &[(&Case, BTreeSet<Part>)], variant: &Variant, config: &Config) -
     if new * TOLERATED > gone { 0 } else { gone - new }
 }
 
-/// The base with one more choice; none if it has it, or cannot.
-fn and(base: &Variant, switch: &'static Switch) -> Option<Variant> {
-    let is_new = !base.switches().contains(&switch);
-    let all = base.switches().iter().copied().chain([switch]);
-    is_new.then(|| Variant::choosing(all).ok()).flatten()
-}
-
 /// The connection and the part that differ.
 type Part = (String, String);
 
@@ -90,7 +83,7 @@ pub(super) async fn demonstrated(
 ) -> io::Result<Vec<Divergence>> {
     let mut all = Vec::new();
     for switch in base.switches().iter().copied() {
-        let without = without(base, switch);
+        let without = base.without(switch);
         let shows = |script: &Script| playing.own(script, base) != playing.own(script, &without);
         let showing: Vec<_> = cases
             .iter()

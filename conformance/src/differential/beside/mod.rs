@@ -2,7 +2,8 @@
 //!
 //! All scripts are played on both, the embedded one taking the choices of the other one's portrait; what
 //! differs is played once more, and left aside if it does not come to the same. Then more choices are found
-//! that the embedded broker has to take so that least differs (`fit`), in memory, and what is left is made small on the broker itself and explained (`rest`).
+//! that the embedded broker has to take so that least differs (`fit`), in memory, and what is left is made
+//! small on the broker itself and explained (`rest`).
 
 mod fit;
 mod playing;
@@ -148,11 +149,4 @@ impl Divergence {
     pub fn is_violation(&self) -> bool {
         matches!(self.found.explanation, Explanation::Violation(_) | Explanation::Told(_))
     }
-}
-
-/// The choices of a variant but for one.
-fn without(base: &Variant, switch: &'static crate::chameleon::Switch) -> Variant {
-    let others = base.switches().iter().copied().filter(|it| *it != switch);
-    // Fewer cannot exclude each other.
-    Variant::choosing(others).unwrap_or_default()
 }

@@ -9,7 +9,6 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::oracle;
-use crate::requirement;
 use crate::script::{Act, Place, Played, Script, clear, play, play_live};
 use crate::target::Variant;
 use crate::trace::normalise;
@@ -84,7 +83,7 @@ impl Playing {
         let mut played = play_live(&placed, &expected, connector, patience).await?;
         clear(&placed, connector).await?;
         played.trace = normalise(&played.trace, &place.replacements());
-        let broken = oracle::judge(&played.trace).into_iter().filter(is_of_must).collect();
+        let broken = oracle::judge(&played.trace).into_iter().filter(Finding::is_failure).collect();
         Ok(Seen { observed: Observed::by_class(&played), broken, played })
     }
 
@@ -143,7 +142,10 @@ impl Playing {
             }
         }
         // What is explained by a short script need not be looked for in a long one.
-        all.cases.sort_by_cached_key(|case| (cost(&case.evidence.script), case.name.clone()));
+        all.cases.sort_by_cached_key(|case| {
+            let script = &case.evidence.script;
+            (script.waits(), script.steps.len(), case.name.clone())
+        });
         Ok(all)
     }
 
@@ -194,20 +196,6 @@ pub(super) fn own(
     config: &reference_broker::core::Config,
 ) -> Observed {
     Observed::by_class(&play(script, variant, config))
-}
-
-fn is_of_must(finding: &Finding) -> bool {
-    let requirement = finding.requirement.and_then(requirement::find);
-    requirement.is_some_and(|requirement| requirement.level.starts_with("MUST"))
-}
-
-/// How long a script takes: the time that it waits, and its steps.
-pub(super) fn cost(script: &Script) -> (Duration, usize) {
-    let waits = script.steps.iter().filter_map(|step| match step.act {
-        Act::Wait(time) => Some(time),
-        _ => None,
-    });
-    (waits.sum(), script.steps.len())
 }
 
 fn without_waits(script: &Script) -> Script {

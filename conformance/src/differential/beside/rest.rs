@@ -13,7 +13,7 @@ use crate::target::Variant;
 use super::super::parallel::in_parallel;
 use super::super::search::Found;
 use super::super::{Evidence, Explanation, Generator, Observed, Worlds, explain, shrink};
-use super::playing::{Case, Playing, Seen, cost, own};
+use super::playing::{Case, Playing, Seen, own};
 use super::{Divergence, Divergences};
 
 /// No more differences are made small and explained than these: each may take seconds.
@@ -243,7 +243,7 @@ impl Rest {
         let mut showing = vec![without_rest(found)];
         for _ in 0..TRIED {
             let script = generator.script();
-            if cost(&script).0 <= LONGEST && shows(&script) {
+            if script.waits() <= LONGEST && shows(&script) {
                 let small = shrink(&script, SHRINKS, shows);
                 if !showing.contains(&small) {
                     showing.push(small);

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use reference_broker::codec::{Auth, Connect, Properties, PropertyId, ReasonCode, Text};
 
-use crate::script::{ANSWER, FIRST, METHOD, NOBODY, OTHER, OWN, WRONG};
+use crate::script::{ANSWER, FIRST, NOBODY, OTHER, OWN, WRONG};
+use crate::target::SCRAM_SHA_256;
 
 use super::moves::{Authentication, Who};
 use super::writer::Writer;
@@ -41,11 +42,12 @@ impl Writer {
             Authentication::Nonsense => (ReasonCode::ContinueAuthentication, "no message"),
             Authentication::NoData => {
                 let auth = Auth::new(ReasonCode::ContinueAuthentication);
-                return self.send(client, auth.with(PropertyId::AuthenticationMethod, METHOD));
+                return self
+                    .send(client, auth.with(PropertyId::AuthenticationMethod, SCRAM_SHA_256));
             }
             Authentication::Begun | Authentication::NoMethod => return,
         };
-        let auth = Auth::new(reason).with(PropertyId::AuthenticationMethod, METHOD);
+        let auth = Auth::new(reason).with(PropertyId::AuthenticationMethod, SCRAM_SHA_256);
         self.send(
             client,
             auth.with(PropertyId::AuthenticationData, Bytes::from_static(data.as_bytes())),
@@ -71,7 +73,7 @@ fn said_first(mut properties: Properties, how: Authentication) -> Properties {
     let method = match how {
         Authentication::NoMethod => None,
         Authentication::OtherMethod => Some("of another kind"),
-        _ => Some(METHOD),
+        _ => Some(SCRAM_SHA_256),
     };
     if let Some(method) = method {
         properties.push(PropertyId::AuthenticationMethod, method);

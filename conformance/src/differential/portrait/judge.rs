@@ -96,11 +96,7 @@ impl Reference {
         let (without, with) = variants(base, switch);
         let last = [without, with].into_iter().map(|variant| {
             let end = self.plays(script, &variant).trace.last().map_or(Duration::ZERO, |it| it.at);
-            let waits = script.steps.iter().filter_map(|step| match step.act {
-                Act::Wait(time) => Some(time),
-                _ => None,
-            });
-            let begun = end.max(waits.sum());
+            let begun = end.max(script.waits());
             let played = self.plays(&long, &variant);
             played.trace.last().map_or(Duration::ZERO, |it| it.at.saturating_sub(begun))
         });

@@ -101,8 +101,7 @@ impl Portrait {
     pub fn taken(&self) -> Variant {
         let mut taken = Variant::default();
         for choice in self.choices.iter().filter(|choice| choice.answer == Answer::Takes) {
-            let all = taken.switches().iter().copied().chain([choice.switch]);
-            taken = Variant::choosing(all).unwrap_or(taken);
+            taken = taken.and_choosing(choice.switch).unwrap_or(taken);
         }
         taken
     }

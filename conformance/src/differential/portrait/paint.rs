@@ -205,10 +205,7 @@ impl Painter {
                 |base: &Variant| self.reference.parts(asked.question, &asked.script, base).1;
             let own = parts(base);
             let others = more.iter().filter(|other| **other != asked.question.switch);
-            let supposed = others.filter_map(|other| {
-                let switches = base.switches().iter().copied().chain([*other]);
-                Variant::choosing(switches).ok()
-            });
+            let supposed = others.filter_map(|other| base.and_choosing(other).ok());
             // What hides a part of what is asked proves nothing.
             let supposed = supposed.filter(|base| parts(base).is_superset(&own));
             let answers = supposed.map(|base| asked.answer_with(&self.reference, &base));

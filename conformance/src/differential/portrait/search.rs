@@ -37,7 +37,7 @@ pub fn script_for(switch: &'static Switch, seed: u64, cases: usize) -> Option<(S
         let touching = touching(&reference(), &script, switch);
         (script, touching)
     });
-    small.min_by_key(|(script, touching)| (*touching, waits(script), script.steps.len()))
+    small.min_by_key(|(script, touching)| (*touching, script.waits(), script.steps.len()))
 }
 
 /// Whether the choice shows, be it that all that comes of a step comes before the next one.
@@ -71,7 +71,7 @@ fn is_fit(script: &Script) -> bool {
     let is_own = |text: &Text| text.starts_with('~');
     let is_own_filter =
         |text: &Text| is_own(text) || text.starts_with("$share/") && text.contains("/~/");
-    waits(script) <= WAITS
+    script.waits() <= WAITS
         && script.steps.iter().all(|step| match &step.act {
             Act::Send(Packet::Connect(connect)) => {
                 connect.client_id.is_empty() || is_own(&connect.client_id)
@@ -85,14 +85,6 @@ fn is_fit(script: &Script) -> bool {
             Act::SendBytes(_) => false,
             _ => true,
         })
-}
-
-fn waits(script: &Script) -> Duration {
-    let waits = script.steps.iter().filter_map(|step| match step.act {
-        Act::Wait(time) => Some(time),
-        _ => None,
-    });
-    waits.sum()
 }
 
 /// The script without the waits that are more than there may be.
