@@ -175,7 +175,11 @@ d || opened
 d -> CONNECT client_id="~d" clean_start authentication_method="SCRAM-SHA-256" authentication_data="~first"
 d -> AUTH 0x18 authentication_method="SCRAM-SHA-256" authentication_data="~wrong"
 "#;
-    let (code, text) = mqttspec(&["replay", &written("users.script", script)]);
+    let file = written("users.script", script);
+    let (code, text) = mqttspec(&["replay", &file, "embedded+tcp:"]);
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains("the script needs two users (a target file names them)"), "{text}");
+    let (code, text) = mqttspec(&["replay", &file]);
     assert_eq!(code, Some(0), "{text}");
     for (name, answer) in [("a", "0x00"), ("b", "0x87"), ("c", "0x00"), ("d", "0x87")] {
         let line = text.lines().find(|line| line.contains(&format!(" {name} <- CONNACK")));

@@ -42,12 +42,10 @@ impl fmt::Display for Explanation {
                 let broken = requirement.unwrap_or_default();
                 write!(f, "a violation of {broken}: expected {expected}, observed {observed}")
             }
-            Explanation::Open(None) => {
-                f.write_str("open: no choice and no fault known here gives the same")
-            }
+            Explanation::Open(None) => f.write_str("open: no known choice or fault reproduces it"),
             Explanation::Open(Some(mutant)) => write!(
                 f,
-                "open: looks like {} ({}), but that shows in other scripts too, and does not there",
+                "open: looks like {} ({}), but other scripts that would show that fault do not",
                 mutant.id, mutant.breaks
             ),
         }

@@ -45,7 +45,7 @@ pub(super) fn need_of(word: &str) -> Result<Need, String> {
     let found = NEEDS.iter().find(|(it, _)| *it == word).map(|(_, need)| *need);
     found.ok_or_else(|| {
         let words: Vec<_> = NEEDS.iter().map(|(word, _)| *word).collect();
-        format!("nothing is needed by the name of '{word}': it is one of {}", words.join(", "))
+        format!("unknown need '{word}': expected one of {}", words.join(", "))
     })
 }
 

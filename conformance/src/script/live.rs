@@ -17,7 +17,7 @@ use crate::target::Connector;
 use crate::trace::{Ending, What};
 
 use super::clients::{Clients, Doing};
-use super::{Played, Script};
+use super::{Conditions, Played, Script};
 
 /// Packets above this size are not read.
 const PACKET_LIMIT: u32 = 1 << 28;
@@ -41,13 +41,17 @@ enum Came {
 ///
 /// # Errors
 ///
-/// When no connection can be opened.
+/// When the broker is not set up as the script needs it, or no connection can be opened.
 pub async fn play_live(
     script: &Script,
     expected: &Played,
     connector: &Connector,
     patience: Duration,
 ) -> io::Result<Played> {
+    let needs = Conditions::of(&script.steps).needs;
+    if let Some(need) = needs.into_iter().find(|need| !connector.is_set_up_for(*need)) {
+        return Err(io::Error::other(format!("the script needs {need}")));
+    }
     let (sender, arrivals) = unbounded_channel();
     let mut live = Live {
         connector,

@@ -272,7 +272,7 @@ alice.2 || closed
             ("a -> PUBACK @m1 x", "line 1: column 18: PUBACK has no 'x'"),
             (
                 "a || needs love",
-                "line 1: nothing is needed by the name of 'love': it is one of users, SCRAM, redirection",
+                "line 1: unknown need 'love': expected one of users, SCRAM, redirection",
             ),
             ("a -> PUBREL @m1", "line 1: column 13: PUBREL has no '@m1'"),
         ] {

@@ -21,7 +21,8 @@ use super::proving::proving;
 use super::scram::Scram;
 use super::setup::Embedded;
 use super::{
-    Address, Credentials, Keeper, Need, Null, Restart, Setup, Strain, Target, Variant, Wire,
+    Address, Capabilities, Credentials, Keeper, Need, Null, Restart, Setup, Strain, Target,
+    Variant, Wire,
 };
 
 /// How much the system holds of what is sent and not yet taken. Little, so that a write ends when
@@ -218,6 +219,11 @@ impl Connector {
     /// What the target was set up with.
     pub(crate) fn setup(&self) -> &Setup {
         &self.setup
+    }
+
+    /// Whether the target was set up with what is needed.
+    pub(crate) fn is_set_up_for(&self, need: Need) -> bool {
+        Capabilities::undeclared().set_up(self.setup.clone()).meet(need)
     }
 
     /// What the target is, or can be, set up with.

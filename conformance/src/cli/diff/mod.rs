@@ -30,40 +30,40 @@ pub(super) struct DiffArguments {
     /// The broker to compare with the embedded one; of two, those to compare with each other
     #[arg(value_name = "TARGET", num_args = 0..=2)]
     targets: Vec<String>,
-    /// How many scripts are generated
+    /// The number of scripts to generate
     #[arg(long, value_name = "N", default_value_t = 300)]
     cases: usize,
-    /// Generate the scripts of this number again; by chance if left out
+    /// The seed of the generated scripts; a random one if left out
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Play these scripts or traces too: a file, or all *.script, *.trace and *.snap files below a folder
     #[arg(long, value_name = "PATH")]
     scripts: Vec<PathBuf>,
-    /// How many scripts are played at once on a broker at an address
+    /// The number of scripts to play at once on a broker at an address
     #[arg(long, value_name = "N", default_value_t = 32)]
     jobs: usize,
-    /// Begin no more scripts after this time
+    /// Start no more scripts after this time
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     time: Option<Duration>,
-    /// How long to wait there for what comes of a step on the embedded broker
+    /// The longest wait there for what a step is expected to bring
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
     patience: Duration,
-    /// Begin all topics with this [default: mqttspec, or what the target file says]
+    /// The prefix of all topics [default: mqttspec, or what the target file says]
     #[arg(long, value_name = "PREFIX")]
     topic_prefix: Option<String>,
-    /// What is known to differ, and why (TOML): violations in it do not fail the comparison
+    /// A list of known divergences (TOML); a violation that is listed does not fail the comparison
     #[arg(long, value_name = "FILE")]
     known_divergences: Option<PathBuf>,
-    /// How to tell what was found
+    /// The format of the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Write each difference to a file of its own in this folder, as a script to replay
+    /// Write each difference to this folder, as a script to replay
     #[arg(long, value_name = "FOLDER")]
     save: Option<PathBuf>,
-    /// Prove it: tell how many of so many mutants, drawn by the seed, are found and explained
+    /// Draw this many mutants by the seed, and report how many are found and explained
     #[arg(long, value_name = "N", conflicts_with = "targets")]
     mutants: Option<usize>,
-    /// Prove it: tell what is found of so many mixtures of choices, drawn by the seed: none is a violation
+    /// Draw this many mixtures of choices by the seed, and report whether any is taken for a violation
     #[arg(long, value_name = "N", conflicts_with_all = ["targets", "mutants"])]
     mixtures: Option<usize>,
     #[command(flatten)]
@@ -96,18 +96,18 @@ pub(super) fn diff(arguments: &DiffArguments) -> Result<Exit, Failure> {
     let first = arguments.targets.first().map(String::as_str);
     match &targets[..] {
         [] if !arguments.started.names_one() => {
-            Err(wrong("name a broker to compare with the embedded one".to_owned()))
+            Err(wrong("name a broker to compare: an address, --target or --start".to_owned()))
         }
         [Target::Embedded(second)] => in_memory(arguments, &Variant::default(), second, seed),
         [Target::Embedded(first), Target::Embedded(second)] => {
             in_memory(arguments, first, second, seed)
         }
         [Target::Embedded(_), other] | [other, Target::Embedded(_)] => Err(wrong(format!(
-            "beside {other} the embedded broker takes the choices that it finds: leave it out"
+            "{other} is compared with the embedded broker in any case: name it alone"
         ))),
         [] | [_] => one(arguments, arguments.started.tested(first, &arguments.reach)?, seed),
         [_, _] => two(arguments, seed),
-        _ => Err(wrong("no more than two brokers are compared".to_owned())),
+        _ => Err(wrong("at most two brokers can be compared".to_owned())),
     }
 }
 
@@ -221,7 +221,7 @@ async fn compare(
         jobs: arguments.jobs,
     };
     let mut tell = |what: &str| drop(writeln!(std::io::stderr(), "{name}: {what}"));
-    tell("asking what it does where the standard leaves it open");
+    tell("asking for its choices");
     let portrait = paint(target, &asking).await.map_err(|why| trouble(format!("{name} {why}")))?;
     let beside = Beside {
         taken: portrait.taken(),

@@ -106,11 +106,11 @@ impl Beside {
             ..Divergences::default()
         };
         let cases = &played.cases[..];
-        tell("looking for the choices that it takes");
+        tell("fitting the choices of the reference broker");
         let base = tokio::task::block_in_place(|| {
             fit::fit(cases, &playing.beside.taken, &playing.beside.config)
         });
-        tell(&format!("it does as embedded:{base} in much"));
+        tell(&format!("closest to it is embedded:{base}"));
         let demonstrated = fit::demonstrated(cases, &base, &playing).await?;
         report.found.extend(demonstrated);
         rest::explained(cases, &base, &playing, tell, &mut report).await?;

@@ -58,7 +58,7 @@ pub(super) async fn explained(
     let mut groups = rest.grouped(&differing);
     report.passed_over = groups.iter().skip(EXPLAINED).map(|group| group.cases.len()).sum();
     groups.truncate(EXPLAINED);
-    tell(&format!("making {} differences small", groups.len()));
+    tell(&format!("shrinking and explaining {} differences", groups.len()));
     let mut tasks = JoinSet::new();
     let mut waiting = groups.into_iter().enumerate();
     let mut done = BTreeMap::new();
