@@ -12,6 +12,8 @@ pub mod coverage;
 pub mod deviation;
 pub mod differential;
 pub mod exit;
+pub mod flaw;
+pub mod fuzzing;
 pub mod mutant;
 pub mod oracle;
 pub mod probe;

@@ -65,21 +65,34 @@ pub fn find(id: &str) -> Option<&'static Requirement> {
 /// The first line with another number of columns, an empty column, a word that its column does not
 /// know, or an id that stands twice.
 pub fn parse(text: &'static str) -> Result<Vec<Requirement>, RegisterError> {
-    let mut requirements: Vec<Requirement> = Vec::new();
+    let requirement = |[id, section, binds, level, observable, how, text]: [&'static str; 7]| {
+        Requirement { id, section, binds, level, observable, how, text }
+    };
+    rows(text).map(|rows| rows.into_iter().map(requirement).collect())
+}
+
+/// The rows of a register, without its heading, read as strictly.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn rows(text: &str) -> Result<Vec<[&str; 7]>, RegisterError> {
+    let mut rows = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
     for (index, line) in text.lines().enumerate() {
         let fail = |problem: String| RegisterError { line: index + 1, problem };
         let columns: Vec<&str> = line.split('\t').collect();
-        let &[id, section, binds, level, observable, how, says] = columns.as_slice() else {
+        let Ok(row) = <[&str; 7]>::try_from(columns.as_slice()) else {
             return Err(fail(format!("{} columns, not {}", columns.len(), COLUMNS.len())));
         };
+        let [id, _, binds, level, observable, ..] = row;
         if index == 0 {
-            if columns != COLUMNS {
+            if row != COLUMNS {
                 return Err(fail(format!("the heading is not {}", COLUMNS.join(", "))));
             }
             continue;
         }
-        if let Some(empty) = columns.iter().position(|column| column.trim().is_empty()) {
+        if let Some(empty) = row.iter().position(|column| column.trim().is_empty()) {
             return Err(fail(format!("{id} has no '{}'", COLUMNS[empty])));
         }
         for (column, value, words) in [
@@ -94,9 +107,9 @@ pub fn parse(text: &'static str) -> Result<Vec<Requirement>, RegisterError> {
         if !seen.insert(id) {
             return Err(fail(format!("{id} stands twice")));
         }
-        requirements.push(Requirement { id, section, binds, level, observable, how, text: says });
+        rows.push(row);
     }
-    Ok(requirements)
+    Ok(rows)
 }
 
 #[cfg(test)]

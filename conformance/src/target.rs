@@ -40,6 +40,7 @@ pub(crate) use scram::{SCRAM_SHA_256, Scram};
 pub(crate) use setup::Embedded;
 pub use setup::{Login, Setup, UNREADABLE, UNWRITABLE};
 pub use spoken::Spoken;
+pub(crate) use start::memory_of_process;
 pub use start::{Died, Keeper, Launch, Restart, Restarts, Started, Survivor, Survivors};
 pub use strain::Strain;
 pub use variant::Variant;

@@ -74,7 +74,8 @@ fn differences_are_explained() {
     let seed = ["--seed", "1", "--cases", "80"];
     let diff = |targets: &[&str]| mqttspec(&[&["diff"], targets, &seed[..]].concat());
     let (code, text) = diff(&["embedded:"]);
-    assert_eq!((code, text.as_str()), (Some(0), "80 scripts, no difference; seed 1\n"));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.starts_with("80 scripts, no difference; "), "{text}");
     let (code, text) = diff(&["embedded:?mutant=3.12/pingresp-lost"]);
     assert_eq!(code, Some(1), "{text}");
     assert!(

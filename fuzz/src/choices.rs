@@ -65,6 +65,12 @@ impl<'a> Choices<'a> {
         self.byte() >= u8::MAX - u8::MAX / times
     }
 
+    /// True in one of `times` cases, spread over all bytes: for what is to be rare where high bytes are not to
+    /// be had.
+    pub fn one_in(&mut self, times: u8) -> bool {
+        self.byte().checked_rem(times) == times.checked_sub(1)
+    }
+
     /// One of a list, or nothing if the list is empty.
     pub fn of<T: Copy>(&mut self, list: &[T]) -> Option<T> {
         list.get(self.below(list.len())).copied()
@@ -107,5 +113,7 @@ mod tests {
         let hits =
             |times| (0..=u8::MAX).filter(|byte| Choices::new(&[*byte]).rarely(times)).count();
         assert_eq!((hits(16), hits(2)), (16, 128));
+        let hits = |times| (0..0xC0).filter(|byte| Choices::new(&[*byte]).one_in(times)).count();
+        assert_eq!((hits(16), hits(2)), (12, 96));
     }
 }

@@ -35,6 +35,38 @@ pub fn text() -> String {
     for part in ["#", "+", "/#", "+/", "$share/g/", "$SYS/", "\u{FEFF}"] {
         word(&mut text, "text", part.as_bytes());
     }
+    section(&mut text, "Words of traces and scripts");
+    for packet in PacketType::ALL {
+        word(&mut text, "trace", format!("0.000 a -> {} ", packet.name()).as_bytes());
+    }
+    for id in PropertyId::ALL {
+        word(&mut text, "trace", format!(" {}=", id.row().key).as_bytes());
+    }
+    for part in
+        ["a || opened\n", "a || acknowledges\n", " x00*", "\\u{e9}", "\"a b\"", "id=1 ", "qos=1 "]
+    {
+        word(&mut text, "trace", part.as_bytes());
+    }
+    section(&mut text, "Parts of handshakes, proofs, addresses and settings");
+    for part in [
+        "Sec-WebSocket-Protocol: mqtt\r\n",
+        "Upgrade: websocket\r\n",
+        "\r\n\r\n",
+        "n,,n=user,r=",
+        "c=biws,r=",
+        ",p=",
+        ",s=AAAA,i=4096",
+        "mqtts://",
+        "wss://",
+        "embedded:?",
+        "[[user]]\n",
+        "[[rule]]\n",
+        "\n%%\n",
+        "announced.",
+        " = true\n",
+    ] {
+        word(&mut text, "part", part.as_bytes());
+    }
     text
 }
 

@@ -1,4 +1,5 @@
-//! Inputs to begin with: the packet vectors of `fixtures/packets`, in the form each target reads.
+//! Inputs to begin with: the packet vectors of `fixtures/packets`, in the form each target reads, and what
+//! targets have of their own that are about something else.
 
 use std::fs;
 use std::io;
@@ -7,8 +8,10 @@ use std::path::{Path, PathBuf};
 use reference_broker::codec::Side;
 use reference_broker::codec::vector::{self, Vector};
 
+use crate::{Property, authentication, core, settings, texts, topics, url, websocket};
+
 /// The folder of this project.
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+pub(crate) const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// A vector as an input of one target.
 #[derive(Clone, Debug)]
@@ -70,7 +73,49 @@ pub(crate) fn for_round_trip(vector: &Vector) -> Option<Vec<u8>> {
     Some([&[from][..], &vector.bytes].concat())
 }
 
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+/// A vector as choices for `altered`, without an alteration.
+pub(crate) fn for_altered(vector: &Vector) -> Option<Vec<u8>> {
+    let from = u8::from(vector.from() == Ok(Side::Server));
+    Some([&[from, 0][..], &vector.bytes].concat())
+}
+
+/// No vector is of use.
+pub(crate) fn none(_: &Vector) -> Option<Vec<u8>> {
+    None
+}
+
+/// What the target of this name has to begin with besides vectors.
+///
+/// # Errors
+///
+/// When a file that is to begin with cannot be read.
+pub fn others(target: &str) -> io::Result<Vec<Vec<u8>>> {
+    Ok(match target {
+        "core" => core::scripts()?,
+        "topic_match" => topics::seeds(),
+        "websocket" => websocket::seeds(),
+        "trace_parse" => texts::traces()?,
+        "script_parse" => texts::scripts()?,
+        "register" => texts::registers()?,
+        "settings" => settings::seeds(),
+        "url" => url::seeds(),
+        "scram" => authentication::scram_seeds(),
+        "challenge" => authentication::challenge_seeds(),
+        _ => Vec::new(),
+    })
+}
+
+/// All that fuzzing of a target begins with, but for what once broke it.
+///
+/// # Errors
+///
+/// As [`vectors`] and [`others`].
+pub fn all(property: &Property) -> io::Result<Vec<Vec<u8>>> {
+    let of_vectors: Vec<Vec<u8>> = vectors()?.iter().filter_map(property.seed).collect();
+    Ok(of_vectors.into_iter().chain(others(property.name)?).collect())
+}
+
+pub(crate) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).map_err(|error| invalid(folder, &error.to_string()))?;
     let paths: io::Result<Vec<PathBuf>> =
         entries.map(|entry| entry.map(|entry| entry.path())).collect();
@@ -79,6 +124,6 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn invalid(path: &Path, problem: &str) -> io::Error {
+pub(crate) fn invalid(path: &Path, problem: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{}: {problem}", path.display()))
 }

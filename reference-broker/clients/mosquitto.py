@@ -115,8 +115,19 @@ class Subscriber:
 
     def end(self):
         """Ends it in order. On this signal it sends DISCONNECT with 0x04, so that a will is published."""
+        self.rest()
         self.stop(signal.SIGTERM)
         self.wait_for("sending DISCONNECT")
+
+    def rest(self):
+        """Waits until it sleeps. Its signal handler takes locks: a signal while it is busy may block it for ever."""
+        until = time.monotonic() + PATIENCE
+        with open(f"/proc/{self.process.pid}/stat") as stat:
+            while stat.read().rpartition(") ")[2][:1] != "S":
+                if time.monotonic() > until:
+                    raise Unmet("expected it to wait for input, saw it busy")
+                time.sleep(0.001)
+                stat.seek(0)
 
     def break_off(self):
         """Ends the connection without a DISCONNECT."""
@@ -124,7 +135,12 @@ class Subscriber:
 
     def stop(self, how):
         self.process.send_signal(how)
-        self.process.wait(PATIENCE)
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            with open(f"/proc/{self.process.pid}/syscall") as syscall:
+                raise Unmet(f"expected it to end at {how.name}, saw it go on, in system call "
+                            f"{syscall.read().split()[0]}; it says {self.log[-5:]}") from None
         self.reader.join(PATIENCE)
 
 

@@ -198,6 +198,21 @@ fn each_matching_subscription_may_bring_a_copy_of_its_own() {
 }
 
 #[test]
+fn a_qos_2_message_that_waits_for_its_release_may_end_with_the_session() {
+    let mut bench = Bench::handling(|it| {
+        it.hands_on_at_release = true;
+        it.drops_unreleased = true;
+    });
+    bench.join("s");
+    bench.subscribe("s", "a", Q0);
+    bench.resume("p");
+    bench.send("p", Publish::new("a", "1").qos(Q2, 1));
+    assert_eq!(bench.expect("p"), pubrec(1));
+    bench.connect("p", Connect::new("p"));
+    bench.expect_nothing("s");
+}
+
+#[test]
 fn a_qos_2_message_may_be_handed_on_when_it_is_released() {
     let mut bench = Bench::handling(|it| it.hands_on_at_release = true);
     bench.join("s");
@@ -301,6 +316,27 @@ fn a_clean_start_may_delete_a_will_that_waits() {
         bench.pass(6_000);
         assert_eq!(bench.payloads("w"), expected);
     }
+}
+
+#[test]
+fn a_takeover_may_delete_a_will_unless_its_session_ends_and_it_has_no_delay() {
+    let seen = |deletes: bool, delay: u32, expiry: u32, clean_start: bool| {
+        let mut bench = Bench::handling(|it| it.takeover_deletes_will = deletes);
+        bench.join("w");
+        bench.subscribe("w", "will", Q0);
+        bench.connect("s", Connect::new("s").session_expiry(expiry).will(will(delay)));
+        let mut again = Connect::new("s").session_expiry(expiry);
+        again.clean_start = clean_start;
+        bench.start("t", again);
+        bench.pass(6_000);
+        bench.payloads("w")
+    };
+    for (delay, expiry, clean_start) in [(0, NEVER, false), (5, 0, false), (5, NEVER, true)] {
+        assert_eq!(seen(false, delay, expiry, clean_start), ["gone"], "{delay} {expiry}");
+        assert_eq!(seen(true, delay, expiry, clean_start), [""; 0], "{delay} {expiry}");
+    }
+    assert_eq!(seen(true, 0, 0, false), ["gone"]);
+    assert_eq!(seen(true, 0, NEVER, true), ["gone"]);
 }
 
 #[test]

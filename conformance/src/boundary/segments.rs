@@ -21,24 +21,22 @@ pub struct Piece {
     pub is_last: bool,
 }
 
-/// A stream from a client, of which the broker reads only some pieces of packets.
-pub struct Segments {
-    stream: BoxStream,
+/// The pieces of packets that a broker reads of what comes over a connection.
+pub struct Pieces {
     keeps: fn(Piece) -> bool,
     /// The packet that is being written, as far as it has come.
     packet: BytesMut,
-    /// What the broker is still to be given.
-    outgoing: BytesMut,
 }
 
-impl Segments {
-    /// Keeps the pieces that `keeps` is true of.
-    pub fn new(stream: BoxStream, keeps: fn(Piece) -> bool) -> Segments {
-        Segments { stream, keeps, packet: BytesMut::new(), outgoing: BytesMut::new() }
+impl Pieces {
+    /// Keeps those that `keeps` is true of.
+    pub fn new(keeps: fn(Piece) -> bool) -> Pieces {
+        Pieces { keeps, packet: BytesMut::new() }
     }
 
-    /// Takes a segment, piece by piece.
-    fn take(&mut self, segment: &[u8]) {
+    /// Takes a segment, piece by piece, and gives what is read of it.
+    pub fn read(&mut self, segment: &[u8]) -> BytesMut {
+        let mut read = BytesMut::new();
         let mut rest = segment;
         while !rest.is_empty() {
             let before = self.packet.len();
@@ -52,13 +50,29 @@ impl Segments {
             let earlier = segment.len() - rest.len();
             let (piece, others) = rest.split_at(length);
             if (self.keeps)(Piece { before, length, earlier, is_last }) {
-                self.outgoing.extend_from_slice(piece);
+                read.extend_from_slice(piece);
             }
             if is_last {
                 self.packet.clear();
             }
             rest = others;
         }
+        read
+    }
+}
+
+/// A stream from a client, of which the broker reads only some pieces of packets.
+pub struct Segments {
+    stream: BoxStream,
+    pieces: Pieces,
+    /// What the broker is still to be given.
+    outgoing: BytesMut,
+}
+
+impl Segments {
+    /// Keeps these pieces.
+    pub fn new(stream: BoxStream, pieces: Pieces) -> Segments {
+        Segments { stream, pieces, outgoing: BytesMut::new() }
     }
 
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -102,7 +116,8 @@ impl AsyncWrite for Segments {
         segment: &[u8],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_send(context))?;
-        self.take(segment);
+        let read = self.pieces.read(segment);
+        self.outgoing.extend_from_slice(&read);
         match self.poll_send(context) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             _ => Poll::Ready(Ok(segment.len())),
@@ -130,7 +145,7 @@ mod tests {
     /// What arrives of these segments, of packets of five bytes each.
     async fn arriving(keeps: fn(Piece) -> bool, segments: &[&[u8]]) -> Vec<u8> {
         let (ours, mut theirs) = memory::pair();
-        let mut stream = Segments::new(Box::new(ours), keeps);
+        let mut stream = Segments::new(Box::new(ours), Pieces::new(keeps));
         for segment in segments {
             stream.write_all(segment).await.unwrap();
         }

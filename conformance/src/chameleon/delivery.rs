@@ -41,6 +41,16 @@ pub(super) const SWITCHES: &[Switch] = &[
     .one_of(&["order of qos 2"])
     .configured(|config| config.handling.hands_on_at_release = true),
     Switch::new(
+        "hands-on-at-release-or-never",
+        "hands a QoS 2 message on at PUBREL, and drops it when the session ends before that",
+        &["U-4.3.3-3", "MQTT-4.1.0-2"],
+    )
+    .one_of(&["order of qos 2"])
+    .configured(|config| {
+        config.handling.hands_on_at_release = true;
+        config.handling.drops_unreleased = true;
+    }),
+    Switch::new(
         "one-message-at-a-time",
         "sends a client its next QoS 1 or 2 message when the last is acknowledged",
         &["MQTT-4.9.0-1", "3.3.4"],
@@ -69,6 +79,13 @@ pub(super) const SWITCHES: &[Switch] = &[
     )
     .forgoes(&["U-3.1.3.2.2-4"])
     .configured(|config| config.handling.clean_start_deletes_will = true),
+    Switch::new(
+        "takeover-deletes-will",
+        "deletes a Will at a takeover, but for one without a delay whose session ends",
+        &["MQTT-3.1.2-8"],
+    )
+    .forgoes(&["U-3.1.3.2.2-4"])
+    .configured(|config| config.handling.takeover_deletes_will = true),
     Switch::new(
         "shares-with-the-same-member",
         "gives the messages of a Shared Subscription to the same member always",

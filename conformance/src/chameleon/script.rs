@@ -389,6 +389,8 @@ async fn sessions(play: &mut Play) {
     play.connect("dies", Connect::new("dies").will(will(0))).await;
     play.lose("dies").await;
     play.connect("waits", session("waits").will(will(5))).await;
+    play.connect("older", session("twice").will(will(0))).await;
+    play.connect("newer", session("twice")).await;
     play.lose("waits").await;
     play.connect("waits", Connect::new("waits")).await;
     play.connect("delayed", session("delayed").will(will(1))).await;

@@ -47,10 +47,11 @@ fn every_switch_is_named_once_and_cites_what_exists() {
 #[test]
 fn a_switch_shows() {
     let plain = script::seen(&Variant::default());
-    assert_eq!(script::seen(&Variant::default()), plain, "the script is the same each time");
+    assert!(script::seen(&Variant::default()) == plain, "the script is the same each time");
     for switch in all() {
         let variant = Variant::choosing([switch]).unwrap();
-        assert_ne!(script::seen(&variant), plain, "nothing shows of {}", switch.name);
+        // What is seen is too long to be told.
+        assert!(script::seen(&variant) != plain, "nothing shows of {}", switch.name);
     }
 }
 

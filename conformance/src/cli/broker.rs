@@ -1,5 +1,6 @@
 use clap::Args;
 use conformance::exit::Exit;
+use conformance::flaw;
 use conformance::target::{Target, Variant};
 use reference_broker::command::{self, Variation};
 
@@ -15,6 +16,10 @@ pub(super) struct AnyBrokerArguments {
     /// Take another choice that the standard leaves open; may be repeated
     #[arg(long = "switch", value_name = "NAME")]
     switches: Vec<String>,
+    /// Break it so that it crashes, hangs, leaks or starves others when it meets something that `mqttspec
+    /// fuzz` sends; an unknown name lists them all
+    #[arg(long, value_name = "NAME")]
+    flaw: Option<String>,
 }
 
 /// Serves the reference broker until it is interrupted.
@@ -23,10 +28,15 @@ pub(super) fn broker(arguments: &AnyBrokerArguments) -> Result<Exit, Failure> {
     if variant != Variant::default() {
         print(&format!("{}\n", Target::Embedded(variant.clone())))?;
     }
+    let flaw = arguments.flaw.as_deref().map(flaw::find).transpose();
+    let flaw = flaw.map_err(|error| (Exit::Usage, error))?;
     let chosen = variant.clone();
     let variation = Variation {
         configure: Box::new(move |config| chosen.configure(config)),
-        engine: Box::new(move |config| variant.engine(config)),
+        engine: Box::new(move |config| match flaw {
+            Some(flaw) => flaw.engine(variant.engine(config)),
+            None => variant.engine(config),
+        }),
     };
     match command::start(&arguments.broker, variation) {
         Ok(()) => Ok(Exit::AsExpected),

@@ -4,17 +4,18 @@ use clap::{Args, ValueEnum};
 use conformance::differential::{Asking, Portrait, paint};
 use conformance::exit::Exit;
 use conformance::report::portrait;
-use conformance::target::Target;
+use conformance::runner::TOPIC_PREFIX;
 
 use super::reach::ReachArguments;
 use super::run::{at_least_one, prefix, token};
+use super::target::{TargetArguments, Tested};
 use super::{Failure, print};
 
 #[derive(Args, Debug)]
 pub(super) struct ChoicesArguments {
     /// The broker whose portrait is made; of two, only where they part ways is told
-    #[arg(value_name = "TARGET", num_args = 0..=2, default_value = "embedded:")]
-    targets: Vec<Target>,
+    #[arg(value_name = "TARGET", num_args = 0..=2)]
+    targets: Vec<String>,
     /// In which form it is printed
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -24,11 +25,13 @@ pub(super) struct ChoicesArguments {
     /// How long to wait there for what comes of a step on the embedded broker
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
     patience: Duration,
-    /// Begin all topics with this
-    #[arg(long, value_name = "PREFIX", default_value = "mqttspec", value_parser = prefix)]
-    topic_prefix: String,
+    /// The prefix of all topics [default: mqttspec, or what the target file says]
+    #[arg(long, value_name = "PREFIX", value_parser = prefix)]
+    topic_prefix: Option<String>,
     #[command(flatten)]
     reach: ReachArguments,
+    #[command(flatten)]
+    started: TargetArguments,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -42,10 +45,21 @@ enum Format {
 pub(super) fn choices(arguments: &ChoicesArguments) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| (Exit::Trouble, format!("cannot start: {error}")))?;
-    let portraits = arguments.targets.iter().map(|target| {
-        let (target, _) = arguments.reach.apply(target.clone())?;
-        runtime.block_on(painted(arguments, &target))
-    });
+    let tested = match &arguments.targets[..] {
+        [one, two] if !arguments.started.names_one() => {
+            let tested = |target| TargetArguments::default().tested(Some(target), &arguments.reach);
+            vec![tested(one)?, tested(two)?]
+        }
+        [_, _] => {
+            let wrong = "two brokers are named by their addresses, without --target or --start";
+            return Err((Exit::Usage, wrong.to_owned()));
+        }
+        targets => {
+            let first = targets.first().map(String::as_str);
+            vec![arguments.started.tested(first, &arguments.reach)?]
+        }
+    };
+    let portraits = tested.into_iter().map(|tested| runtime.block_on(painted(arguments, tested)));
     let portraits = portraits.collect::<Result<Vec<_>, _>>()?;
     print(&match &portraits[..] {
         [one, two] => match arguments.format {
@@ -63,13 +77,19 @@ pub(super) fn choices(arguments: &ChoicesArguments) -> Result<Exit, Failure> {
     })
 }
 
-async fn painted(arguments: &ChoicesArguments, target: &Target) -> Result<Portrait, Failure> {
+/// The portrait of a broker, which is started for it if need be.
+async fn painted(arguments: &ChoicesArguments, tested: Tested) -> Result<Portrait, Failure> {
+    let name = tested.name.clone();
+    let prefix = arguments.topic_prefix.clone().or(tested.topic_prefix.clone());
     let asking = Asking {
-        topic_prefix: arguments.topic_prefix.clone(),
-        token: token(target),
+        topic_prefix: prefix.unwrap_or_else(|| TOPIC_PREFIX.to_owned()),
+        token: token(&tested.target),
         patience: arguments.patience,
         jobs: arguments.jobs,
     };
-    let painted = paint(target, &asking).await;
-    painted.map_err(|why| (Exit::Trouble, format!("{target} {why}")))
+    let painted = tested.with_started(async |target| {
+        paint(target, &asking).await.map_err(|why| (Exit::Trouble, format!("{name} {why}")))
+    });
+    let portrait = painted.await?;
+    Ok(Portrait { target: name, ..portrait })
 }

@@ -8,6 +8,7 @@ mod coverage;
 mod diff;
 mod explain;
 mod files;
+mod fuzz;
 mod list;
 mod mutants;
 mod reach;
@@ -15,6 +16,7 @@ mod repeat;
 mod replay;
 mod reports;
 mod run;
+mod saved;
 mod secret;
 mod target;
 mod wait;
@@ -23,7 +25,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use conformance::exit::Exit;
 use conformance::runner::Options;
 use tokio::runtime::Runtime;
@@ -53,6 +55,8 @@ enum Command {
     Chameleon(chameleon::ChameleonArguments),
     /// Play the same scripts on two brokers, and tell where they part ways and why.
     Diff(Box<diff::DiffArguments>),
+    /// Send hostile traffic to a broker that runs, and tell what breaks it.
+    Fuzz(Box<fuzz::FuzzArguments>),
     /// Print what a broker does wherever the standard leaves it open, or where two part ways in that.
     Choices(choices::ChoicesArguments),
     /// Play a script, or the clients of any trace, on a broker.
@@ -67,6 +71,13 @@ enum Command {
     Explain(explain::ExplainArguments),
 }
 
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
 /// Why a command ended early: what to say, and the exit code.
 type Failure = (Exit, String);
 
@@ -79,6 +90,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Mutants(arguments) => mutants::mutants(&arguments),
         Command::Chameleon(arguments) => chameleon::chameleon(&arguments),
         Command::Diff(arguments) => diff::diff(&arguments),
+        Command::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Command::Choices(arguments) => choices::choices(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::List(arguments) => list::list(&arguments),

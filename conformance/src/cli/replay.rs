@@ -90,7 +90,7 @@ fn live(
         .map_err(|error| trouble(format!("cannot start: {error}")))?;
     let played = runtime.block_on(async {
         let connector = Connector::new(target).await?;
-        let played = play_live(&placed, &expected, &connector, arguments.patience).await?;
+        let played = play_live(&placed, None, &expected, &connector, arguments.patience).await?;
         clear(&placed, &connector).await?;
         Ok::<_, std::io::Error>(played)
     });

@@ -4,6 +4,7 @@ use clap::Args;
 use conformance::exit::Exit;
 use conformance::report::quoted;
 use conformance::target::{Choice, Chosen, Launch, Started, Target, TargetFile, started};
+use reference_broker::command::interrupt;
 
 use super::Failure;
 use super::reach::ReachArguments;
@@ -67,6 +68,22 @@ impl Tested {
             }
             started = starting => started.map_err(|error| (Exit::Trouble, error)),
         }
+    }
+
+    /// Starts what has to be started, does something with it, and ends it, be that interrupted or not.
+    pub(super) async fn with_started<T>(
+        self,
+        work: impl AsyncFnOnce(&Target) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let trouble = |what: String| (Exit::Trouble, what);
+        let interrupt = || interrupt().map_err(|error| trouble(error.to_string()));
+        let started = self.start(interrupt()?).await?;
+        let done = tokio::select! {
+            done = work(started.target()) => done,
+            () = interrupt()? => Err(trouble("interrupted".to_owned())),
+        };
+        let stopped = started.stop().await.map_err(trouble);
+        done.and_then(|done| stopped.map(|()| done))
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::fmt;
 
-use reference_broker::core::Config;
-
 use crate::chameleon::{self, Switch};
 use crate::mutant::{self, Mutant};
-use crate::script::{Played, Script, play};
+use crate::script::Script;
 use crate::target::Variant;
 use crate::verdict::Finding;
 
+use super::seeing::Seeing;
 use super::{Observed, differences};
 
 /// Why two brokers part ways.
@@ -19,11 +18,26 @@ pub enum Explanation {
     Choice(Vec<&'static Switch>),
     /// By a fault: this mutant gives the same.
     Violation(&'static Mutant),
-    /// By a fault that an oracle tells of.
+    /// By a fault that an oracle, or the decoder, tells of.
     Told(Box<Finding>),
+    /// By what the standard leaves open and no switch has.
+    Free(Box<FreeChoice>),
     /// By nothing that is known here; at most it looks like this fault, which shows in other scripts too,
     /// but not of this broker.
     Open(Option<&'static Mutant>),
+}
+
+/// Something that the standard leaves open, seen of a broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FreeChoice {
+    /// Its name in lists of known divergences.
+    pub name: String,
+    /// What the broker does, in one line.
+    pub does: String,
+    /// The section or requirement that leaves this open.
+    pub allowed_by: &'static str,
+    /// The requirement that a client broke, where this was overlooked.
+    pub overlooked: Option<&'static str>,
 }
 
 impl fmt::Display for Explanation {
@@ -41,6 +55,9 @@ impl fmt::Display for Explanation {
                 let Finding { requirement, expected, observed, .. } = &**finding;
                 let broken = requirement.unwrap_or_default();
                 write!(f, "a violation of {broken}: expected {expected}, observed {observed}")
+            }
+            Explanation::Free(choice) => {
+                write!(f, "an allowed choice ({}): {}", choice.allowed_by, choice.does)
             }
             Explanation::Open(None) => f.write_str("open: no known choice or fault reproduces it"),
             Explanation::Open(Some(mutant)) => write!(
@@ -61,40 +78,45 @@ pub struct Evidence {
     pub seen: Observed,
 }
 
-/// Searches for what gives, on this script, what was seen of another broker: a switch, a mutant, or two
-/// switches, in this order. Of several that do, the first that also explains all of `more` is taken,
-/// or else the one that leaves the fewest differences there, if that is less than without it.
+/// Searches for what gives, on this script, what was seen of another broker: a switch, two switches, or a
+/// mutant, in this order. Of several that do, the first that also explains all of `more` is taken, or else
+/// the one that leaves the fewest differences there, if that is less than without it.
 ///
-/// The embedded broker takes the choices of `base` besides, and `view` says what counts.
-pub fn explain(
+/// The embedded broker takes the choices of `base` besides.
+pub(super) fn explain(
     of: &Evidence,
     more: &[Evidence],
     base: &Variant,
-    config: &Config,
-    view: fn(&Played) -> Observed,
+    seeing: Seeing<'_>,
 ) -> Explanation {
-    let mut search = Search { of, more, base, config, view, best: None };
-    search.run();
-    let before = search.left(base);
-    match search.best {
-        Some((left, explanation)) if left < before || before == 0 => explanation,
-        _ => Explanation::Open(None),
-    }
+    let search = Search { of, more, base, seeing, found: Vec::new(), is_quick: true };
+    search.best_first().into_iter().next().unwrap_or(Explanation::Open(None))
+}
+
+/// As [`explain`], but all of them, the best ones first.
+pub(super) fn explanations(
+    of: &Evidence,
+    more: &[Evidence],
+    base: &Variant,
+    seeing: Seeing<'_>,
+) -> Vec<Explanation> {
+    Search { of, more, base, seeing, found: Vec::new(), is_quick: false }.best_first()
 }
 
 struct Search<'a> {
     of: &'a Evidence,
     more: &'a [Evidence],
     base: &'a Variant,
-    config: &'a Config,
-    view: fn(&Played) -> Observed,
-    /// With how many differences that are left in `more`.
-    best: Option<(usize, Explanation)>,
+    seeing: Seeing<'a>,
+    /// Each with how many differences it leaves in `more`.
+    found: Vec<(usize, Explanation)>,
+    /// Whether the search ends when no better one can be found.
+    is_quick: bool,
 }
 
 impl Search<'_> {
     fn seen(&self, script: &Script, variant: &Variant) -> Observed {
-        (self.view)(&play(script, variant, self.config))
+        self.seeing.seen(script, variant)
     }
 
     /// The base with these choices too.
@@ -108,17 +130,25 @@ impl Search<'_> {
 
     /// Whether no better explanation can be found.
     fn is_done(&self) -> bool {
-        self.best.as_ref().is_some_and(|(left, _)| *left == 0)
+        self.is_quick && self.found.iter().any(|(left, _)| *left == 0)
+    }
+
+    /// Those that leave less than there is without them, the ones that leave least first.
+    fn best_first(mut self) -> Vec<Explanation> {
+        self.run();
+        let before = self.left(self.base);
+        self.found.retain(|(left, _)| *left < before || before == 0);
+        // A fault is no better an explanation than a choice.
+        let is_fault = |it: &Explanation| matches!(it, Explanation::Violation(_));
+        self.found.sort_by_key(|(left, it)| (*left, is_fault(it)));
+        self.found.into_iter().map(|(_, explanation)| explanation).collect()
     }
 
     /// Tries a variant; gives what is seen of it.
     fn try_one(&mut self, variant: &Variant, explanation: Explanation) -> Observed {
         let given = self.seen(&self.of.script, variant);
         if given == self.of.seen {
-            let left = self.left(variant);
-            if self.best.as_ref().is_none_or(|(best, _)| left < *best) {
-                self.best = Some((left, explanation));
-            }
+            self.found.push((self.left(variant), explanation));
         }
         given
     }
@@ -143,15 +173,15 @@ impl Search<'_> {
                 touching.push(switch);
             }
         }
+        if self.found.is_empty() {
+            self.try_pairs(&touching);
+        }
         for mutant in mutant::all() {
-            let explanation = Explanation::Violation(mutant);
-            self.try_one(&self.base.clone().and_broken(mutant), explanation);
             if self.is_done() {
                 return;
             }
-        }
-        if self.best.is_none() {
-            self.try_pairs(&touching);
+            let explanation = Explanation::Violation(mutant);
+            self.try_one(&self.base.clone().and_broken(mutant), explanation);
         }
     }
 

@@ -2,12 +2,12 @@
 
 use reference_broker::core::Config;
 
-use crate::script::{Played, Script, play};
+use crate::script::{Played, Script};
 use crate::target::Variant;
 
-use super::{
-    Difference, Evidence, Explanation, Generator, Observed, Worlds, differences, explain, shrink,
-};
+use super::explain::explain;
+use super::seeing::Seeing;
+use super::{Difference, Evidence, Explanation, Generator, Observed, Worlds, differences, shrink};
 
 /// So often is a smaller script tried while one is made smaller.
 const SHRINKS: usize = 2_000;
@@ -49,7 +49,7 @@ pub fn cases(seed: u64, count: usize, variant: &Variant, config: &Config) -> Vec
     let mut generator = Generator::new(seed, config.clone(), Worlds::all());
     let case = |number| {
         let script = generator.script().rested();
-        let seen = Observed::of(&play(&script, variant, config));
+        let seen = Seeing::in_memory(config).seen(&script, variant);
         Case { number, script, seen }
     };
     (1..=count).map(case).collect()
@@ -63,7 +63,8 @@ pub fn first_difference(
     second: &Variant,
     config: &Config,
 ) -> Option<Found> {
-    let seen = |script: &Script, variant: &Variant| Observed::of(&play(script, variant, config));
+    let seeing = Seeing::in_memory(config);
+    let seen = |script: &Script, variant: &Variant| seeing.seen(script, variant);
     let differing = cases.iter().filter_map(|case| {
         let seen = seen(&case.script, second);
         (seen != case.seen).then(|| (case.number, Evidence { script: case.script.clone(), seen }))
@@ -80,7 +81,7 @@ pub fn first_difference(
         };
         let script = shrink(&case.script, SHRINKS, shows).rested();
         let small = Evidence { seen: seen(&script, second), script };
-        let explanation = explain(&small, &more, &first.unbroken(), config, Observed::of);
+        let explanation = explain(&small, &more, &first.unbroken(), seeing);
         if let Explanation::Choice(switches) = &explanation
             && let Ok(choice) = Variant::choosing(switches.iter().copied())
             && others.len() < OTHERS
@@ -91,7 +92,7 @@ pub fn first_difference(
         }
         let Evidence { script, seen: other } = small;
         let differences = differences(&seen(&script, first), &other);
-        let played = (play(&script, first, config), play(&script, second, config));
+        let played = (seeing.played(&script, first), seeing.played(&script, second));
         let case = number.to_string();
         return Some(Found { case, script, differences, explanation, played });
     }

@@ -1,5 +1,7 @@
 //! The smallest script that still shows something.
 
+use std::time::{Duration, Instant};
+
 use crate::script::Script;
 
 /// Leaves out steps, larger parts first, as long as what is left still shows something.
@@ -10,15 +12,22 @@ pub struct Shrinker {
     size: usize,
     start: usize,
     is_smaller: bool,
-    /// How many more are tried.
+    /// How many more are tried, and until when.
     left: usize,
+    until: Option<Instant>,
 }
 
 impl Shrinker {
     /// Makes a script smaller, by no more than so many tries.
     pub fn new(script: Script, most: usize) -> Shrinker {
         let size = script.steps.len() / 2;
-        Shrinker { best: script, size, start: 0, is_smaller: false, left: most }
+        Shrinker { best: script, size, start: 0, is_smaller: false, left: most, until: None }
+    }
+
+    /// The same, which tries nothing more after so much time.
+    #[must_use]
+    pub fn within(self, time: Duration) -> Shrinker {
+        Shrinker { until: Instant::now().checked_add(time), ..self }
     }
 
     /// The next smaller script to try; none when there is no more to do.
@@ -33,7 +42,7 @@ impl Shrinker {
                 return None;
             }
         }
-        if self.size == 0 || self.left == 0 {
+        if self.size == 0 || self.left == 0 || self.until.is_some_and(|it| Instant::now() >= it) {
             return None;
         }
         self.left -= 1;
@@ -71,8 +80,6 @@ pub fn shrink(script: &Script, most: usize, mut shows: impl FnMut(&Script) -> bo
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::script::{Act, Step};
 

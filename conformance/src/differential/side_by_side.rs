@@ -15,8 +15,7 @@ pub fn side_by_side(
     (second_name, second): (&str, &Played),
     view: fn(&Played) -> Observed,
 ) -> String {
-    let parting = (1..=script.steps.len())
-        .find(|step| view(&until(first, *step)) != view(&until(second, *step)));
+    let parting = parting(script, first, second, view);
     let width = first_name.chars().count().max(second_name.chars().count());
     let mut text = String::new();
     for (number, line) in (1..).zip(to_text(script).lines()) {
@@ -39,6 +38,16 @@ pub fn side_by_side(
         }
     }
     text
+}
+
+/// The number of the step, from 1, by which what was seen of the two first differs.
+pub(super) fn parting(
+    script: &Script,
+    first: &Played,
+    second: &Played,
+    view: fn(&Played) -> Observed,
+) -> Option<usize> {
+    (1..=script.steps.len()).find(|step| view(&until(first, *step)) != view(&until(second, *step)))
 }
 
 /// What a broker did at a step, in no order between connections.

@@ -4,14 +4,11 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use reference_broker::codec::{DecodeError, Framer, Packet, Side};
+use reference_broker::codec::Side;
 
 use super::Mutant;
 use crate::boundary::rules::endures;
 use crate::scenario;
-
-/// Larger than any vector.
-const LIMIT: u32 = 1 << 28;
 
 pub(super) fn mutants() -> Vec<Mutant> {
     ids().iter().map(|(id, requirement)| overlooks(id, requirement)).collect()
@@ -31,8 +28,10 @@ fn ids() -> &'static [(String, [&'static str; 1])] {
     static IDS: OnceLock<Vec<(String, [&'static str; 1])>> = OnceLock::new();
     IDS.get_or_init(|| {
         let vectors = scenario::all().iter().filter_map(|scenario| scenario.malformed_bytes());
-        let forbidding: BTreeSet<_> =
-            vectors.filter_map(fault).map(|error| error.fault.requirement(Side::Client)).collect();
+        let forbidding: BTreeSet<_> = vectors
+            .filter_map(scenario::fault_of)
+            .map(|error| error.fault.requirement(Side::Client))
+            .collect();
         let id = |requirement: &'static str| {
             let row = crate::requirement::find(requirement);
             let section = row.map_or("0", |row| scenario::short_section(row.section));
@@ -40,20 +39,4 @@ fn ids() -> &'static [(String, [&'static str; 1])] {
         };
         forbidding.into_iter().map(id).collect()
     })
-}
-
-/// What a broker's decoder says of the bytes.
-fn fault(bytes: &[u8]) -> Option<DecodeError> {
-    let mut framer = Framer::new(LIMIT);
-    framer.buffer().extend_from_slice(bytes);
-    loop {
-        match framer.next_frame() {
-            Ok(Some(frame)) => match Packet::decode(&frame, Side::Client) {
-                Ok(_) => {}
-                Err(error) => return Some(error),
-            },
-            Ok(None) => return None,
-            Err(error) => return Some(error),
-        }
-    }
 }

@@ -77,7 +77,7 @@ use reference_broker::core::Config;
 use reference_broker::transport::BoxStream;
 
 use crate::boundary::Rules;
-use crate::boundary::segments::{Piece, Segments};
+use crate::boundary::segments::{Piece, Pieces, Segments};
 use crate::websocket::{Between, Listener};
 
 pub use trial::{Collateral, Collided, Fate, Holes, Kill, Matrix, Trial};
@@ -173,12 +173,23 @@ impl Mutant {
         self.reads.is_some() || self.listener.is_some()
     }
 
+    /// Whether one of the requirements that it breaks is a MUST.
+    pub fn breaks_a_must(&self) -> bool {
+        let mut rows = self.requirements.iter().filter_map(|id| crate::requirement::find(id));
+        rows.any(|row| row.level.starts_with("MUST"))
+    }
+
     /// The stream over which a client within the process reaches it.
     pub fn stream(&self, stream: BoxStream) -> BoxStream {
-        match self.reads {
-            Some(reads) => Box::new(Segments::new(stream, reads)),
+        match self.pieces() {
+            Some(pieces) => Box::new(Segments::new(stream, pieces)),
             None => stream,
         }
+    }
+
+    /// What it reads of a connection, if not all of it.
+    pub fn pieces(&self) -> Option<Pieces> {
+        self.reads.map(Pieces::new)
     }
 
     /// The stream over which a client within the process reaches its WebSocket listener.

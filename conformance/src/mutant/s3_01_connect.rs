@@ -71,6 +71,19 @@ fn second() -> Vec<Mutant> {
             },
         ),
         Mutant::new(
+            "3.1/second-connect-deletes-will-and-session",
+            "A second CONNECT closes the connection as DISCONNECT 0x00 would that ends the session",
+            &["MQTT-3.1.2-8", "MQTT-3.1.2-23"],
+            || {
+                vec![at_second_connect(|_, act| {
+                    act.send(Disconnect::because(ReasonCode::ProtocolError));
+                    let mut disconnect = Disconnect::default();
+                    disconnect.properties.push(PropertyId::SessionExpiryInterval, 0_u32);
+                    act.receive(disconnect);
+                })]
+            },
+        ),
+        Mutant::new(
             "3.1/second-connect-gets-connack",
             "A second CONNECT is answered by another CONNACK before the close",
             &["MQTT-3.2.0-2"],

@@ -229,7 +229,7 @@ fn forgives(which: fn(PacketType, &str) -> bool) -> Box<dyn Rule> {
     })
 }
 
-/// The core finds the older connection left in peace before the newer one comes.
+/// Lets the core find the older connection of a client left in peace before the newer one comes.
 fn takeover_deletes_will(when: fn(&Client, &Connect) -> bool) -> Box<dyn Rule> {
     crate::boundary::rules::inward(move |packet, at, act| {
         if let Packet::Connect(connect) = &packet

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use reference_broker::codec::{Connect, Disconnect, Packet, PropertyId, Text, Will};
-use reference_broker::core::{Input, Moment};
+use reference_broker::codec::{Connect, Disconnect, Packet, PropertyId, ReasonCode, Text, Will};
+use reference_broker::core::{ConnectionId, Input, Moment, Output};
 
 use super::Mutant;
 use super::s3_01_will::in_will;
@@ -72,6 +72,18 @@ fn delays() -> Vec<Mutant> {
             },
         ),
         Mutant::new(
+            "3.1/will-waits-though-session-ends",
+            "A Will waits for its whole delay though its session ends with the connection",
+            &["U-3.1.3.2.2-3", "MQTT-3.1.2-8"],
+            || vec![Box::<WaitsBeyondConnection>::default()],
+        ),
+        Mutant::new(
+            "3.1/will-waits-for-who-has-no-session",
+            "A Will waits though its session ends with the connection, and goes if its client comes back",
+            &["U-3.1.3.2.2-3", "MQTT-3.1.2-8"],
+            || vec![Box::<WaitsForReturn>::default()],
+        ),
+        Mutant::new(
             "3.1/will-delay-outlasts-session",
             "A session is kept until the delay of its Will has passed",
             &["U-3.1.3.2.2-3", "MQTT-3.1.2-8"],
@@ -133,6 +145,138 @@ fn returns() -> Vec<Mutant> {
             },
         ),
     ]
+}
+
+/// The core is given no Will with a delay whose session ends with the connection.
+#[derive(Default)]
+struct WaitsBeyondConnection {
+    kept: BTreeMap<ConnectionId, (Will, Duration)>,
+}
+
+impl WaitsBeyondConnection {
+    fn publish(&mut self, connection: ConnectionId, boundary: &mut Boundary<'_>) {
+        if let Some((will, delay)) = self.kept.remove(&connection) {
+            boundary.publish_after(delay, published(&will));
+        }
+    }
+
+    /// Keeps the Will of a client that is there, if its session ends with the connection from now on.
+    fn ends_session(
+        &mut self,
+        connection: ConnectionId,
+        expiry: u32,
+        boundary: &Boundary<'_>,
+    ) -> bool {
+        let Some(client) = boundary.clients.get(connection) else { return false };
+        let delay = will_delay(&client.connect).filter(|delay| *delay > 0 && expiry == 0);
+        let (Some(delay), Some(will)) = (delay, &client.connect.will) else { return false };
+        self.kept.insert(connection, (will.clone(), Duration::from_secs(u64::from(delay))));
+        true
+    }
+}
+
+impl Rule for WaitsBeyondConnection {
+    fn inward(&mut self, mut input: Input, boundary: &mut Boundary<'_>) {
+        match &mut input {
+            Input::Received(connection, Packet::Connect(connect)) => {
+                if let Some(delay @ 1..) = will_delay(connect)
+                    && session_expiry(connect) == 0
+                    && let Some(will) = connect.will.take()
+                {
+                    let delay = Duration::from_secs(u64::from(delay));
+                    self.kept.insert(*connection, (will, delay));
+                }
+            }
+            Input::Received(connection, Packet::Disconnect(disconnect)) => {
+                let expiry = disconnect.properties.number(PropertyId::SessionExpiryInterval);
+                if disconnect.reason == ReasonCode::Success {
+                    self.kept.remove(connection);
+                } else if expiry.is_some_and(|it| self.ends_session(*connection, it, boundary)) {
+                    // To the core it is as if there were none.
+                    disconnect.reason = ReasonCode::Success;
+                }
+                self.publish(*connection, boundary);
+            }
+            Input::Closed(connection) => self.publish(*connection, boundary),
+            _ => {}
+        }
+        boundary.pass(input);
+    }
+
+    fn outward(&mut self, output: Output, boundary: &mut Boundary<'_>) {
+        if let Output::Close(connection) = output {
+            self.publish(connection, boundary);
+        }
+        boundary.emit(output);
+    }
+}
+
+/// The sessions of clients that have a Will with a delay, and no session beyond the connection, are kept for that
+/// delay. Who comes back within it has none.
+#[derive(Default)]
+struct WaitsForReturn {
+    /// The clients that are there, or whose Will may wait.
+    kept: BTreeMap<Text, ConnectionId>,
+}
+
+impl WaitsForReturn {
+    fn connects(
+        &mut self,
+        connection: ConnectionId,
+        connect: &mut Connect,
+        boundary: &mut Boundary<'_>,
+    ) {
+        if let Some(before) = self.kept.remove(&connect.client_id) {
+            match boundary.clients.get(before).is_some() {
+                // At a takeover the session ends.
+                true => connect.clean_start = true,
+                // A resume takes the Will away, and its end the session.
+                false => {
+                    let resume = Connect::new(connect.client_id.clone()).resume();
+                    boundary.visit([resume.into(), Disconnect::default().into()]);
+                }
+            }
+        }
+        if let Some(delay @ 1..) = will_delay(connect)
+            && session_expiry(connect) == 0
+        {
+            connect.properties.set(PropertyId::SessionExpiryInterval, delay);
+            self.kept.insert(connect.client_id.clone(), connection);
+        }
+    }
+
+    fn disconnects(
+        &mut self,
+        connection: ConnectionId,
+        disconnect: &mut Disconnect,
+        boundary: &Boundary<'_>,
+    ) {
+        let Some(client) = boundary.clients.get(connection) else { return };
+        let expiry = disconnect.properties.number(PropertyId::SessionExpiryInterval);
+        let has_none = self.kept.get(&client.id) == Some(&connection) || expiry == Some(0);
+        let Some(delay @ 1..) = will_delay(&client.connect).filter(|_| has_none) else { return };
+        let left = match disconnect.reason {
+            ReasonCode::Success => 0,
+            _ => delay,
+        };
+        disconnect.properties.set(PropertyId::SessionExpiryInterval, left);
+        self.kept.insert(client.id.clone(), connection);
+    }
+}
+
+impl Rule for WaitsForReturn {
+    fn inward(&mut self, mut input: Input, boundary: &mut Boundary<'_>) {
+        match &mut input {
+            Input::Received(connection, Packet::Connect(connect)) => {
+                self.connects(*connection, connect, boundary);
+            }
+            Input::Received(connection, Packet::Disconnect(disconnect)) => {
+                self.disconnects(*connection, disconnect, boundary);
+            }
+            _ => {}
+        }
+        boundary.pass(input);
+    }
 }
 
 /// A Will that waits for its delay.

@@ -265,6 +265,52 @@ fn not_sent_again(qos: QoS) -> Rules {
     })]
 }
 
+/// When the QoS 2 messages of clients end, by client and Packet Identifier, and who comes back now.
+#[derive(Default)]
+struct Ends {
+    of: BTreeMap<(Text, u16), Moment>,
+    back: Option<ConnectionId>,
+}
+
+/// Ends all exchanges of messages that have expired when their client comes back.
+fn nothing_sent_again() -> Rules {
+    vec![through(
+        Ends::default(),
+        |ends, packet, _, act| {
+            ends.back = None;
+            act.receive(packet);
+        },
+        |ends, packet, at, act| match &packet {
+            Packet::ConnAck(connack) => {
+                ends.back = connack.session_present.then_some(at.connection);
+                act.send(packet);
+            }
+            Packet::Publish(publish) if publish.dup && interval_of(publish) == Some(0) => {
+                act.settle(publish);
+            }
+            Packet::Publish(publish) => {
+                let key = (at.id(), publish.packet_id);
+                match interval_of(publish).filter(|_| publish.qos == QoS::ExactlyOnce) {
+                    Some(left) => {
+                        ends.of.insert(key, Moment(at.now.0 + u64::from(left) * 1000));
+                    }
+                    None => drop(ends.of.remove(&key)),
+                }
+                act.send(packet);
+            }
+            Packet::PubRel(ack) if ends.back == Some(at.connection) => {
+                match ends.of.get(&(at.id(), ack.packet_id)) {
+                    Some(end) if *end <= at.now => {
+                        act.receive(Packet::PubComp(PublishAck::new(ack.packet_id)));
+                    }
+                    _ => act.send(packet),
+                }
+            }
+            _ => act.send(packet),
+        },
+    )]
+}
+
 fn exchanges() -> Vec<Mutant> {
     vec![
         Mutant::new(
@@ -278,6 +324,12 @@ fn exchanges() -> Vec<Mutant> {
             "A QoS 2 message that was sent and then expired is not sent again",
             &["MQTT-4.3.3-7"],
             || not_sent_again(QoS::ExactlyOnce),
+        ),
+        Mutant::new(
+            "3.3/expiry-stops-all-resending",
+            "What was sent and then expired is not sent again: neither its PUBLISH nor its PUBREL",
+            &["MQTT-4.4.0-1", "MQTT-4.3.3-7"],
+            nothing_sent_again,
         ),
         Mutant::new(
             "3.3/expiry-ends-exchange",

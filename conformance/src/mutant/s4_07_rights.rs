@@ -126,13 +126,16 @@ fn publishing() -> Vec<Mutant> {
 
 /// Lets the second user do what it may not.
 fn allows(config: &mut Config, action: Action, level: &str) {
-    let filter = RuleFilter::parse(&format!("+/+/+/{level}/#"));
-    config.access.rules.extend(filter.ok().map(|filter| Rule {
-        users: Users::Named("bob".into()),
-        action,
-        filter,
-        allow: true,
-    }));
+    // In scripts, topics begin with what stands for their place.
+    for place in ["+/+/+", "~"] {
+        let filter = RuleFilter::parse(&format!("{place}/{level}/#"));
+        config.access.rules.extend(filter.ok().map(|filter| Rule {
+            users: Users::Named("bob".into()),
+            action,
+            filter,
+            allow: true,
+        }));
+    }
 }
 
 fn identifier_stays() -> Box<dyn crate::boundary::Rule> {

@@ -9,7 +9,7 @@ use super::Mutant;
 use crate::boundary::Rules;
 use crate::boundary::rules::messages::{Key, key};
 use crate::boundary::rules::subscriptions::{claims_to_grant, delivers_knowing, takes_filters_for};
-use crate::boundary::rules::{At, reads_publish, through};
+use crate::boundary::rules::{At, NOWHERE, reads_publish, through};
 
 pub(super) fn mutants() -> Vec<Mutant> {
     let mut all = groups();
@@ -155,6 +155,31 @@ fn filters() -> Vec<Mutant> {
             "An empty share name is granted",
             &["MQTT-4.8.2-1"],
             || vec![claims_to_grant(|text| is_wrong(text, TopicError::EmptyShareName))],
+        ),
+        Mutant::new(
+            "4.8/wildcard-for-name-works",
+            "A share name of + is one like any other",
+            &["MQTT-4.8.2-2"],
+            || takes_for(|name, filter| (name == "+").then(|| format!("$share/plus/{filter}"))),
+        ),
+        Mutant::new(
+            "4.8/empty-name-works",
+            "An empty share name is one like any other",
+            &["MQTT-4.8.2-1"],
+            || takes_for(|name, filter| name.is_empty().then(|| format!("$share/none/{filter}"))),
+        ),
+        Mutant::new(
+            "4.8/no-filter-granted",
+            "A share name without a filter behind it is granted",
+            &["MQTT-4.8.2-2"],
+            || {
+                vec![takes_filters_for(|subscription: &Subscription, _| {
+                    let rest = subscription.filter.strip_prefix("$share/")?;
+                    let name = rest.strip_suffix('/').unwrap_or(rest);
+                    let is_it = !name.is_empty() && !name.contains(['/', '+', '#']);
+                    is_it.then(|| format!("$share/{name}/{NOWHERE}"))
+                })]
+            },
         ),
         Mutant::new(
             "4.8/filter-is-a-topic",

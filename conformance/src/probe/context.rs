@@ -257,7 +257,7 @@ impl Context {
         else {
             return false;
         };
-        matches!(bytes[..], [0x20, 0x02, 0x00, 1..=5])
+        is_old_refusal(bytes)
     }
 
     /// Whether there is an event like this.
@@ -360,4 +360,9 @@ impl Context {
         let record = self.lock();
         (record.sessions.iter().cloned().collect(), record.retained.iter().cloned().collect())
     }
+}
+
+/// Whether these bytes are a CONNACK of version 3.1 or 3.1.1 that refuses.
+pub(crate) fn is_old_refusal(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x20, 0x02, 0x00, 1..=5])
 }

@@ -23,6 +23,7 @@ mod text;
 pub use cause::{CauseNames, CauseResult, RuleResult, causes, rules};
 pub use obstacle::{Obstacle, obstacles};
 pub use section::title;
+pub use text::counted;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

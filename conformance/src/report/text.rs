@@ -59,8 +59,8 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// `1 thing`, `2 things`.
-pub(super) fn counted(count: usize, singular: &str, plural: &str) -> String {
+/// A count with its noun: `1 thing`, `2 things`.
+pub fn counted(count: usize, singular: &str, plural: &str) -> String {
     format!("{count} {}", if count == 1 { singular } else { plural })
 }
 

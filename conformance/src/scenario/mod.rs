@@ -99,6 +99,7 @@ pub(crate) use names::Names;
 pub use stage::Stage;
 pub use vectors::PacketVector;
 pub(crate) use vectors::section as short_section;
+pub(crate) use vectors::{RIGOUR, fault_of, has_to_be_noticed};
 
 /// The steps of a scenario, under way.
 pub type Steps<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;

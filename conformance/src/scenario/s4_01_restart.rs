@@ -67,7 +67,11 @@ macro_rules! through {
                 &["U-4.1-10", "MQTT-3.3.1-5"],
                 |stage| Box::pin(retained(stage, $restart)),
             )
-            .needs(&[Survives($restart, Survivor::Retained), Need::Retain]),
+            .needs(&[
+                Survives($restart, Survivor::Retained),
+                Need::QoS(QoS::AtLeastOnce),
+                Need::Retain,
+            ]),
             Scenario::new(
                 concat!("4.1/wills-through-", $word),
                 concat!("Wills are published before or after ", $said),
@@ -194,11 +198,11 @@ async fn received(stage: &mut Stage, restart: Restart) -> Outcome {
 
 async fn retained(stage: &mut Stage, restart: Restart) -> Outcome {
     let topic = stage.topic("kept");
-    let qos = stage.acknowledged_levels().into_iter().next().unwrap_or(QoS::AtMostOnce);
     let mut bob = stage.connected("bob").await?;
     let id = bob.packet_id();
-    bob.publish_with(Publish::new(topic.as_str(), "kept").qos(qos, id).retain()).await?;
-    // It is stored by now, whatever its QoS.
+    // One at QoS 0 may be discarded at any time. U-3.3.1.3-3
+    let publish = Publish::new(topic.as_str(), "kept").qos(QoS::AtLeastOnce, id);
+    bob.publish_with(publish.retain()).await?;
     bob.subscribe(&topic, QoS::AtLeastOnce).await?;
     bob.receives(&topic, "kept").await?;
     let mut open = bystanders(stage).await?;

@@ -1,10 +1,13 @@
 //! Malformed packets as scenarios: each vector of `fixtures/packets/malformed` that a client can
 //! send, and that the standard tells a server how to answer, is one.
 
+use std::mem::discriminant;
 use std::sync::OnceLock;
 
 use reference_broker::codec::vector::{self, Vector};
-use reference_broker::codec::{Connect, Packet, Publish, QoS, ReasonCode, Side};
+use reference_broker::codec::{
+    Connect, DecodeError, Fault, Framer, Packet, Publish, QoS, ReasonCode, Side,
+};
 
 use crate::requirement;
 use crate::target::Need;
@@ -59,12 +62,57 @@ enum Tier {
     General,
 }
 
+fn vectors() -> impl Iterator<Item = Vector> {
+    FILES.iter().filter_map(|file| vector::parse(file).ok()).flatten()
+}
+
+/// Whether the standard demands that a fault is noticed of a client's packet that begins with this byte, as
+/// far as vectors have it; if none has it, then those of the same packet that have one of its kind. None
+/// where there are none.
+pub(crate) fn has_to_be_noticed(first: u8, fault: Fault) -> Option<bool> {
+    static FAULTS: OnceLock<Vec<(u8, Fault, bool)>> = OnceLock::new();
+    let faults = FAULTS.get_or_init(|| {
+        let of_clients = vectors().filter(|vector| vector.from() == Ok(Side::Client));
+        let fault = |vector: Vector| {
+            let is_named = vector.fields.get("tier").is_some_and(|tier| tier == "A" || tier == "B");
+            Some((vector.bytes.first()? >> 4, fault_of(&vector.bytes)?.fault, is_named))
+        };
+        of_clients.filter_map(fault).collect()
+    });
+    let always = |is_it: &dyn Fn(u8, Fault) -> bool| {
+        let those = faults.iter().filter(|(packet_type, other, _)| is_it(*packet_type, *other));
+        those.map(|(_, _, is_named)| *is_named).reduce(|all, one| all && one)
+    };
+    let packet_type = first >> 4;
+    always(&|of, other| of == packet_type && other == fault)
+        .or_else(|| {
+            always(&|of, other| of == packet_type && discriminant(&other) == discriminant(&fault))
+        })
+        // What no vector of this type has may be wrong with any: it has to be noticed here if it has to everywhere.
+        .or_else(|| always(&|_, other| discriminant(&other) == discriminant(&fault)))
+}
+
+/// What a broker's decoder finds wrong with these bytes of a client.
+pub(crate) fn fault_of(bytes: &[u8]) -> Option<DecodeError> {
+    let mut framer = Framer::new(u32::MAX);
+    framer.buffer().extend_from_slice(bytes);
+    loop {
+        match framer.next_frame() {
+            Ok(Some(frame)) => match Packet::decode(&frame, Side::Client) {
+                Ok(_) => {}
+                Err(error) => return Some(error),
+            },
+            Ok(None) => return None,
+            Err(error) => return Some(error),
+        }
+    }
+}
+
 /// The scenarios that are made of vectors.
 pub(super) fn scenarios() -> impl Iterator<Item = Scenario> {
     static VECTORS: OnceLock<Vec<PacketVector>> = OnceLock::new();
     let vectors = VECTORS.get_or_init(|| {
-        let files = FILES.iter().filter_map(|file| vector::parse(file).ok());
-        files.flatten().filter_map(|vector| PacketVector::new(vector).ok().flatten()).collect()
+        vectors().filter_map(|vector| PacketVector::new(vector).ok().flatten()).collect()
     });
     vectors.iter().map(|vector| Scenario {
         id: &vector.id,
@@ -79,7 +127,7 @@ pub(super) fn scenarios() -> impl Iterator<Item = Scenario> {
 }
 
 /// How strictly packets are checked is a choice, where nothing says that an error must be found.
-const RIGOUR: &str = "U-4.13.1-1";
+pub(crate) const RIGOUR: &str = "U-4.13.1-1";
 const NO_LOCAL: &str = "MQTT-3.8.3-4";
 
 impl PacketVector {
@@ -245,8 +293,6 @@ pub(crate) fn section(number: &str) -> &str {
 mod tests {
     use std::fs;
 
-    use reference_broker::codec::{DecodeError, Framer};
-
     use super::super::Names;
     use super::*;
 
@@ -272,9 +318,9 @@ mod tests {
         for vector in scenarios().filter_map(|scenario| scenario.malformed_bytes()) {
             let named = names.put_into(vector);
             assert_eq!(named.len(), vector.len());
-            let written = fault(vector);
+            let written = fault_of(vector);
             assert!(written.is_some(), "{vector:?}");
-            assert_eq!(fault(&named), written, "{vector:?}");
+            assert_eq!(fault_of(&named), written, "{vector:?}");
             let text = String::from_utf8_lossy(&named);
             assert!(!text.contains("therun"), "{text}");
             with_names += usize::from(named != vector);
@@ -282,13 +328,13 @@ mod tests {
         assert!(with_names > 0);
     }
 
-    fn fault(bytes: &[u8]) -> Option<DecodeError> {
-        let mut framer = Framer::new(u32::MAX);
-        framer.buffer().extend_from_slice(bytes);
-        match framer.next_frame() {
-            Ok(frame) => frame.and_then(|frame| Packet::decode(&frame, Side::Client).err()),
-            Err(error) => Some(error),
-        }
+    #[test]
+    fn what_is_named_has_to_be_noticed_and_what_is_only_wrong_in_general_has_not() {
+        let noticed = |bytes: &[u8]| has_to_be_noticed(bytes[0], fault_of(bytes).unwrap().fault);
+        // Reserved flags of PUBACK; an unassigned Reason Code, that of no vector; SUBACK of a client.
+        assert_eq!(noticed(&[0x41, 2, 0, 1]), Some(true));
+        assert_eq!(noticed(&[0x40, 3, 0, 1, 0x77]), Some(false));
+        assert_eq!(noticed(&[0x90, 3, 0, 1, 0]), Some(false));
     }
 
     #[test]

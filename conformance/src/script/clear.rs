@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_millis(200);
 pub async fn clear(placed: &Script, connector: &Connector) -> io::Result<()> {
     let clearing = clearing(placed);
     let expected = play(&clearing, &Variant::default(), &Config::default());
-    play_live(&clearing, &expected, connector, PATIENCE).await.map(drop)
+    play_live(&clearing, None, &expected, connector, PATIENCE).await.map(drop)
 }
 
 /// What ends the sessions of a script, and takes back the messages that it had retained.

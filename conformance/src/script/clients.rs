@@ -4,13 +4,18 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use reference_broker::codec::{DecodeError, Packet, PacketType, Publish, PublishAck, QoS};
+use reference_broker::codec::{
+    DecodeError, Framer, Packet, PacketType, PropertyId, Publish, PublishAck, QoS, Side, Text,
+};
 
 use crate::trace::{Ending, Event, What};
 
 use super::logins::Logins;
-use super::{Acknowledgement, Act, Step, client_of};
+use super::{Acknowledgement, Act, Alteration, Step, client_of};
 use crate::target::hide_exchange;
+
+/// What stands in scripts and traces for the identifiers that a broker assigns: this and their number.
+pub(super) const ASSIGNED: &str = "assigned";
 
 /// What came of playing a script.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,6 +31,8 @@ pub struct Played {
 pub(crate) enum Doing {
     Open,
     Send(Vec<Packet>),
+    /// A packet, cut behind these bytes.
+    SendCut(Packet, Vec<usize>),
     SendBytes(Bytes),
     HalfClose,
     Close,
@@ -46,10 +53,17 @@ struct Held {
     is_released: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Line {
     is_open: bool,
     acknowledges: bool,
+    /// Where the next packet is cut.
+    cuts: Vec<usize>,
+    /// How many packets go out together still, and those that wait for it.
+    joins: usize,
+    joined: Vec<Packet>,
+    /// How the next packet is altered.
+    alters: Option<Alteration>,
 }
 
 /// All clients of a script.
@@ -61,6 +75,8 @@ pub(crate) struct Clients {
     played: Played,
     begun: usize,
     logins: Logins,
+    /// The Client Identifiers that the broker assigned, in their order.
+    assigned: Vec<Text>,
 }
 
 impl Clients {
@@ -88,18 +104,45 @@ impl Clients {
                 Doing::Open
             }
             Act::Send(packet) => {
-                self.sends(name, at, packet);
-                Doing::Send(vec![self.logins.fill(name, packet)])
+                let packet = self.with_assigned(packet.clone());
+                if let Some(alteration) = self.alteration(name) {
+                    // Credentials are sent, and not told.
+                    self.tells_bytes(name, at, alteration.of(&packet));
+                    let packet = self.logins.fill(name, &packet);
+                    return Doing::SendBytes(alteration.of(&packet));
+                }
+                self.sends(name, at, &packet);
+                let packet = self.logins.fill(name, &packet);
+                self.going_out(name, packet)
+            }
+            Act::Cuts(places) => {
+                self.lines.entry(name.to_owned()).or_default().cuts.clone_from(places);
+                Doing::Nothing
+            }
+            Act::Joins(count) => {
+                self.lines.entry(name.to_owned()).or_default().joins = *count;
+                Doing::Nothing
+            }
+            Act::Alters(alteration) => {
+                self.lines.entry(name.to_owned()).or_default().alters = Some(alteration.clone());
+                Doing::Nothing
             }
             Act::SendBytes(bytes) => {
-                self.note(name, at, What::SentBytes(bytes.clone()));
+                self.tells_bytes(name, at, bytes.clone());
                 Doing::SendBytes(bytes.clone())
             }
             Act::Acknowledge(meant) => match self.acknowledgement(name, meant) {
-                Some(packet) => {
-                    self.sends(name, at, &packet);
-                    Doing::Send(vec![packet])
-                }
+                Some(packet) => match self.alteration(name) {
+                    Some(alteration) => {
+                        let bytes = alteration.of(&packet);
+                        self.tells_bytes(name, at, bytes.clone());
+                        Doing::SendBytes(bytes)
+                    }
+                    None => {
+                        self.sends(name, at, &packet);
+                        Doing::Send(vec![packet])
+                    }
+                },
                 None => Doing::Nothing,
             },
             Act::Acknowledges => {
@@ -143,6 +186,7 @@ impl Clients {
         let acknowledges = self.lines.get(name).is_some_and(|line| line.acknowledges);
         let answer = acknowledges.then(|| answer_to(&packet)).flatten();
         self.logins.hear(name, &packet);
+        self.assigned.extend(assigned(&packet).cloned());
         self.note(name, at, hide_exchange(What::Received(packet)));
         if let Some(answer) = &answer {
             self.sends(name, at, answer);
@@ -183,6 +227,41 @@ impl Clients {
         self.played
     }
 
+    /// How the next packet is altered.
+    fn alteration(&mut self, name: &str) -> Option<Alteration> {
+        self.lines.get_mut(name)?.alters.take()
+    }
+
+    /// How a packet goes out: in parts, with others, or as it is.
+    fn going_out(&mut self, name: &str, packet: Packet) -> Doing {
+        let line = self.lines.entry(name.to_owned()).or_default();
+        if line.joins > 0 {
+            line.joins -= 1;
+            line.joined.push(packet);
+            return match line.joins {
+                0 => Doing::Send(std::mem::take(&mut line.joined)),
+                _ => Doing::Nothing,
+            };
+        }
+        match std::mem::take(&mut line.cuts) {
+            cuts if cuts.is_empty() => Doing::Send(vec![packet]),
+            cuts => Doing::SendCut(packet, cuts),
+        }
+    }
+
+    /// A CONNECT with the identifier that is meant by `assigned1`, and so on: the broker's to choose. As long as
+    /// it has not, it is one as any other, and has the beginning of its place before it.
+    fn with_assigned(&self, mut packet: Packet) -> Packet {
+        if let Packet::Connect(connect) = &mut packet
+            && let Some((_, number)) = connect.client_id.rsplit_once(ASSIGNED)
+            && let Ok(number @ 1..) = number.parse::<usize>()
+            && let Some(id) = self.assigned.get(number - 1)
+        {
+            connect.client_id = id.clone();
+        }
+        packet
+    }
+
     fn shut(&mut self, name: &str) {
         self.lines.entry(name.to_owned()).or_default().is_open = false;
     }
@@ -214,6 +293,14 @@ impl Clients {
             properties: meant.properties.clone(),
         };
         Some(packet(meant.packet, ack))
+    }
+
+    /// Bytes that are a packet are told as one, so that what follows from it can be judged.
+    fn tells_bytes(&mut self, name: &str, at: Duration, bytes: Bytes) {
+        match whole_packet(&bytes) {
+            Some(packet) => self.sends(name, at, &packet),
+            None => self.note(name, at, What::SentBytes(bytes)),
+        }
     }
 
     /// Notes what a client sends, and what that does to what it holds.
@@ -266,6 +353,37 @@ fn hold(held: &mut Vec<Held>, name: &str, publish: &Publish) {
     }
 }
 
+/// The packet that these bytes are, if they are one and nothing more.
+fn whole_packet(bytes: &Bytes) -> Option<Packet> {
+    let mut framer = Framer::new(u32::MAX);
+    framer.buffer().extend_from_slice(bytes);
+    let frame = framer.next_frame().ok().flatten().filter(|_| framer.pending() == 0)?;
+    Packet::decode(&frame, Side::Client).ok()
+}
+
+/// A packet in its parts; none that cannot be written.
+pub(crate) fn parts(packet: &Packet, cuts: &[usize]) -> Vec<Bytes> {
+    let mut rest = packet.to_bytes().unwrap_or_default();
+    let mut parts = Vec::new();
+    let mut cut = 0;
+    for place in cuts {
+        if let Some(len) = place.checked_sub(cut).filter(|len| (1..rest.len()).contains(len)) {
+            parts.push(rest.split_to(len));
+            cut = *place;
+        }
+    }
+    parts.push(rest);
+    parts
+}
+
+/// The Client Identifier that a broker assigns.
+fn assigned(packet: &Packet) -> Option<&Text> {
+    match packet {
+        Packet::ConnAck(it) => it.properties.text(PropertyId::AssignedClientIdentifier),
+        _ => None,
+    }
+}
+
 /// What a client that acknowledges says to a packet.
 fn answer_to(received: &Packet) -> Option<Packet> {
     let (answer, packet_id) = match received {
@@ -285,5 +403,25 @@ fn packet(packet_type: PacketType, ack: PublishAck) -> Packet {
         PacketType::PubAck => Packet::PubAck(ack),
         PacketType::PubRec => Packet::PubRec(ack),
         _ => Packet::PubComp(ack),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reference_broker::codec::{ConnAck, Connect, ReasonCode};
+
+    use super::*;
+
+    #[test]
+    fn an_assigned_identifier_is_the_one_that_the_broker_chose() {
+        let mut clients = Clients::default();
+        let connects = Step::new("a.2", Act::Send(Connect::new("assigned1").into()));
+        clients.begin(&Step::new("a", Act::Open), Duration::ZERO);
+        let mut connack = ConnAck::new(false, ReasonCode::Success);
+        connack.properties.push(PropertyId::AssignedClientIdentifier, Text::from("x7"));
+        clients.receive("a", Duration::ZERO, connack.into());
+        clients.begin(&Step::new("a.2", Act::Open), Duration::ZERO);
+        let doing = clients.begin(&connects, Duration::ZERO);
+        assert_eq!(doing, Doing::Send(vec![Connect::new("x7").into()]));
     }
 }

@@ -16,8 +16,9 @@ use crate::probe::next_packet;
 use crate::target::Connector;
 use crate::trace::{Ending, What};
 
-use super::clients::{Clients, Doing};
-use super::{Conditions, Played, Script};
+use super::clients::{Clients, Doing, parts};
+use super::strangers::{Strangers, Whose};
+use super::{Act, Conditions, Place, Played, Script};
 
 /// Packets above this size are not read.
 const PACKET_LIMIT: u32 = 1 << 28;
@@ -37,13 +38,15 @@ enum Came {
 }
 
 /// Plays a script, step by step. What comes of a step is waited for: as much as came in `expected`, the
-/// same script played in memory, and no longer than `patience`.
+/// same script played in memory, and no longer than `patience`. A script that gets what is published
+/// elsewhere too is given its `place`, and messages from elsewhere are left out.
 ///
 /// # Errors
 ///
 /// When the broker is not set up as the script needs it, or no connection can be opened.
 pub async fn play_live(
     script: &Script,
+    place: Option<&Place>,
     expected: &Played,
     connector: &Connector,
     patience: Duration,
@@ -61,14 +64,19 @@ pub async fn play_live(
         arrivals,
         begun: Instant::now(),
         patience,
+        full_patience: patience,
         came: BTreeMap::new(),
+        pings: BTreeMap::new(),
+        strangers: place.map(|place| Strangers::beside(&place.topics)),
     };
     let mut awaited = Awaited::of(expected);
     for (number, step) in (1..).zip(&script.steps) {
         let doing = live.clients.begin(step, live.at());
         live.perform(&step.connection, doing).await?;
         awaited.until(number);
-        live.settle(&awaited).await;
+        // Whoever leaves is let go by any broker, so that is waited for whatever was missing before.
+        let is_leaving = matches!(&step.act, Act::Send(Packet::Disconnect(_)));
+        live.settle(&awaited, if is_leaving { patience } else { live.patience }).await;
     }
     Ok(live.clients.into_played())
 }
@@ -104,19 +112,39 @@ struct Live<'a> {
     arrivals: UnboundedReceiver<(String, Came)>,
     begun: Instant,
     patience: Duration,
+    /// The patience at first.
+    full_patience: Duration,
     /// How much has come, or is waited for no more, by connection.
     came: BTreeMap<String, usize>,
+    /// How many PINGREQ are without an answer, by connection: whoever serves it answers, whatever is
+    /// expected.
+    pings: BTreeMap<String, usize>,
+    strangers: Option<Strangers>,
 }
 
 /// The sending half of a connection, and who reads the other one.
 struct Line {
     writer: WriteHalf<BoxStream>,
-    reader: JoinHandle<()>,
+    reader: Reader,
 }
 
-impl Drop for Line {
+/// Reads as long as it is wanted.
+struct Reader(JoinHandle<()>);
+
+impl Line {
+    /// Closes the connection: it is closed when this returns, not only when the reader comes to know.
+    async fn close(self) {
+        let Line { writer, mut reader } = self;
+        drop(writer);
+        reader.0.abort();
+        // It ends as it was told to.
+        let _ = (&mut reader.0).await;
+    }
+}
+
+impl Drop for Reader {
     fn drop(&mut self) {
-        self.reader.abort();
+        self.0.abort();
     }
 }
 
@@ -130,6 +158,11 @@ impl Live<'_> {
             Doing::Nothing => {}
             Doing::Open => self.open(name).await?,
             Doing::Send(packets) => self.send(name, &packets).await,
+            Doing::SendCut(packet, cuts) => {
+                for part in parts(&packet, &cuts) {
+                    self.write(name, &part).await;
+                }
+            }
             Doing::SendBytes(bytes) => self.write(name, &bytes).await,
             Doing::HalfClose => {
                 if let Some(line) = self.lines.get_mut(name) {
@@ -137,7 +170,11 @@ impl Live<'_> {
                     let _ = line.writer.shutdown().await;
                 }
             }
-            Doing::Close => drop(self.lines.remove(name)),
+            Doing::Close => {
+                if let Some(line) = self.lines.remove(name) {
+                    line.close().await;
+                }
+            }
             Doing::Wait(time) => {
                 let until = Instant::now() + time;
                 while self.take_next(until).await {}
@@ -149,7 +186,7 @@ impl Live<'_> {
     async fn open(&mut self, name: &str) -> io::Result<()> {
         let stream = self.connector.connect(OPENING).await?;
         let (reader, writer) = tokio::io::split(stream);
-        let reader = tokio::spawn(read(reader, name.to_owned(), self.sender.clone()));
+        let reader = Reader(tokio::spawn(read(reader, name.to_owned(), self.sender.clone())));
         self.lines.insert(name.to_owned(), Line { writer, reader });
         Ok(())
     }
@@ -159,6 +196,9 @@ impl Live<'_> {
         for packet in packets {
             // What cannot be written is not sent.
             let _ = packet.encode(&mut bytes);
+            if *packet == Packet::PingReq {
+                *self.pings.entry(name.to_owned()).or_default() += 1;
+            }
         }
         self.write(name, &bytes).await;
     }
@@ -172,21 +212,32 @@ impl Live<'_> {
     }
 
     /// Waits for what is to come; less long once something was missing.
-    async fn settle(&mut self, awaited: &Awaited<'_>) {
-        let deadline = Instant::now() + self.patience;
+    async fn settle(&mut self, awaited: &Awaited<'_>, patience: Duration) {
+        let begun = Instant::now();
+        let deadline = begun + patience;
         while self.lacks(awaited) {
             if !self.take_next(deadline).await {
                 self.patience = IMPATIENCE.min(self.patience);
                 self.forgive(awaited);
-                return;
+                break;
             }
         }
+        self.settle_pings(begun + self.full_patience).await;
         while let Ok((name, came)) = self.arrivals.try_recv() {
             self.take(&name, came).await;
         }
     }
 
-    /// Waits no more for what has not come.
+    /// Waits for PINGRESP as long as at first, whatever was missing before: who is asked and open answers.
+    async fn settle_pings(&mut self, deadline: Instant) {
+        while self.lacks_pong() {
+            if !self.take_next(deadline).await {
+                self.pings.clear();
+            }
+        }
+    }
+
+    /// Waits no more for the packets that have not come.
     fn forgive(&mut self, awaited: &Awaited<'_>) {
         for (name, count) in &awaited.packets {
             let came = self.came.entry(name.clone()).or_default();
@@ -195,9 +246,14 @@ impl Live<'_> {
     }
 
     fn lacks(&self, awaited: &Awaited<'_>) -> bool {
-        awaited.packets.iter().any(|(name, count)| {
+        let lacks = |(name, count): (&String, &usize)| {
             self.clients.is_open(name) && self.came.get(name).is_none_or(|came| came < count)
-        })
+        };
+        awaited.packets.iter().any(lacks) || self.lacks_pong()
+    }
+
+    fn lacks_pong(&self) -> bool {
+        self.pings.iter().any(|(name, count)| *count > 0 && self.clients.is_open(name))
     }
 
     /// Takes what comes next, unless nothing does until then.
@@ -213,9 +269,20 @@ impl Live<'_> {
 
     async fn take(&mut self, name: &str, came: Came) {
         let at = self.at();
+        if let (Some(strangers), Came::Packet(packet)) = (&mut self.strangers, &came)
+            && let Whose::Others(answer) = strangers.tell(name, packet)
+        {
+            self.send(name, answer.as_slice()).await;
+            return;
+        }
         *self.came.entry(name.to_owned()).or_default() += 1;
         match came {
             Came::Packet(packet) => {
+                if packet == Packet::PingResp
+                    && let Some(pings) = self.pings.get_mut(name)
+                {
+                    *pings = pings.saturating_sub(1);
+                }
                 let answers = self.clients.receive(name, at, packet);
                 self.send(name, &answers).await;
             }

@@ -20,6 +20,9 @@ pub(crate) const ANSWER: &str = "~answer";
 /// As Authentication Data: that of a client that takes another password for the right one.
 pub(crate) const WRONG: &str = "~wrong";
 
+/// As Authentication Data: the first message of a client whom nobody knows.
+pub(crate) const UNKNOWN: &str = "~unknown";
+
 /// The users of a target, and how far each connection has come with proving to be one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Logins {
@@ -83,9 +86,13 @@ impl Logins {
                 if [OWN, OTHER].contains(&name) {
                     connect.user_name = whole.user_name;
                 }
-                let is_of_user = |password: &Bytes| *password == OWN || *password == OTHER;
-                if connect.password.as_ref().is_some_and(is_of_user) {
-                    connect.password = whole.password;
+                // What stands behind it in a script is sent behind it.
+                let rest = connect.password.as_ref().and_then(|password| {
+                    [OWN, OTHER].iter().find_map(|of| password.strip_prefix(of.as_bytes()))
+                });
+                if let Some(rest) = rest {
+                    let password = whole.password.unwrap_or_default();
+                    connect.password = Some([&password[..], rest].concat().into());
                 }
             }
         }
@@ -103,6 +110,13 @@ impl Logins {
         let data = match std::str::from_utf8(&meant) {
             Ok(FIRST) => {
                 let exchange = Exchange::of(login, connection);
+                let first = exchange.right.first();
+                exchanges.insert(connection.to_owned(), exchange);
+                Some(first)
+            }
+            Ok(UNKNOWN) => {
+                let stranger = Login { user_name: "unknown".to_owned(), ..login };
+                let exchange = Exchange::of(stranger, connection);
                 let first = exchange.right.first();
                 exchanges.insert(connection.to_owned(), exchange);
                 Some(first)

@@ -18,20 +18,27 @@
 //! alice || half closed
 //! ```
 //!
-//! A name is one network connection, `alice.2` the second one of `alice`. Packet Identifiers of
-//! messages from the broker are the broker's to choose, so an acknowledgement names the message by its
-//! payload: `@m1`, or `@"any text"` or `@x00ff`. `~` at the beginning of a Topic Name, Topic Filter or
-//! Client Identifier stands for what keeps one playing apart from others on the same broker.
+//! A name is one network connection, `alice.2` the second one of `alice`; one that has blanks in it, or
+//! looks like a time or a comment, is quoted. Packet Identifiers of messages from the broker are the
+//! broker's to choose, so an acknowledgement names the message by its payload: `@m1`, or `@"any text"` or
+//! `@x00ff`. `~` at the beginning of a Topic Name, Topic Filter or Client Identifier stands for what keeps
+//! one playing apart from others on the same broker.
 //!
 //! A script may say first what the broker has to be: `broker || needs users`, `needs SCRAM` or `needs
 //! redirection`, and `broker || announces receive_maximum=2`. Who users are is the target's to know: a
 //! CONNECT without a User Name is the first user's, `~other` as its User Name and Password are the second
 //! one's, and `~nobody` is nobody. With the method SCRAM-SHA-256, `~first` stands for the client's first
 //! message, `~answer` for its answer to what the broker said last, and `~wrong` for that of a client that
-//! has the password wrong.
+//! has the password wrong; `~unknown` is the first message of a client that nobody knows.
+//!
+//! `alice || cuts 1 8` has the next packet sent in three parts, cut behind these bytes, and `alice || joins 3`
+//! the next three packets together.
+//!
+//! `alice || alters "Topic Alias" xffff` changes one field of the next packet that is sent; see [`Alteration`].
 //!
 //! A connection withholds its acknowledgements until the script sends them, unless it `acknowledges`.
 
+mod alteration;
 mod audit;
 mod clear;
 mod clients;
@@ -41,6 +48,7 @@ mod live;
 mod logins;
 mod place;
 mod play;
+mod strangers;
 mod text;
 
 use std::time::Duration;
@@ -50,17 +58,20 @@ use reference_broker::codec::{Packet, PacketType, Properties, ReasonCode};
 
 use crate::target::Need;
 
+pub use alteration::{Alteration, Change};
+pub(crate) use alteration::{Part, Parts};
 pub use audit::audit;
 pub use clear::clear;
 pub use clients::Played;
 pub use conditions::{Conditions, announce};
 pub use from_trace::from_trace;
 pub use live::play_live;
-pub(crate) use logins::{ANSWER, FIRST, Logins, NOBODY, OTHER, OWN, WRONG};
+pub(crate) use logins::{ANSWER, FIRST, Logins, NOBODY, OTHER, OWN, UNKNOWN, WRONG};
 pub use place::Place;
+pub(crate) use place::RAW;
 pub(crate) use play::Bench;
 pub use play::play;
-pub use text::{ScriptError, parse, read, to_text};
+pub use text::{ScriptError, parse, parse_within, read, to_text};
 
 /// What clients do, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -87,6 +98,12 @@ pub enum Act {
     Send(Packet),
     /// Sends bytes, be they a packet or not.
     SendBytes(Bytes),
+    /// The next packet that is sent is cut behind these bytes: each part is sent by itself.
+    Cuts(Vec<usize>),
+    /// So many of the next packets that are sent go out together, with the last one of them.
+    Joins(usize),
+    /// The next packet that is sent is altered so, and sent by itself.
+    Alters(Alteration),
     /// Acknowledges a message of the broker, if it has come.
     Acknowledge(Acknowledgement),
     /// From now on, acknowledges messages as they come, and those that came before.
@@ -122,13 +139,13 @@ pub struct Acknowledgement {
 const REST: Duration = Duration::from_secs(4);
 
 impl Script {
-    /// The time that passes in its waits.
+    /// The time that passes in its waits, as far as it can be told.
     pub fn waits(&self) -> Duration {
         let waits = self.steps.iter().filter_map(|step| match step.act {
             Act::Wait(time) => Some(time),
             _ => None,
         });
-        waits.sum()
+        waits.fold(Duration::ZERO, Duration::saturating_add)
     }
 
     /// The same with a while at its end in which all comes that is late.
@@ -157,5 +174,17 @@ pub fn client_of(connection: &str) -> &str {
     match connection.rsplit_once('.') {
         Some((client, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => client,
         _ => connection,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_for_ever_are_no_longer_twice() {
+        let wait = Step::new("a", Act::Wait(Duration::MAX));
+        let script = Script { steps: vec![wait.clone(), wait] };
+        assert_eq!(script.waits(), Duration::MAX);
     }
 }

@@ -9,10 +9,11 @@ use reference_broker::authentication::Exchange;
 use reference_broker::codec::{Framer, Packet, PacketType, Side};
 use reference_broker::core::{Config, ConnectionId, Input, Moment, Output};
 
+use crate::boundary::segments::Pieces;
 use crate::target::{Embedded, Variant};
 use crate::trace::Ending;
 
-use super::clients::{Clients, Doing};
+use super::clients::{Clients, Doing, parts};
 use super::conditions::{Conditions, announce};
 use super::{Played, Script, Step};
 
@@ -29,6 +30,7 @@ pub fn play(script: &Script, variant: &Variant, config: &Config) -> Played {
 /// A broker in memory and the clients of a script.
 pub(crate) struct Bench {
     engine: Box<dyn Engine>,
+    variant: Variant,
     /// Who knows its users.
     embedded: Embedded,
     now: Moment,
@@ -46,6 +48,8 @@ struct Line {
     exchange: Exchange,
     /// Whether bytes came that are no packet: after them nothing is read.
     is_lost: bool,
+    /// Of what comes, what is read.
+    pieces: Option<Pieces>,
 }
 
 impl Bench {
@@ -54,10 +58,11 @@ impl Bench {
         let mut config = config.clone();
         announce(&conditions.announced, &mut config);
         variant.configure(&mut config);
-        let embedded = Embedded::with(&conditions.needs).below("~");
+        let embedded = Embedded::with(&conditions.needs).for_scripts();
         embedded.configure(&mut config);
         Bench {
             engine: variant.engine(&config),
+            variant: variant.clone(),
             now: Moment::default(),
             limit: config.maximum_packet_size,
             lines: BTreeMap::new(),
@@ -76,6 +81,9 @@ impl Bench {
             Doing::Wait(time) => self.pass(time),
             Doing::Open => self.open(name),
             Doing::Send(packets) => self.send(name, &packets),
+            Doing::SendCut(packet, cuts) => {
+                parts(&packet, &cuts).iter().for_each(|part| self.bytes(name, part));
+            }
             Doing::SendBytes(bytes) => self.bytes(name, &bytes),
             Doing::HalfClose => {
                 self.lose(name);
@@ -98,7 +106,8 @@ impl Bench {
         let id = ConnectionId(self.names.len() as u64 + 1);
         self.names.insert(id, name.to_owned());
         let exchange = Exchange::new(true);
-        let line = Line { id, framer: Framer::new(self.limit), exchange, is_lost: false };
+        let framer = Framer::new(self.limit);
+        let line = Line { id, framer, exchange, is_lost: false, pieces: self.variant.pieces() };
         self.lines.insert(name.to_owned(), line);
         self.handle(Input::Opened(id));
     }
@@ -121,7 +130,10 @@ impl Bench {
     /// Lets bytes arrive at the broker.
     fn bytes(&mut self, name: &str, bytes: &[u8]) {
         let Some(line) = self.lines.get_mut(name) else { return };
-        line.framer.buffer().extend_from_slice(bytes);
+        match &mut line.pieces {
+            Some(pieces) => line.framer.buffer().extend_from_slice(&pieces.read(bytes)),
+            None => line.framer.buffer().extend_from_slice(bytes),
+        }
         if let Some(input) = line.next() {
             self.handle(input);
         }

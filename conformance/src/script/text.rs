@@ -1,5 +1,6 @@
 //! Scripts as text.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -7,11 +8,11 @@ use bytes::Bytes;
 use reference_broker::codec::{ConnAck, Packet, PacketType, Properties, ReasonCode};
 use thiserror::Error;
 
-use crate::trace::{self, Event, ParseError, What};
+use crate::trace::{self, Budget, Event, ParseError, What};
 
 use super::conditions::{need_of, word_of};
 use super::from_trace::{act_of, from_trace};
-use super::{Acknowledgement, Act, Script, Step};
+use super::{Acknowledgement, Act, Alteration, Change, Script, Step};
 
 /// The packets that acknowledge messages of the broker.
 const ACKNOWLEDGEMENTS: [PacketType; 3] =
@@ -33,13 +34,27 @@ pub struct ScriptError {
 ///
 /// The first line that is no step, and why.
 pub fn parse(text: &str) -> Result<Script, ScriptError> {
+    parse_with(text, Budget::default())
+}
+
+/// As [`parse`], where runs may stand for `limit` bytes in all.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn parse_within(text: &str, limit: usize) -> Result<Script, ScriptError> {
+    parse_with(text, Budget::new(limit))
+}
+
+fn parse_with(text: &str, mut budget: Budget) -> Result<Script, ScriptError> {
     let mut script = Script::default();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let step = step(line).map_err(|problem| ScriptError { line: index + 1, problem })?;
+        let step = step(line, &mut budget);
+        let step = step.map_err(|problem| ScriptError { line: index + 1, problem })?;
         script.steps.extend(step);
     }
     Ok(script)
@@ -66,47 +81,105 @@ fn without_heading(text: &str) -> (usize, &str) {
 }
 
 /// One step; none where the line tells what the broker did.
-fn step(line: &str) -> Result<Option<Step>, String> {
+fn step(line: &str, budget: &mut Budget) -> Result<Option<Step>, String> {
     let line = without_time(line);
-    let (connection, rest) = split(line);
+    let mut left = *budget;
+    let (connection, rest) = name(line, &mut left)?;
     let (mark, rest) = split(rest);
     let own = match (mark, rest) {
         ("||", "acknowledges") => Some(Act::Acknowledges),
         ("||", "withholds") => Some(Act::Withholds),
+        ("||", rest) if rest.starts_with("cuts ") => Some(Act::Cuts(numbers(split(rest).1)?)),
+        ("||", rest) if rest.starts_with("joins ") => Some(joins(split(rest).1)?),
+        ("||", rest) if rest.starts_with("alters ") => Some(alters(split(rest).1, &mut left)?),
         ("||", rest) if rest.starts_with("needs ") => Some(Act::Needs(need_of(split(rest).1)?)),
-        ("||", rest) if rest.starts_with("announces ") => Some(announced(split(rest).1)?),
-        ("->", rest) => acknowledgement(rest)?,
+        ("||", rest) if rest.starts_with("announces ") => {
+            Some(announced(split(rest).1, &mut left)?)
+        }
+        ("->", rest) => acknowledgement(rest, &mut left)?,
         _ => None,
     };
     if let Some(act) = own {
-        return Ok(Some(Step::new(connection, act)));
+        *budget = left;
+        return Ok(Some(Step::new(&connection, act)));
     }
-    let event = event(line)?;
+    let event = event(line, budget)?;
     Ok(act_of(&event.what).map(|act| Step { connection: event.probe, act }))
 }
 
+fn numbers(text: &str) -> Result<Vec<usize>, String> {
+    let number =
+        |word: &str| word.parse().map_err(|_| format!("'{word}' is not a number of bytes"));
+    text.split_whitespace().map(number).collect()
+}
+
+fn joins(count: &str) -> Result<Act, String> {
+    let count = count.parse().ok().filter(|count| *count > 0);
+    count
+        .map(Act::Joins)
+        .ok_or_else(|| "'joins' takes a number of packets, such as 'joins 3'".to_owned())
+}
+
+/// A change to one field of a packet.
+fn alters(text: &str, budget: &mut Budget) -> Result<Act, String> {
+    let (field, rest) = trace::text_at_start(text, budget)?;
+    let (word, after) = split(rest);
+    let (number, rest) = match word.parse() {
+        Ok(number @ 1..) if word.bytes().all(|byte| byte.is_ascii_digit()) => (number, after),
+        _ => (1, rest),
+    };
+    let signed = rest.starts_with(['+', '-']).then(|| rest.parse().ok()).flatten();
+    let change = match (rest, signed) {
+        ("gone", _) => Change::Gone,
+        ("twice", _) => Change::Twice,
+        (_, Some(more)) => Change::More(more),
+        _ => match trace::bytes_at_start(rest, budget) {
+            Ok((bytes, "")) => Change::Bytes(bytes),
+            _ => return Err(format!("'{rest}' is no change: a value, +1, -1, gone or twice")),
+        },
+    };
+    Ok(Act::Alters(Alteration { field, number, change }))
+}
+
 /// What a broker has to announce.
-fn announced(properties: &str) -> Result<Act, String> {
-    match event(&format!("x <- CONNACK 0x00 {properties}"))?.what {
+fn announced(properties: &str, budget: &mut Budget) -> Result<Act, String> {
+    match event(&format!("x <- CONNACK 0x00 {properties}"), budget)?.what {
         What::Received(Packet::ConnAck(connack)) => Ok(Act::Announces(connack.properties)),
         _ => Err(format!("'{properties}' is nothing that CONNACK announces")),
     }
 }
 
 /// The event that a line without its time tells.
-fn event(line: &str) -> Result<Event, String> {
-    let events = trace::parse(&format!("0.000 {line}")).map_err(|error| {
+fn event(line: &str, budget: &mut Budget) -> Result<Event, String> {
+    trace::parse_line(&format!("0.000 {line}"), budget).map_err(|error| {
         let ParseError { column, problem, .. } = error;
         format!("column {}: {problem}", column.saturating_sub("0.000 ".len()))
-    })?;
-    events.into_iter().next().ok_or_else(|| "nothing".to_owned())
+    })
+}
+
+/// The connection that a line begins with, and what follows it.
+fn name<'a>(line: &'a str, budget: &mut Budget) -> Result<(Cow<'a, str>, &'a str), String> {
+    if !line.starts_with('"') {
+        let (name, rest) = split(line);
+        return Ok((name.into(), rest));
+    }
+    let (name, rest) = trace::text_at_start(line, budget)?;
+    Ok((name.into(), rest))
+}
+
+/// A connection as it is written: quoted where it would be taken for something else.
+fn name_text(name: &str) -> String {
+    let bare = trace::bare_name(name).filter(|name| !name.starts_with('#') && !is_time(name));
+    bare.map_or_else(|| trace::quoted_name(name), str::to_owned)
 }
 
 fn without_time(line: &str) -> &str {
     let (first, rest) = split(line);
-    let is_time =
-        first.contains('.') && first.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit());
-    if is_time { rest } else { line }
+    if is_time(first) { rest } else { line }
+}
+
+fn is_time(word: &str) -> bool {
+    word.contains('.') && word.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit())
 }
 
 /// The first word, and what follows it.
@@ -118,13 +191,13 @@ fn split(text: &str) -> (&str, &str) {
 }
 
 /// An acknowledgement by the message meant; none where the packet is another one.
-fn acknowledgement(text: &str) -> Result<Option<Act>, String> {
+fn acknowledgement(text: &str, budget: &mut Budget) -> Result<Option<Act>, String> {
     let (name, rest) = split(text);
     let packet = ACKNOWLEDGEMENTS.into_iter().find(|packet| packet.name() == name);
     let (Some(packet), Some(rest)) = (packet, rest.strip_prefix('@')) else { return Ok(None) };
-    let (payload, rest) = message(rest)?;
+    let (payload, rest) = message(rest, budget)?;
     let line = format!("x -> {name} id=1 {rest}");
-    match event(&line)?.what {
+    match event(&line, budget)?.what {
         What::Sent(Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubComp(ack)) => {
             let (reason, properties) = (ack.reason, ack.properties);
             Ok(Some(Act::Acknowledge(Acknowledgement { packet, payload, reason, properties })))
@@ -134,9 +207,9 @@ fn acknowledgement(text: &str) -> Result<Option<Act>, String> {
 }
 
 /// The payload that names a message, and what follows it.
-fn message(text: &str) -> Result<(Bytes, &str), String> {
+fn message<'a>(text: &'a str, budget: &mut Budget) -> Result<(Bytes, &'a str), String> {
     if text.starts_with('"') || text.starts_with('x') && is_hex(&split(text).0[1..]) {
-        return trace::bytes_at_start(text);
+        return trace::bytes_at_start(text, budget);
     }
     let (word, rest) = split(text);
     match is_word(word.as_bytes()) {
@@ -146,7 +219,8 @@ fn message(text: &str) -> Result<(Bytes, &str), String> {
 }
 
 fn is_hex(digits: &str) -> bool {
-    let digits = digits.split('*').next().unwrap_or_default();
+    // Those of the first part: others may follow.
+    let digits = digits.split(['*', '+']).next().unwrap_or_default();
     digits.len().is_multiple_of(2) && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
@@ -159,10 +233,10 @@ fn is_word(payload: &[u8]) -> bool {
 
 /// A script as text, a line a step; [`parse`] gives it back.
 pub fn to_text(script: &Script) -> String {
-    let width = script.steps.iter().map(|step| step.connection.chars().count()).max().unwrap_or(0);
+    let width = trace::column_width(script.steps.iter().map(|step| name_text(&step.connection)));
     let mut text = String::new();
     for Step { connection, act } in &script.steps {
-        let _ = writeln!(text, "{connection:<width$} {}", act_text(act));
+        let _ = writeln!(text, "{:<width$} {}", name_text(connection), act_text(act));
     }
     text
 }
@@ -172,6 +246,12 @@ pub(crate) fn act_text(act: &Act) -> String {
     let what = match act {
         Act::Acknowledges => return "|| acknowledges".to_owned(),
         Act::Withholds => return "|| withholds".to_owned(),
+        Act::Cuts(places) => {
+            let places: Vec<_> = places.iter().map(ToString::to_string).collect();
+            return format!("|| cuts {}", places.join(" "));
+        }
+        Act::Joins(count) => return format!("|| joins {count}"),
+        Act::Alters(alteration) => return format!("|| alters {alteration}"),
         Act::Needs(need) => return format!("|| needs {}", word_of(*need)),
         Act::Announces(properties) => {
             return format!("|| announces {}", announced_text(properties));
@@ -232,6 +312,10 @@ alice   || withholds
 alice   -> PUBACK @m1
 alice   -> PUBREC @"of several words" 0x80 (unspecified error) reason_string="no"
 alice   -> PUBCOMP @x00ff
+alice   || alters "Topic Alias" xffff
+alice   || alters "User Property" 2 gone
+alice   || alters "Remaining Length" -1
+alice   || alters "Topic Name" "/"*70000
 alice   -> BYTES 10 00
 alice   || waited 1.500 s
 alice   || half closed
@@ -245,7 +329,7 @@ alice.2 || closed
         assert_eq!(to_text(&script), SCRIPT);
         assert_eq!(parse(&to_text(&script)).unwrap(), script);
         assert_eq!(script.steps.len(), SCRIPT.lines().count());
-        assert_eq!(script.steps[13].client(), "alice");
+        assert_eq!(script.steps[17].client(), "alice");
     }
 
     #[test]
@@ -265,6 +349,48 @@ alice.2 || closed
     }
 
     #[test]
+    fn names_that_look_like_something_else_are_quoted() {
+        let text = concat!(
+            "\"1.5\"   || opened\n",
+            "\"#a\"    || opened\n",
+            "\"a b\"   || acknowledges\n",
+            "\"a b\"   -> PUBACK @m1\n",
+            "\"\\u{a}\" || closed\n",
+            "\"\"      || cuts 1\n",
+            "||      || opened\n",
+        );
+        let script = parse(text).unwrap();
+        let names: Vec<&str> = script.steps.iter().map(|step| &*step.connection).collect();
+        assert_eq!(names, ["1.5", "#a", "a b", "a b", "\n", "", "||"]);
+        assert_eq!(to_text(&script), text);
+    }
+
+    #[test]
+    fn a_message_may_be_named_in_parts() {
+        let text = "a -> PUBACK @x6f+x00*104+x6f\n";
+        let script = parse(text).unwrap();
+        assert_eq!(to_text(&script), text);
+    }
+
+    #[test]
+    fn a_long_name_makes_no_other_line_long() {
+        let script = parse("\"ab\"*40000 || opened\na || opened\n").unwrap();
+        let text = to_text(&script);
+        assert!(text.len() < 81_500, "{} bytes", text.len());
+        assert_eq!(parse(&text), Ok(script));
+    }
+
+    #[test]
+    fn runs_of_all_lines_are_counted_together() {
+        let text = "a -> BYTES 00*10\na -> PUBACK @x00*10\na -> PUBLISH \"a\"*10\n";
+        assert!(parse_within(text, 30).is_ok());
+        let problem = "column 20: the runs of this text stand for more than 29 bytes";
+        let error = parse_within(text, 29).unwrap_err();
+        assert_eq!(error, ScriptError { line: 3, problem: problem.to_owned() });
+        assert_eq!(parse_within(text, 19).unwrap_err().line, 2);
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, expected) in [
             ("a || opened\na || exploded", "line 2: column 6: 'exploded' is nothing that happens"),
@@ -273,6 +399,10 @@ alice.2 || closed
             (
                 "a || needs love",
                 "line 1: unknown need 'love': expected one of users, SCRAM, redirection",
+            ),
+            (
+                "a || alters \"Topic Alias\" 0 gone",
+                "line 1: '0 gone' is no change: a value, +1, -1, gone or twice",
             ),
             ("a -> PUBREL @m1", "line 1: column 13: PUBREL has no '@m1'"),
         ] {

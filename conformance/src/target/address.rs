@@ -118,7 +118,10 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Address, String> {
-        let (scheme, rest) = match text.split_once("://") {
+        // What else stands before it is, or holds, a user name and a password, and is not to be shown.
+        let is_scheme =
+            |text: &str| text.bytes().all(|it| it.is_ascii_alphanumeric() || b"+-.".contains(&it));
+        let (scheme, rest) = match text.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) {
             Some((scheme, rest)) => (Some(scheme), rest),
             None => (None, text),
         };
@@ -206,6 +209,8 @@ mod tests {
             ("mqtt://u:top/secret@h", "as %2F"),
             ("ws://u:top/secret@h", "as %2F"),
             ("mqtt://u:top?secret@h", "as %2F"),
+            ("u:top://secret@h", "as %2F"),
+            ("mqtt:u:top://secret@h", "lacks the slashes"),
             ("mqtt://u:topsecret@h:x", "port `x`"),
             ("mqtt://u:topsecret@", "host is missing"),
             ("mqt://u:topsecret@h", "did you mean `mqtt://`"),

@@ -106,9 +106,9 @@ impl Embedded {
         embedded
     }
 
-    /// The same, where all topics begin with this.
-    pub(crate) fn below(self, topics: &'static str) -> Embedded {
-        Embedded { topics: Topics(topics), ..self }
+    /// The same for scripts, whose topics begin with `~`, or, where they are placed, as those of the suite.
+    pub(crate) fn for_scripts(self) -> Embedded {
+        Embedded { topics: Topics(&["~", PLACED]), ..self }
     }
 
     /// Who clients of scripts are there.
@@ -154,7 +154,8 @@ impl Embedded {
             let is_named = |rule: &&Rule| matches!(rule.users, Users::Named(_));
             let place = rules.iter().take_while(is_named).count();
             let denied =
-                denied.into_iter().filter_map(|(action, level)| self.topics.denied(action, level));
+                denied.into_iter().flat_map(|(action, level)| self.topics.denied(action, level));
+            let denied: Vec<_> = denied.collect();
             rules.splice(place..place, denied);
         }
         if self.setup.redirects && config.redirection.is_none() {
@@ -168,21 +169,26 @@ fn credentials((name, password): (&str, &str)) -> Credentials {
     Credentials::new(Some(name.to_owned()), Some(password.into())).unwrap_or_default()
 }
 
-/// What all topics begin with, as levels of a filter.
+/// What all topics begin with, as levels of filters.
 #[derive(Debug)]
-struct Topics(&'static str);
+struct Topics(&'static [&'static str]);
 
-/// Those of the suite: a prefix, the run, and the scenario.
+/// Those of the suite.
 impl Default for Topics {
     fn default() -> Topics {
-        Topics("+/+/+")
+        Topics(&[PLACED])
     }
 }
 
+/// A prefix, the run, and the scenario.
+const PLACED: &str = "+/+/+";
+
 impl Topics {
-    fn denied(&self, action: Action, level: &str) -> Option<Rule> {
-        let filter = RuleFilter::parse(&format!("{}/{level}/#", self.0)).ok()?;
-        Some(Rule { users: Users::Named(BOB.0.into()), action, filter, allow: false })
+    fn denied(&self, action: Action, level: &str) -> impl Iterator<Item = Rule> {
+        let filters = self.0.iter().map(move |start| format!("{start}/{level}/#"));
+        let filters = filters.filter_map(|filter| RuleFilter::parse(&filter).ok());
+        let users = || Users::Named(BOB.0.into());
+        filters.map(move |filter| Rule { users: users(), action, filter, allow: false })
     }
 }
 

@@ -5,6 +5,7 @@ use reference_broker::actor::{Engine, Server};
 use reference_broker::core::{Broker, Config};
 use reference_broker::transport::BoxStream;
 
+use crate::boundary::segments::Pieces;
 use crate::boundary::{Layer, Rules};
 use crate::chameleon::{self, Switch};
 use crate::mutant::{self, Mutant};
@@ -21,12 +22,14 @@ pub struct Variant {
     /// The choices it takes differently: in the order of the list, each once, and none that exclude
     /// each other.
     switches: Vec<&'static Switch>,
+    /// In which ways it is broken besides.
+    also_broken: Vec<&'static Mutant>,
 }
 
 impl Variant {
     /// Broken in this way and else plain.
     pub fn broken(mutant: &'static Mutant) -> Variant {
-        Variant { mutant: Some(mutant), switches: Vec::new() }
+        Variant { mutant: Some(mutant), ..Variant::default() }
     }
 
     /// Taking these choices and not broken.
@@ -45,7 +48,7 @@ impl Variant {
                 return Err(format!("'{}' and '{}' exclude each other", one.name, other.name));
             }
         }
-        Ok(Variant { mutant: None, switches })
+        Ok(Variant { switches, ..Variant::default() })
     }
 
     /// The same, taking this choice too.
@@ -56,20 +59,31 @@ impl Variant {
     pub fn and_choosing(&self, switch: &'static Switch) -> Result<Variant, String> {
         let switches = self.switches.iter().copied().chain([switch]);
         let Variant { switches, .. } = Variant::choosing(switches)?;
-        Ok(Variant { mutant: self.mutant, switches })
+        Ok(Variant { switches, ..self.clone() })
     }
 
     /// The same without this choice.
     #[must_use]
     pub fn without(&self, switch: &'static Switch) -> Variant {
         let others = self.switches.iter().copied().filter(|it| *it != switch);
-        Variant { mutant: self.mutant, switches: others.collect() }
+        Variant { switches: others.collect(), ..self.clone() }
     }
 
     /// The same, broken in this way.
     #[must_use]
     pub fn and_broken(self, mutant: &'static Mutant) -> Variant {
         Variant { mutant: Some(mutant), ..self }
+    }
+
+    /// The same, broken in these ways besides: as far as that lies at the boundary of its core.
+    #[must_use]
+    pub(crate) fn also_broken(self, mutants: &[&'static Mutant]) -> Variant {
+        Variant { also_broken: mutants.to_vec(), ..self }
+    }
+
+    /// All ways in which it is broken.
+    fn mutants(&self) -> impl Iterator<Item = &'static Mutant> {
+        self.also_broken.iter().copied().chain(self.mutant)
     }
 
     /// The choices it takes differently.
@@ -125,22 +139,20 @@ impl Variant {
 
     /// The same choices, and not broken.
     pub fn unbroken(&self) -> Variant {
-        Variant { mutant: None, switches: self.switches.clone() }
+        Variant { switches: self.switches.clone(), ..Variant::default() }
     }
 
     /// Makes the choices in a configuration.
     pub fn configure(&self, config: &mut Config) {
         self.switches.iter().for_each(|switch| switch.configure(config));
-        if let Some(mutant) = self.mutant {
-            mutant.configure(config);
-        }
+        self.mutants().for_each(|mutant| mutant.configure(config));
     }
 
     /// Such a broker, with a configuration in which the choices are [made](Variant::configure).
     pub fn engine(&self, config: &Config) -> Box<dyn Engine> {
-        let mut rules = Rules::new();
+        // What is broken meets what clients send before a choice does: that may refuse what is let through.
+        let mut rules: Rules = self.mutants().flat_map(Mutant::rules).collect();
         self.switches.iter().for_each(|switch| rules.extend(switch.rules()));
-        rules.extend(self.mutant.into_iter().flat_map(Mutant::rules));
         match rules.is_empty() {
             true => Box::new(Broker::new(config.clone())),
             false => Box::new(Layer::new(config.clone(), rules)),
@@ -169,6 +181,11 @@ impl Variant {
         }
     }
 
+    /// What it reads of a connection, if not all of it.
+    pub(crate) fn pieces(&self) -> Option<Pieces> {
+        self.mutant.and_then(Mutant::pieces)
+    }
+
     /// The stream over which clients reach it.
     pub fn stream(&self, stream: BoxStream) -> BoxStream {
         match self.mutant {
@@ -180,9 +197,9 @@ impl Variant {
 
 impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mutant = self.mutant.map(|mutant| format!("mutant={}", mutant.id));
+        let mutant = self.mutants().map(|mutant| format!("mutant={}", mutant.id));
         let switches = self.switches.iter().map(|switch| switch.name.to_owned());
-        let words: Vec<_> = mutant.into_iter().chain(switches).collect();
+        let words: Vec<_> = mutant.chain(switches).collect();
         match words.is_empty() {
             true => Ok(()),
             false => write!(f, "?{}", words.join("&")),

@@ -19,13 +19,9 @@ pub(super) struct HexRow<'a>(pub(super) &'a [u8]);
 
 impl Display for TextLiteral<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match row(self.0.chars()) {
-            Some((unit, count)) => {
-                quote(f, std::iter::once(unit))?;
-                write!(f, "*{count}")
-            }
-            None => quote(f, self.0.chars()),
-        }
+        write_parts(f, &self.0.chars().collect::<Vec<_>>(), |f, part| {
+            quote(f, part.iter().copied())
+        })
     }
 }
 
@@ -41,21 +37,14 @@ impl Display for NameLiteral<'_> {
 
 impl Display for BytesLiteral<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let whole_row = row(self.0.iter().copied());
-        let shown = match whole_row {
-            Some(_) => self.0.get(..1).unwrap_or_default(),
-            None => self.0,
-        };
-        if shown.iter().all(|byte| matches!(byte, b' '..=b'~')) {
-            quote(f, shown.iter().map(|byte| char::from(*byte)))?;
-        } else {
-            f.write_char('x')?;
-            shown.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        }
-        match whole_row {
-            Some((_, count)) => write!(f, "*{count}"),
-            None => Ok(()),
-        }
+        let is_text = self.0.iter().all(|byte| matches!(byte, b' '..=b'~'));
+        write_parts(f, self.0, |f, part| match is_text {
+            true => quote(f, part.iter().map(|byte| char::from(*byte))),
+            false => {
+                f.write_char('x')?;
+                part.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        })
     }
 }
 
@@ -73,17 +62,35 @@ impl Display for HexRow<'_> {
     }
 }
 
-/// The unit and the length of what is one unit many times over.
-fn row<T: Copy + PartialEq>(mut units: impl Iterator<Item = T>) -> Option<(T, usize)> {
-    let unit = units.next()?;
-    let mut count = 1;
-    for other in units {
-        if other != unit {
-            return None;
+/// Writes units with `+` between long rows of equal ones, of which the unit is written once, and the rest.
+fn write_parts<T: PartialEq>(
+    f: &mut Formatter<'_>,
+    units: &[T],
+    write: impl Fn(&mut Formatter<'_>, &[T]) -> fmt::Result,
+) -> fmt::Result {
+    let mut rest = units;
+    loop {
+        let rows = rest.chunk_by(|one, next| one == next);
+        let short = rows.take_while(|row| row.len() <= LONGEST_ROW).map(<[T]>::len).sum();
+        let (before, from_row) = rest.split_at(short);
+        let row = from_row.chunk_by(|one, next| one == next).next().unwrap_or_default();
+        if !before.is_empty() || row.is_empty() {
+            write(f, before)?;
         }
-        count += 1;
+        let Some(unit) = row.get(..1) else {
+            return Ok(());
+        };
+        if !before.is_empty() {
+            f.write_char('+')?;
+        }
+        write(f, unit)?;
+        write!(f, "*{}", row.len())?;
+        rest = from_row.get(row.len()..).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        f.write_char('+')?;
     }
-    (count > LONGEST_ROW).then_some((unit, count))
 }
 
 fn quote(f: &mut Formatter<'_>, text: impl Iterator<Item = char>) -> fmt::Result {
@@ -119,6 +126,8 @@ mod tests {
             ("aaaaaaaaaaaaaaaa", r#""aaaaaaaaaaaaaaaa""#),
             ("aaaaaaaaaaaaaaaaa", r#""a"*17"#),
             ("ééééééééééééééééé", r#""é"*17"#),
+            ("m1aaaaaaaaaaaaaaaaa\u{0}bbbbbbbbbbbbbbbbb", r#""m1"+"a"*17+"\u{0}"+"b"*17"#),
+            ("aaaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbb1", r#""a"*17+"b"*17+"1""#),
         ] {
             assert_eq!(TextLiteral(text).to_string(), literal);
         }
@@ -133,6 +142,8 @@ mod tests {
             ("é".as_bytes(), "xc3a9"),
             (&[b'"'; 17], r#""\""*17"#),
             (&[0; 17], "x00*17"),
+            (b"m1_________________", r#""m1"+"_"*17"#),
+            (b"\x00\x01_________________", "x0001+x5f*17"),
             (&[0; 2], "x0000"),
         ] {
             assert_eq!(BytesLiteral(bytes).to_string(), literal);

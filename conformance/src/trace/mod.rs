@@ -23,8 +23,8 @@
 //! or 0 by default are left out.
 //!
 //! Strings are quoted, with `\"`, `\\` and `\u{..}` for what does not print. Bytes are quoted if
-//! all of them are printable ASCII and else `x` with hex digits. A value that is one unit many
-//! times over is written once, as in `"a"*65535` or `x00*1000`.
+//! all of them are printable ASCII and else `x` with hex digits. A unit that stands there many times
+//! over is written once, as in `"m1"+"_"*65535` or `x00*1000`.
 //!
 //! The name behind a reason code and the fault behind broken bytes are there for the reader; the
 //! parser does not need them, but refuses wrong ones. Where bytes alone do not show their fault,
@@ -43,10 +43,10 @@ mod tests;
 mod write;
 
 pub use normalise::normalise;
-pub(crate) use parse::bytes_at_start;
-pub use parse::{ParseError, parse};
+pub(crate) use parse::{Budget, bytes_at_start, parse_line, text_at_start};
+pub use parse::{ParseError, parse, parse_within};
 pub(crate) use said::Said;
-pub(crate) use write::bytes_literal;
+pub(crate) use write::{bare_name, bytes_literal, column_width, hex_row, quoted_name};
 pub use write::{bytes_text, event_line, name_width, packet_text, to_text};
 
 use std::time::Duration;

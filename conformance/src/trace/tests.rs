@@ -49,6 +49,14 @@ fn every_kind_of_line_prints_back() {
 }
 
 #[test]
+fn a_long_name_makes_no_other_line_long() {
+    let events = parse("0.000 \"ab\"*40000 || opened\n0.000 a || opened\n").unwrap();
+    let text = to_text(&events);
+    assert!(text.len() < 81_500, "{} bytes", text.len());
+    assert_eq!(parse(&text), Ok(events));
+}
+
+#[test]
 fn comments_and_blank_lines_are_skipped() {
     let events = parse("# one\n\n   \n  # two\n0.000 a || opened\r\n#\n").unwrap();
     let event = Event { at: Duration::ZERO, probe: "a".to_owned(), what: What::Opened };

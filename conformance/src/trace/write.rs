@@ -24,13 +24,28 @@ pub fn to_text(events: &[Event]) -> String {
     events.iter().map(|event| event_line(event, width) + "\n").collect()
 }
 
-/// How wide the column of probe names has to be for these events, in characters.
+/// The widest column of names, in characters: one long name is not to make every line as long.
+const WIDEST: usize = 40;
+
+/// How wide the column of probe names has to be for these events, in characters. Few are longer than
+/// the column: they stand out of it.
 pub fn name_width(events: &[Event]) -> usize {
-    events
-        .iter()
-        .map(|event| NameLiteral(&event.probe).to_string().chars().count())
-        .max()
-        .unwrap_or_default()
+    column_width(events.iter().map(|event| NameLiteral(&event.probe).to_string()))
+}
+
+/// How wide a column of these texts is.
+pub(crate) fn column_width(texts: impl Iterator<Item = String>) -> usize {
+    texts.map(|text| text.chars().count()).max().unwrap_or_default().min(WIDEST)
+}
+
+/// A name as it is quoted, whether or not it has to be.
+pub(crate) fn quoted_name(name: &str) -> String {
+    TextLiteral(name).to_string()
+}
+
+/// A name without quotes, if it can go without them.
+pub(crate) fn bare_name(name: &str) -> Option<&str> {
+    (NameLiteral(name).to_string() == name).then_some(name)
 }
 
 /// One event as a line without its end, the name of its probe padded to `name_width`.
@@ -254,6 +269,11 @@ fn properties(f: &mut Formatter<'_>, prefix: &str, properties: &Properties) -> f
 
 /// No more bytes of a packet are written than this.
 const LONGEST_BYTES: usize = 512;
+
+/// Bytes one by one in hex, each after a blank, and long rows of one byte written short.
+pub(crate) fn hex_row(bytes: &[u8]) -> String {
+    HexRow(bytes).to_string()
+}
 
 /// The bytes of an event's packet in hex: of a received one those that came, of a sent one its
 /// encoding, which is what was sent. None where the text of the event has them, or there are none.

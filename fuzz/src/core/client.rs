@@ -19,6 +19,28 @@ pub(super) enum Step {
     Complete(u16),
 }
 
+/// What is said to whoever asks about a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is who it says.
+    #[default]
+    Accepted,
+    /// It has to say more first.
+    GoesOn,
+    /// It is turned away.
+    Refused,
+    /// Nothing, until the script says something.
+    Later,
+}
+
+/// Who a client is, and how that is found out.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Identity {
+    pub(super) user: Option<Text>,
+    /// What is said next, and after that that it is who it says.
+    pub(super) verdict: Verdict,
+}
+
 /// One end of a connection.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -32,8 +54,14 @@ pub(super) struct Client {
     pub(super) last_sent: Moment,
     /// What it has to answer, oldest first.
     pub(super) steps: VecDeque<Step>,
-    /// Its QoS 2 messages: the Packet Identifiers that wait for PUBREC, or for PUBCOMP.
-    pub(super) open: BTreeMap<u16, QoS>,
+    /// Its QoS 1 and 2 messages that wait for an answer, by their Packet Identifiers.
+    pub(super) open: BTreeMap<u16, Publish>,
+    /// Whether it acknowledges at once what comes.
+    pub(super) acknowledges: bool,
+    /// Who it is, and how that is found out.
+    pub(super) identity: Identity,
+    /// Who it has been found to be, if that was asked.
+    pub(super) user: Option<Text>,
     /// The topics that its aliases stand for.
     pub(super) aliases: BTreeMap<u16, Text>,
     /// PUBLISH packets at QoS 1 and 2 that it has and did not answer for good.
@@ -50,6 +78,9 @@ impl Client {
             last_sent: now,
             steps: VecDeque::new(),
             open: BTreeMap::new(),
+            acknowledges: false,
+            identity: Identity::default(),
+            user: None,
             aliases: BTreeMap::new(),
             unanswered: BTreeSet::new(),
             next_id: 1,
@@ -121,7 +152,7 @@ impl Client {
                 self.is_honest &= !(had_none && raised.is_some_and(|expiry| expiry > 0));
             }
             Packet::Subscribe(subscribe) => self.sends_subscribe(subscribe),
-            Packet::Unsubscribe(_) | Packet::PingReq => {}
+            Packet::Unsubscribe(_) | Packet::PingReq | Packet::Auth(_) => {}
             _ => self.is_honest = false,
         }
         self.is_honest &= self.connect.is_some();
@@ -145,7 +176,7 @@ impl Client {
         if publish.qos > QoS::AtMostOnce {
             self.is_honest &= self.open.len() < quota;
             self.is_honest &= !publish.dup && !self.open.contains_key(&publish.packet_id);
-            self.open.insert(publish.packet_id, publish.qos);
+            self.open.insert(publish.packet_id, publish.clone());
         }
     }
 

@@ -1,13 +1,20 @@
 //! Anything that a few clients may do to a broker, well-behaved or not, while time moves.
 //!
-//! `choice` makes the broker, `script` chooses what is done and `client` says it; `world` is the shell around the core: it
-//! turns bytes into the core's inputs, holds every output to what must always hold (some of it is in
-//! `rules`), and writes the trace; `ending` lets all that was begun come to its end. Then every
+//! `acts` reads an input, `choice` makes the broker, `script` and `messages` do what is chosen and `client` knows
+//! what it may say; `world` is the shell around the core: it turns bytes into the core's inputs, answers its
+//! `questions`, compares each step with the [model](crate::model) where that knows what the broker chooses,
+//! holds every output to what must always hold (some of it is in `rules`), and writes the trace; `ending` lets
+//! all that was begun come to its end, has each client come back once and reads what is retained. Then every
 //! oracle judges the trace.
 
+mod act;
+mod acts;
+mod census;
 mod choice;
 mod client;
 mod ending;
+mod messages;
+mod questions;
 mod rules;
 mod script;
 mod seed;
@@ -17,10 +24,9 @@ use conformance::oracle;
 use conformance::trace::{Event, event_line, name_width};
 use conformance::verdict::Finding;
 
-use crate::choices::Choices;
 use script::Script;
 
-pub(crate) use seed::for_core;
+pub(crate) use seed::{for_core, scripts};
 
 /// The longest field of a packet, in bytes: the core does not look at long ones otherwise, and each
 /// copy of a long one costs.
@@ -63,7 +69,7 @@ fn report(trace: &[Event], found: &[Finding]) -> String {
 ///
 /// When the broker did what it never may.
 pub fn play(input: &[u8]) -> Vec<Event> {
-    let mut script = Script::new(Choices::new(input).with_fields_up_to(LONGEST));
+    let mut script = Script::new(input);
     script.run();
     ending::end(script)
 }

@@ -23,7 +23,20 @@ pub(super) fn is_cause(
         return true;
     }
     let will = connect.will.as_ref();
+    let has_rules = !config.access.rules.is_empty();
     match cause {
+        // Where it is followed the model knows better.
+        Input::Redirect(_) | Input::Answered(..) => true,
+        Input::Received(from, Packet::Auth(_)) => *from == id,
+        Input::Received(from, packet)
+            if *from == id
+                && !client.is_connected()
+                && packet.packet_type() != PacketType::Connect =>
+        {
+            config.access.asks || connect.properties.contains(PropertyId::AuthenticationMethod)
+        }
+        Input::Received(from, Packet::Publish(_)) if *from == id && has_rules => true,
+        Input::Received(from, Packet::Connect(_)) if *from == id && has_rules => true,
         Input::Received(from, Packet::Disconnect(_)) => *from == id,
         Input::Received(from, Packet::Connect(_)) if *from == id => {
             connect.properties.contains(PropertyId::AuthenticationMethod)
@@ -49,9 +62,13 @@ pub(super) enum Owed {
     Close,
 }
 
-pub(super) fn owed_to(packet: &Packet, is_connected: bool) -> Owed {
+/// What the broker owes to a packet of this client, which has just sent it.
+pub(super) fn owed_to(packet: &Packet, client: &Client, is_asked_about: bool) -> Owed {
     let packet_type = packet.packet_type();
-    if !is_connected {
+    if is_asked_about {
+        return Owed::Nothing; // What it sends may have to wait.
+    }
+    if !client.is_connected() {
         return match packet_type {
             PacketType::Connect => Owed::Answer(PacketType::ConnAck, 0),
             _ => Owed::Close,
@@ -69,7 +86,7 @@ pub(super) fn owed_to(packet: &Packet, is_connected: bool) -> Owed {
         Packet::Subscribe(_) => PacketType::SubAck,
         Packet::Unsubscribe(_) => PacketType::UnsubAck,
         Packet::PingReq => PacketType::PingResp,
-        Packet::PubAck(_) | Packet::PubComp(_) => return Owed::Nothing,
+        Packet::PubAck(_) | Packet::PubComp(_) | Packet::Auth(_) => return Owed::Nothing,
         _ => return Owed::Close,
     };
     Owed::Answer(answer, packet_id_of(packet))

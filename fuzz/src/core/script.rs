@@ -1,317 +1,247 @@
 //! What the clients do, as an input chooses it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
 use reference_broker::codec::{
-    Connect, Disconnect, Packet, Property, PropertyId, Publish, PublishAck, QoS, ReasonCode, Side,
-    Subscribe, Text, Unsubscribe, Will,
+    Connect, Disconnect, Packet, Property, PropertyId, PublishAck, QoS, ReasonCode, Side, Text,
 };
-use reference_broker::core::{ConnectionId, Moment};
+use reference_broker::core::{ConnectionId, Moment, Redirection};
 
+use super::acts::{Acts, choices};
 use super::choice::config;
-use super::client::Step;
+use super::client::{Identity, Step, Verdict};
 use super::world::World;
+use super::{LONGEST, act};
 use crate::choices::Choices;
-use crate::packet::{options, packet, qos};
+use crate::packet::packet;
 
 /// No input is played for longer.
 const MOST_ACTS: usize = 400;
 /// No more connections are open at once.
 const MOST_WIRES: usize = 8;
+/// No client is sent more than this at once.
+const MOST_ANSWERS: usize = 100_000;
 
-/// The acts that seeds begin with.
-pub(super) const CONNECT: u8 = 0;
-pub(super) const OPEN: u8 = 1;
-pub(super) const RAW: u8 = 2;
-/// In place of the length of raw bytes: two bytes with the length follow.
-pub(super) const LONG: u8 = 255;
-const ACTS: u8 = 32;
+const NAMES: [&str; 4] = ["alice", "bob", "carol", "dave"];
+pub(super) const SECONDS: [u32; 9] = [3_600, 0, 1, 2, 4, 10, 60, 86_400, u32::MAX];
 
-const NAMES: [&str; 5] = ["alice", "bob", "carol", "dave", ""];
-const TOPICS: [&str; 8] = ["a", "a/b", "b", "a/b/c", "", "a", "a/b", "$a/b"];
-const FILTERS: [&str; 16] = [
-    "a",
-    "#",
-    "a/#",
-    "+/b",
-    "a/b",
-    "+",
-    "a/+/c",
-    "$share/g/#",
-    "$share/g/a/#",
-    "$share/h/a/b",
-    "$share/g/+",
-    "b",
-    "$a/#",
-    "a#",
-    "",
-    "$share/g",
-];
-const SECONDS: [u32; 8] = [3_600, 0, 1, 10, 60, 86_400, u32::MAX, 7_200];
-
-/// A world, and the choices that move it.
+/// A world, and the acts that move it.
 #[derive(Debug)]
 pub(super) struct Script<'a> {
-    choices: Choices<'a>,
+    acts: Acts<'a>,
     pub(super) world: World,
-    /// Whether clients keep the rules: those who do get further.
-    is_polite: bool,
-    messages: u32,
+    /// The connection that the last act was about.
+    current: ConnectionId,
+    /// With what each client last connected, and who it was, to do it again.
+    last: BTreeMap<Text, (Connect, Identity)>,
+    pub(super) messages: u32,
 }
 
 impl<'a> Script<'a> {
-    pub(super) fn new(mut choices: Choices<'a>) -> Script<'a> {
-        let config = config(&mut choices);
-        let is_polite = choices.below(3) > 0;
-        Script { choices, world: World::new(config, is_polite), is_polite, messages: 0 }
+    pub(super) fn new(input: &'a [u8]) -> Script<'a> {
+        let (head, acts) = Acts::new(input);
+        let world = World::new(config(&mut choices(&head, LONGEST)));
+        let current = ConnectionId(0);
+        Script { acts, world, current, last: BTreeMap::new(), messages: 0 }
     }
 
     /// Plays the input.
     pub(super) fn run(&mut self) {
         for _ in 0..MOST_ACTS {
-            if self.choices.is_empty() {
-                return;
-            }
-            let act = self.choices.byte() % ACTS;
-            match act {
-                CONNECT => self.connect(),
-                OPEN => {
-                    self.open();
-                }
-                3 | 4 => self.pass_time(),
-                5 => self.leap(),
-                _ => self.act_on_wire(act),
-            }
+            let Some((act, chosen)) = self.acts.next() else { return };
+            self.perform(act::of(act), &mut choices(&chosen, LONGEST));
+            self.acknowledge();
         }
     }
 
-    fn act_on_wire(&mut self, act: u8) {
-        let Some(id) = self.wire() else { return self.connect() };
+    fn perform(&mut self, act: u8, choices: &mut Choices<'_>) {
         match act {
-            RAW | 25 | 28 | 29 if self.is_polite => {
-                self.answer(id);
+            act::CONNECT | act::CONNECT_TO_STAY..=act::CONNECT_ANYHOW => {
+                self.connect(act, choices);
             }
-            RAW => {
-                let len = match self.choices.byte() {
-                    LONG => self.choices.two(),
-                    len => u16::from(len % 32),
+            act::RESUME | act::TAKE_OVER => self.resume(act == act::RESUME, choices),
+            act::OPEN => {
+                self.open();
+            }
+            act::DEADLINE => self.pass_to_deadline(choices),
+            act::PASS | act::PASS_SECONDS => {
+                let to = self.moment(act, choices);
+                self.world.pass_time(to);
+            }
+            act::LEAP => self.world.now = self.world.now.max(self.moment(act::PASS, choices)),
+            act::ANSWER_QUESTION => {
+                let verdicts = [Verdict::Accepted, Verdict::GoesOn, Verdict::Refused];
+                let verdict = choices.of(&verdicts).unwrap_or_default();
+                self.world.answer_late(verdict);
+            }
+            act::REDIRECT => self.redirect(choices),
+            _ => {
+                let Some(id) = self.wire(choices) else {
+                    return self.connect(act::CONNECT, &mut Choices::new(&[]));
                 };
-                let bytes = self.choices.take(usize::from(len));
-                self.world.send_bytes(id, bytes);
+                self.current = id;
+                self.perform_on(id, act, choices);
             }
-            6..=12 => self.publish(id),
-            13..=16 => self.subscribe(id),
-            17 => self.unsubscribe(id),
-            18..=21 => {
-                self.answer(id);
-            }
-            22 => self.answer_all(id),
-            23 | 24 => self.release(id),
-            25 => self.answer_wrongly(id),
-            26 => self.disconnect(id),
-            27 => self.world.drop_wire(id),
-            28 => {
-                let packet = packet(&mut self.choices, Side::Client);
-                self.world.send(id, packet);
-            }
-            29 => self.publish_wildly(id),
-            30 => self.world.send(id, Packet::PingReq),
-            _ => self.resume(id),
         }
     }
 
-    /// One of the open connections.
-    fn wire(&mut self) -> Option<ConnectionId> {
-        let ids: Vec<ConnectionId> = self.world.wires.keys().copied().collect();
-        self.choices.of(&ids)
+    fn perform_on(&mut self, id: ConnectionId, act: u8, choices: &mut Choices<'_>) {
+        match act {
+            act::DROP => self.world.drop_wire(id),
+            act::DISCONNECT => self.world.send(id, Disconnect::default()),
+            act::DISCONNECT_ANYHOW => self.disconnect(id, choices),
+            act::PUBLISH_0..=act::PUBLISH_ANYHOW => self.publish(id, act, choices),
+            act::PUBLISH_BY_ALIAS => self.publish_by_alias(id, choices),
+            act::REPEAT => self.repeat(id, choices),
+            act::SUBSCRIBE..=act::SUBSCRIBE_ANYHOW => self.subscribe(id, act, choices),
+            act::UNSUBSCRIBE => self.unsubscribe(id, choices),
+            act::ANSWER_OTHER => {
+                let steps = self.world.wires.get(&id).map_or(0, |wire| wire.client.steps.len());
+                self.answer(id, choices.below(steps), ReasonCode::Success);
+            }
+            act::REFUSE => {
+                self.answer(id, 0, ReasonCode::UnspecifiedError);
+            }
+            act::ANSWER_ALL => self.answer_all(id),
+            act::ACKNOWLEDGE => self.set_acknowledges(id, choices),
+            act::RELEASE | act::RELEASE_TWICE => {
+                self.release(id, act == act::RELEASE_TWICE, choices);
+            }
+            act::ANSWER_WRONGLY => self.answer_wrongly(id, choices),
+            act::PING => self.world.send(id, Packet::PingReq),
+            act::AUTH => self.send_auth(id, choices),
+            act::BYTES => {
+                self.world.are_wills_unique = false;
+                self.world.send_bytes(id, choices.rest());
+            }
+            act::ANY_PACKET => {
+                self.world.are_wills_unique = false;
+                self.world.send_wild(id, packet(choices, Side::Client));
+            }
+            act::PUBLISH_WILDLY => self.publish_wildly(id, choices),
+            _ => {
+                self.answer(id, 0, ReasonCode::Success);
+            }
+        }
+    }
+
+    /// Clients that acknowledge at once do.
+    fn acknowledge(&mut self) {
+        let wires = self.world.wires.iter();
+        let acknowledging = wires.filter(|(_, wire)| wire.client.acknowledges);
+        let ids: Vec<_> = acknowledging.map(|(id, _)| *id).collect();
+        ids.into_iter().for_each(|id| self.answer_all(id));
+    }
+
+    fn set_acknowledges(&mut self, id: ConnectionId, choices: &mut Choices<'_>) {
+        if let Some(wire) = self.world.wires.get_mut(&id) {
+            wire.client.acknowledges = !choices.flag();
+        }
+    }
+
+    /// One of the open connections: the one that was last chosen, another one, or, from [`act::SLOT`] on, one by its
+    /// number among all that were ever opened.
+    fn wire(&self, choices: &mut Choices<'_>) -> Option<ConnectionId> {
+        let wires = &self.world.wires;
+        match choices.byte() {
+            0 if wires.contains_key(&self.current) => Some(self.current),
+            0 => wires.keys().next_back().copied(),
+            slot @ act::SLOT.. => {
+                let id = ConnectionId(u64::from(slot - act::SLOT) + 1);
+                wires.contains_key(&id).then_some(id)
+            }
+            number => {
+                let place = usize::from(number - 1).checked_rem(wires.len())?;
+                wires.keys().nth(place).copied()
+            }
+        }
     }
 
     fn open(&mut self) -> Option<ConnectionId> {
-        (self.world.wires.len() < MOST_WIRES).then(|| self.world.open())
+        let id = (self.world.wires.len() < MOST_WIRES).then(|| self.world.open())?;
+        self.current = id;
+        Some(id)
     }
 
-    fn connect(&mut self) {
-        let name = self.choices.of(&NAMES).unwrap_or_default();
-        let Some(id) = self.open() else { return };
-        let mut connect = Connect::new(name);
-        if self.choices.flag() {
-            self.choose_options(&mut connect);
+    /// The next client that has no connection, or one that the input names.
+    fn name(&self, choices: &mut Choices<'_>) -> Text {
+        let is_connected = |name: &str| {
+            let mut wires = self.world.wires.values();
+            wires.any(|wire| wire.client.id().is_some_and(|id| &*id == name))
+        };
+        let name = match choices.byte() % 6 {
+            0 => NAMES.into_iter().find(|name| !is_connected(name)).unwrap_or(NAMES[0]),
+            5 => "",
+            number => NAMES[usize::from(number) - 1],
+        };
+        Text::from(name)
+    }
+
+    fn connect(&mut self, act: u8, choices: &mut Choices<'_>) {
+        let mut connect = Connect::new(self.name(choices));
+        if act != act::CONNECT {
+            connect.clean_start = false;
+            let seconds = choices.of(&SECONDS).unwrap_or_default();
+            connect.properties.push(PropertyId::SessionExpiryInterval, seconds);
         }
+        if act == act::CONNECT_WITH_WILL {
+            connect.will = Some(self.will(choices));
+        }
+        if act == act::CONNECT_NARROW {
+            let most = choices.of(&[1, 2, 3]).unwrap_or(1);
+            connect.properties.push(PropertyId::ReceiveMaximum, most);
+        }
+        if act == act::CONNECT_ANYHOW {
+            connect = self.connect_anyhow(connect.client_id, choices);
+        }
+        let identity = self.identity(&mut connect, choices);
+        self.connect_with(connect, identity);
+    }
+
+    fn connect_with(&mut self, connect: Connect, identity: Identity) {
+        let Some(id) = self.open() else { return };
+        if let Some(wire) = self.world.wires.get_mut(&id) {
+            wire.client.identity = identity.clone();
+        }
+        self.last.insert(connect.client_id.clone(), (connect.clone(), identity));
         self.world.send(id, connect);
     }
 
-    /// Cuts a connection, or takes it over, and goes on with its session on a new one.
-    fn resume(&mut self, id: ConnectionId) {
-        let client = self.world.wires.get(&id).map(|wire| &wire.client);
-        let Some((mut connect, name)) =
-            client.and_then(|client| Some((client.connect.clone()?, client.id()?)))
-        else {
-            return;
+    /// Cuts a connection, or takes it over, and goes on with its session on a new one. If it is cut already, it
+    /// goes on all the same.
+    fn resume(&mut self, is_cut: bool, choices: &mut Choices<'_>) {
+        let byte = choices.byte();
+        let named = usize::from(byte).checked_sub(1);
+        let name = match named.and_then(|number| NAMES.get(number % NAMES.len())) {
+            Some(name) => Text::from(*name),
+            None => {
+                let current = self.world.wires.get(&self.current).and_then(|it| it.client.id());
+                let absent = || self.last.keys().next_back().cloned();
+                let Some(name) = current.or_else(absent) else { return };
+                name
+            }
         };
-        if !self.choices.rarely(4) {
+        let known = self.last.get(&name).or_else(|| self.last.get(&Text::default())).cloned();
+        let Some((mut connect, identity)) = known else { return };
+        let mut wires = self.world.wires.iter();
+        let open = wires.find(|(_, it)| it.client.id().as_ref() == Some(&name)).map(|(id, _)| *id);
+        if let (true, Some(id)) = (is_cut, open) {
             self.world.drop_wire(id);
         }
-        if let (Some(will), true) = (&mut connect.will, self.is_polite) {
+        if let Some(will) = &mut connect.will {
             will.payload = self.will_payload();
         }
-        connect.client_id = name;
-        connect.clean_start = false;
-        if let Some(id) = self.open() {
-            self.world.send(id, connect);
-        }
+        (connect.client_id, connect.clean_start) = (name, choices.one_in(8));
+        self.connect_with(connect, identity);
     }
 
-    fn choose_options(&mut self, connect: &mut Connect) {
-        connect.clean_start = self.choices.rarely(4);
-        connect.keep_alive = self.choices.of(&[0, 0, 0, 60, 0, 0, 0, 1]).unwrap_or_default();
-        if self.choices.rarely(8) {
-            let size = self.choices.of(&[1 << 20, 100, 30, 5]).unwrap_or(100);
-            connect.properties.push(PropertyId::MaximumPacketSize, size);
-        }
-        if !self.choices.rarely(4) {
-            let seconds = self.choices.of(&SECONDS).unwrap_or_default();
-            connect.properties.push(PropertyId::SessionExpiryInterval, seconds);
-        }
-        let lists: [(PropertyId, &[u32]); 3] = [
-            (PropertyId::ReceiveMaximum, &[1, 2, 10, 65_535]),
-            (PropertyId::TopicAliasMaximum, &[0, 1, 5]),
-            (PropertyId::RequestProblemInformation, &[0, 1]),
-        ];
-        for (id, list) in lists {
-            if let (true, Some(number)) = (self.choices.flag(), self.choices.of(list)) {
-                connect.properties.push(id, number);
-            }
-        }
-        if self.choices.rarely(32) {
-            connect.properties.push(PropertyId::AuthenticationMethod, "m");
-        }
-        connect.will = self.choices.flag().then(|| self.will());
-    }
-
-    fn will(&mut self) -> Will {
-        let topic = Some(self.topic()).filter(|topic| !topic.is_empty() || !self.is_polite);
-        let topic = topic.unwrap_or_else(|| Text::from("b"));
-        let payload = match self.is_polite {
-            true => self.will_payload(),
-            false => self.payload().into(),
-        };
-        let mut will = Will::new(topic, payload).qos(qos(&mut self.choices));
-        will.retain = self.choices.flag();
-        for id in [PropertyId::WillDelayInterval, PropertyId::MessageExpiryInterval] {
-            if self.choices.flag() {
-                will.properties.push(id, self.choices.of(&SECONDS).unwrap_or_default());
-            }
-        }
-        will
-    }
-
-    /// A topic; now and then none, and from the impolite one that is the broker's own.
-    fn topic(&mut self) -> Text {
-        let topics = if self.is_polite { &TOPICS[..7] } else { &TOPICS };
-        Text::from(self.choices.of(topics).unwrap_or_default())
-    }
-
-    /// A payload that nobody else has, or none.
-    fn payload(&mut self) -> String {
-        self.messages += 1;
-        let number = self.messages;
-        match self.choices.byte() {
-            0..200 => format!("m{number}"),
-            200..230 => String::new(),
-            _ => format!("m{number:0300}"),
-        }
-    }
-
-    /// A payload that no other message has.
-    fn will_payload(&mut self) -> Bytes {
-        self.messages += 1;
-        format!("will {}", self.messages).into()
-    }
-
-    fn publish(&mut self, id: ConnectionId) {
-        let mut publish = Publish::new(self.topic(), self.payload());
-        let qos = qos(&mut self.choices);
-        let Some(wire) = self.world.wires.get_mut(&id) else { return };
-        let packet_id = match qos {
-            QoS::AtMostOnce => 0,
-            _ => wire.client.fresh_id(),
-        };
-        publish = publish.qos(qos, packet_id);
-        publish.retain = self.choices.flag();
-        if publish.topic.is_empty() {
-            match wire.client.aliases.keys().next() {
-                None if self.is_polite => publish.topic = Text::from("a"),
-                known => {
-                    let alias = known.copied().unwrap_or(1);
-                    publish.properties.push(PropertyId::TopicAlias, u32::from(alias));
-                }
-            }
-        } else if self.choices.rarely(4) {
-            let known = if self.is_polite { &[1][..] } else { &[1, 2, 100, 101] };
-            let alias = self.choices.of(known).unwrap_or(1);
-            publish.properties.push(PropertyId::TopicAlias, alias);
-        }
-        if self.choices.rarely(4) {
-            let seconds = self.choices.of(&SECONDS).unwrap_or_default();
-            publish.properties.push(PropertyId::MessageExpiryInterval, seconds);
-        }
-        if self.choices.rarely(4) {
-            publish.properties.push(PropertyId::UserProperty, ("k", "v"));
-            publish.properties.push(PropertyId::CorrelationData, &b"c"[..]);
-        }
-        self.world.send(id, publish);
-    }
-
-    /// A PUBLISH as it should not be: its Packet Identifier, its flags, its properties.
-    fn publish_wildly(&mut self, id: ConnectionId) {
-        let mut publish = crate::packet::publish(&mut self.choices, Side::Client);
-        publish.topic = self.topic();
-        if self.choices.flag() {
-            publish.packet_id = 1 + publish.packet_id % 4;
-        }
-        self.world.send(id, publish);
-    }
-
-    fn subscribe(&mut self, id: ConnectionId) {
-        let Some(wire) = self.world.wires.get_mut(&id) else { return };
-        let mut subscribe = Subscribe {
-            packet_id: wire.client.fresh_id(),
-            properties: Default::default(),
-            subscriptions: Vec::new(),
-        };
-        for _ in 0..=self.choices.below(3) {
-            let filter = self.choices.of(&FILTERS).unwrap_or("#");
-            let mut options = options(&mut self.choices);
-            options.no_local &= !filter.starts_with("$share/") || self.choices.rarely(16);
-            subscribe = subscribe.and(filter, options);
-        }
-        if self.choices.flag() {
-            let identifier = 1 + u32::from(self.choices.byte() % 4);
-            subscribe.properties.push(PropertyId::SubscriptionIdentifier, identifier);
-        }
-        self.world.send(id, subscribe);
-    }
-
-    fn unsubscribe(&mut self, id: ConnectionId) {
-        let Some(wire) = self.world.wires.get_mut(&id) else { return };
-        let filter = self.choices.of(&FILTERS).unwrap_or("#");
-        let packet_id = wire.client.fresh_id();
-        let mut unsubscribe = Unsubscribe::new(packet_id, filter);
-        if self.choices.flag() {
-            unsubscribe = unsubscribe.and(self.choices.of(&FILTERS).unwrap_or("#"));
-        }
-        self.world.send(id, unsubscribe);
-    }
-
-    /// Takes the next step that a delivery waits for.
-    pub(super) fn answer(&mut self, id: ConnectionId) -> bool {
+    /// Takes one of the steps that deliveries wait for; in order is the first.
+    pub(super) fn answer(&mut self, id: ConnectionId, which: usize, reason: ReasonCode) -> bool {
         let wire = self.world.wires.get(&id).filter(|wire| !wire.is_amid_packet());
-        let Some(step) = wire.and_then(|wire| wire.client.steps.front()).copied() else {
+        let Some(step) = wire.and_then(|wire| wire.client.steps.get(which)).copied() else {
             return false;
         };
-        let failed = !self.choices.is_empty() && self.choices.rarely(8);
-        let reason = if failed { ReasonCode::UnspecifiedError } else { ReasonCode::Success };
         self.world.send(
             id,
             match step {
@@ -323,73 +253,87 @@ impl<'a> Script<'a> {
         true
     }
 
-    fn answer_all(&mut self, id: ConnectionId) {
-        for _ in 0..MOST_ACTS {
-            if !self.answer(id) {
-                return;
-            }
+    /// Takes all steps, also those that come of them.
+    pub(super) fn answer_all(&mut self, id: ConnectionId) {
+        let mut answers = 0;
+        while self.answer(id, 0, ReasonCode::Success) {
+            answers += 1;
+            assert!(answers < MOST_ANSWERS, "{id:?} is sent ever more");
         }
     }
 
     /// Goes on with a QoS 2 message of the client's own.
-    fn release(&mut self, id: ConnectionId) {
-        let open = self.world.wires.get(&id).map(|wire| &wire.client.open);
-        let first = open.and_then(|open| open.iter().find(|(_, qos)| **qos == QoS::ExactlyOnce));
-        let Some((packet_id, _)) = first else { return };
-        self.world.send(id, Packet::PubRel(PublishAck::new(*packet_id)));
+    fn release(&mut self, id: ConnectionId, twice: bool, choices: &mut Choices<'_>) {
+        let Some(packet_id) = self.open_message(id, choices) else { return };
+        for _ in 0..=usize::from(twice) {
+            self.world.send(id, Packet::PubRel(PublishAck::new(packet_id)));
+        }
     }
 
-    fn answer_wrongly(&mut self, id: ConnectionId) {
+    /// The Packet Identifier of a QoS 2 message of the client's own that is not released.
+    fn open_message(&self, id: ConnectionId, choices: &mut Choices<'_>) -> Option<u16> {
+        let open = &self.world.wires.get(&id)?.client.open;
+        let is_released = |id: &&u16| open[id].qos == QoS::ExactlyOnce;
+        let ids: Vec<u16> = open.keys().filter(is_released).copied().collect();
+        choices.of(&ids)
+    }
+
+    fn repeat(&mut self, id: ConnectionId, choices: &mut Choices<'_>) {
+        let Some(packet_id) = self.open_message(id, choices) else { return };
+        let wire = self.world.wires.get(&id);
+        let publish = wire.and_then(|wire| wire.client.open.get(&packet_id)).cloned();
+        if let Some(publish) = publish {
+            self.world.send(id, publish.dup());
+        }
+    }
+
+    fn answer_wrongly(&mut self, id: ConnectionId, choices: &mut Choices<'_>) {
         let kinds = [Packet::PubAck, Packet::PubRec, Packet::PubRel, Packet::PubComp];
-        let kind = kinds[self.choices.below(kinds.len())];
-        let packet_id = 1 + u16::from(self.choices.byte() % 4);
+        let kind = kinds[choices.below(kinds.len())];
+        let packet_id = 1 + u16::from(choices.byte() % 4);
         let reasons = [
             ReasonCode::Success,
             ReasonCode::UnspecifiedError,
             ReasonCode::PacketIdentifierNotFound,
         ];
-        let reason = self.choices.of(&reasons).unwrap_or(ReasonCode::Success);
+        let reason = choices.of(&reasons).unwrap_or(ReasonCode::Success);
         self.world.send(id, kind(PublishAck::because(packet_id, reason)));
     }
 
-    fn disconnect(&mut self, id: ConnectionId) {
+    fn disconnect(&mut self, id: ConnectionId, choices: &mut Choices<'_>) {
         let reasons =
-            [ReasonCode::Success, ReasonCode::DisconnectWithWill, ReasonCode::ProtocolError];
-        let reason = self.choices.of(&reasons).unwrap_or(ReasonCode::Success);
+            [ReasonCode::DisconnectWithWill, ReasonCode::Success, ReasonCode::ProtocolError];
+        let reason = choices.of(&reasons).unwrap_or(ReasonCode::Success);
         let mut disconnect = Disconnect::because(reason);
-        if self.choices.rarely(4) {
-            let value = self.choices.of(&SECONDS).unwrap_or_default().into();
+        if choices.flag() {
+            let value = choices.of(&SECONDS).unwrap_or_default().into();
             let property = Property { id: PropertyId::SessionExpiryInterval, value };
             disconnect.properties = [property].into_iter().collect();
         }
         self.world.send(id, disconnect);
     }
 
-    /// Lets time pass, often to where something is due or to the millisecond before or after.
-    fn pass_time(&mut self) {
-        let to = self.moment();
-        self.world.pass_time(to);
+    fn redirect(&mut self, choices: &mut Choices<'_>) {
+        let redirection = Redirection {
+            is_permanent: choices.byte() % 4 == 2,
+            reference: choices.flag().then(|| "elsewhere".into()),
+        };
+        let is_over = self.world.is_redirected;
+        self.world.redirect((!is_over).then_some(redirection));
     }
 
-    /// Lets time pass and tells the broker nothing, as a busy machine may.
-    fn leap(&mut self) {
-        self.world.now = self.world.now.max(self.moment());
+    /// Lets time pass to where something is due, or to the millisecond before or after.
+    fn pass_to_deadline(&mut self, choices: &mut Choices<'_>) {
+        let Some(Moment(due)) = self.world.broker.next_deadline() else { return };
+        let to = [due, due.saturating_add(1), due.saturating_sub(1)];
+        let to = choices.of(&to).unwrap_or(due);
+        self.world.pass_time(Moment(to));
     }
 
-    fn moment(&mut self) -> Moment {
-        let now = self.world.now;
-        let due = self.world.broker.next_deadline().unwrap_or(now).0;
-        let seconds = |seconds| now.after(Duration::from_secs(seconds));
-        match self.choices.below(16) {
-            0 => now.after(Duration::from_millis(1)),
-            1 => Moment(due),
-            2 => Moment(due.saturating_sub(1)),
-            3 => Moment(due.saturating_add(1)),
-            4 => seconds(1),
-            5 => seconds(59),
-            6 => seconds(3_600),
-            7 => seconds(5 * 3_600),
-            _ => now.after(Duration::from_millis(u64::from(self.choices.two()))),
-        }
+    fn moment(&self, act: u8, choices: &mut Choices<'_>) -> Moment {
+        let unit = if act == act::PASS_SECONDS { 1_000 } else { 1 };
+        let (count, more) = (choices.byte(), choices.two());
+        let count = (u64::from(count) << 16 | u64::from(more)).max(1);
+        self.world.now.after(Duration::from_millis(count.saturating_mul(unit)))
     }
 }

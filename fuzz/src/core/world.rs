@@ -1,18 +1,19 @@
 //! The shell around the core: bytes in, packets out, a trace of both, and what holds for each step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use conformance::trace::{Ending, Event, What};
+use conformance::trace::{Ending, Event, What, to_text};
 use reference_broker::codec::{
-    DecodeError, Framer, Packet, PacketType, QoS, ReasonCode, Side, Text,
+    DecodeError, Framer, Packet, PacketType, Publish, ReasonCode, Side, Text,
 };
-use reference_broker::core::{Broker, Config, ConnectionId, Input, Moment, Output};
+use reference_broker::core::{Broker, Config, ConnectionId, Input, Moment, Output, Redirection};
 
+use super::census::Census;
 use super::client::Client;
 use super::rules::{Owed, is_cause, owed_to, packet_id_of};
-use crate::decode::decode_one;
+use crate::model::Follower;
 
 /// A client that takes less than this may find its connection closed for an answer too large.
 const SMALL: usize = 256;
@@ -25,13 +26,22 @@ pub(super) struct World {
     /// Open connections.
     pub(super) wires: BTreeMap<ConnectionId, Wire>,
     pub(super) trace: Vec<Event>,
-    /// The QoS 2 exchanges that clients left open when their connections ended.
-    left: BTreeMap<Text, BTreeMap<u16, QoS>>,
+    /// The model, if it knows what the configuration chooses.
+    pub(super) follower: Option<Follower>,
+    /// Connections that the broker has asked about, and whose CONNACK is still to come.
+    asked: BTreeSet<ConnectionId>,
+    /// Questions in the order in which they were asked, and those that the script answers later.
+    pub(super) questions: VecDeque<ConnectionId>,
+    pub(super) unanswered: Vec<ConnectionId>,
+    /// The exchanges that clients left open when their connections ended.
+    left: BTreeMap<Text, BTreeMap<u16, Publish>>,
     /// The payloads of Wills that were deleted.
     deleted: BTreeSet<Bytes>,
     /// Whether no other message has the payload of a Will.
-    are_wills_unique: bool,
-    census: Census,
+    pub(super) are_wills_unique: bool,
+    pub(super) census: Census,
+    /// Whether clients are sent elsewhere.
+    pub(super) is_redirected: bool,
     opened: u64,
 }
 
@@ -41,36 +51,28 @@ pub(super) struct Wire {
     pub(super) probe: String,
     pub(super) client: Client,
     framer: Framer,
-}
-
-/// What the broker was ever told, for a bound of what it may answer.
-#[derive(Debug, Default)]
-pub(super) struct Census {
-    /// Client Identifiers.
-    pub(super) clients: BTreeSet<Text>,
-    /// Topics of messages and Wills.
-    pub(super) topics: BTreeSet<Text>,
-    filters: BTreeSet<Text>,
-    messages: usize,
+    /// Whether bytes came that are no packet, after which nothing is read.
+    is_lost: bool,
 }
 
 impl World {
-    pub(super) fn new(config: Config, are_wills_unique: bool) -> World {
+    pub(super) fn new(config: Config) -> World {
         World {
+            follower: Follower::new(&config),
             broker: Broker::new(config),
             now: Moment(0),
             wires: BTreeMap::new(),
             trace: Vec::new(),
+            asked: BTreeSet::new(),
+            questions: VecDeque::new(),
+            unanswered: Vec::new(),
             left: BTreeMap::new(),
             deleted: BTreeSet::new(),
-            are_wills_unique,
+            are_wills_unique: true,
             census: Census::default(),
+            is_redirected: false,
             opened: 0,
         }
-    }
-
-    pub(super) fn census(&self) -> &Census {
-        &self.census
     }
 
     /// Opens a connection.
@@ -79,7 +81,8 @@ impl World {
         let id = ConnectionId(self.opened);
         let probe = format!("c{}", self.opened);
         let framer = Framer::new(self.broker.config().maximum_packet_size);
-        self.wires.insert(id, Wire { probe, client: Client::new(self.now), framer });
+        self.wires
+            .insert(id, Wire { probe, client: Client::new(self.now), framer, is_lost: false });
         self.record(id, What::Opened);
         self.input(Input::Opened(id));
         id
@@ -94,16 +97,30 @@ impl World {
         }
     }
 
-    /// Sends a packet, unless it cannot be written down.
-    pub(super) fn send(&mut self, id: ConnectionId, packet: impl Into<Packet>) {
+    /// Sends a packet of which any part may be wrong, unless it cannot be written down.
+    pub(super) fn send_wild(&mut self, id: ConnectionId, packet: impl Into<Packet>) {
         if let Ok(bytes) = packet.into().to_bytes() {
             self.send_bytes(id, &bytes);
         }
     }
 
+    /// Sends a packet that is as it should be, which reaches the broker without a detour by its bytes if it is
+    /// not too large and none before it was cut short.
+    pub(super) fn send(&mut self, id: ConnectionId, packet: impl Into<Packet>) {
+        let packet = packet.into();
+        let limit = self.broker.config().maximum_packet_size as usize;
+        let is_small = packet.encoded_len().is_ok_and(|size| size <= limit);
+        match self.wires.get(&id) {
+            Some(wire) if is_small && !wire.is_lost && !wire.is_amid_packet() => {
+                self.send_packet(id, packet, false);
+            }
+            _ => self.send_wild(id, packet),
+        }
+    }
+
     /// Sends bytes, which may be packets or not.
     pub(super) fn send_bytes(&mut self, id: ConnectionId, bytes: &[u8]) {
-        let Some(wire) = self.wires.get_mut(&id) else { return };
+        let Some(wire) = self.wires.get_mut(&id).filter(|wire| !wire.is_lost) else { return };
         let continues = wire.framer.pending() > 0;
         wire.framer.buffer().extend_from_slice(bytes);
         if continues {
@@ -130,7 +147,12 @@ impl World {
                         self.record(id, What::SentBytes(pending));
                     }
                     self.input(Input::Malformed(id, packet_type, error));
-                    assert!(!self.wires.contains_key(&id), "left open after {error}");
+                    let Some(wire) = self.wires.get_mut(&id) else { return };
+                    if !self.asked.contains(&id) {
+                        self.fail("left open after bytes that are no packet");
+                    }
+                    wire.is_lost = true;
+                    return;
                 }
             }
         }
@@ -149,24 +171,43 @@ impl World {
         {
             self.deleted.insert(will.clone());
         }
-        let owed = owed_to(&packet, wire.client.is_connected());
+        let owed = owed_to(&packet, &wire.client, self.asked.contains(&id));
         self.census.note(&packet);
-        let outputs = self.input(Input::Received(id, packet.clone()));
-        let Some(wire) = self.wires.get_mut(&id) else { return };
-        wire.client.last_sent = self.now;
+        let before = self.trace.len();
+        self.input(Input::Received(id, packet));
+        if let Some(wire) = self.wires.get_mut(&id) {
+            wire.client.last_sent = self.now;
+            self.check_answer(id, owed, before);
+        }
+        self.answer_questions();
+    }
+
+    /// A packet has had the answer that it is owed.
+    fn check_answer(&self, id: ConnectionId, owed: Owed, before: usize) {
         match owed {
             Owed::Nothing => {}
-            Owed::Close => panic!("left open after {packet:?}"),
+            Owed::Close => self.fail(&format!("{id:?} is left open")),
+            Owed::Answer(PacketType::ConnAck, _) if self.asked.contains(&id) => {}
             Owed::Answer(packet_type, packet_id) => {
-                let is_answer = |output: &&Output| {
-                    let Output::Send(to, packet) = output else { return false };
+                let Some(Wire { probe, .. }) = self.wires.get(&id) else { return };
+                let is_answer = |event: &&Event| {
+                    let What::Received(packet) = &event.what else { return false };
                     let about = packet_id_of(packet);
-                    *to == id && packet.packet_type() == packet_type && about == packet_id
+                    event.probe == *probe
+                        && packet.packet_type() == packet_type
+                        && about == packet_id
                 };
-                let count = outputs.iter().filter(is_answer).count();
-                assert_eq!(count, 1, "answers of type {packet_type} to {packet:?}");
+                let count = self.trace[before..].iter().filter(is_answer).count();
+                if count != 1 {
+                    self.fail(&format!("{count} answers of type {packet_type}"));
+                }
             }
         }
+    }
+
+    /// Panics, and says what led to it.
+    pub(super) fn fail(&self, problem: &str) -> ! {
+        panic!("{problem}\nafter:\n{}", to_text(&self.trace));
     }
 
     /// Lets time pass to this moment, the broker being told whenever it wants to be.
@@ -180,33 +221,42 @@ impl World {
         self.now = self.now.max(to);
     }
 
-    /// Tells the core what happened, and carries out what it says.
-    fn input(&mut self, input: Input) -> Vec<Output> {
+    /// Tells the core what happened, compares what it does with what the model expects, and carries it out.
+    pub(super) fn input(&mut self, input: Input) {
         let bound = self.bound(&input);
-        let is_gone = |id| matches!(&input, Input::Closed(gone) if *gone == id);
         self.broker.handle(self.now, input.clone());
         let mut outputs = Vec::new();
         while let Some(output) = self.broker.next_output() {
             outputs.push(output);
             assert!(outputs.len() <= bound, "more than {bound} outputs for {input:?}");
         }
-        for output in &outputs {
+        let due = self.broker.next_deadline();
+        if let Some(follower) = &mut self.follower
+            && let Err(difference) = follower.step(self.now, &input, &outputs, due)
+        {
+            self.fail(&difference);
+        }
+        let is_gone = |id| matches!(&input, Input::Closed(gone) if *gone == id);
+        let mut closed = Vec::new();
+        for output in outputs {
             match output {
                 // What was due before the broker heard that the client had gone.
-                Output::Send(id, _) | Output::Close(id) if is_gone(*id) => {}
-                Output::Send(id, packet) => self.receive(*id, packet),
-                Output::Close(id) => self.close(*id, &input),
-                Output::Ask(..) | Output::Published(_) => {
-                    panic!("{output:?}, which the configuration does not ask for");
+                Output::Send(id, _) | Output::Close(id) if is_gone(id) => {}
+                Output::Send(id, packet) => self.receive(id, packet),
+                Output::Close(id) => {
+                    self.close(id, &input);
+                    closed.push(id);
+                }
+                Output::Ask(id, _) => {
+                    self.asked.insert(id);
+                    self.questions.push_back(id);
+                }
+                Output::Published(_) => {
+                    self.fail("a report that the configuration does not ask for")
                 }
             }
         }
-        for output in &outputs {
-            if let Output::Close(id) = output {
-                self.check_is_gone(*id);
-            }
-        }
-        outputs
+        closed.into_iter().for_each(|id| self.check_is_gone(id));
     }
 
     /// How many outputs one input may have at the most.
@@ -225,44 +275,56 @@ impl World {
             + (asked + clients.len() * copies) * messages
     }
 
-    fn receive(&mut self, id: ConnectionId, packet: &Packet) {
-        self.record(id, What::Received(packet.clone()));
-        let wire = self.wires.get_mut(&id).expect("packets are sent to open connections only");
-        let bytes = packet.to_bytes().expect("what is to be sent can be written");
-        assert_eq!(decode_one(&bytes, Side::Server).as_ref(), Ok(packet), "sent and not valid");
-        assert!(
-            bytes.len() <= wire.client.packet_limit(),
-            "{packet:?} is too large for the client"
-        );
+    fn receive(&mut self, id: ConnectionId, packet: Packet) {
+        let Some(wire) = self.wires.get_mut(&id) else {
+            self.fail(&format!("{packet:?} after a close"))
+        };
         let is_connack = packet.packet_type() == PacketType::ConnAck;
-        assert_eq!(
-            is_connack,
-            wire.client.connack.is_none(),
+        let comes_first = is_connack || packet.packet_type() == PacketType::Auth;
+        assert!(
+            wire.client.connack.is_none() && comes_first
+                || wire.client.connack.is_some() && !is_connack,
             "one CONNACK comes first: {packet:?}"
         );
-        if let Packet::Publish(publish) = packet {
+        if let Packet::Publish(publish) = &packet {
             let is_deleted = self.deleted.contains(&publish.payload);
             assert!(!is_deleted, "a Will that was deleted is published: {publish:?}");
         }
-        wire.client.receives(packet);
-        if let (Packet::ConnAck(connack), Some(client)) = (packet, wire.client.id()) {
-            let left = self.left.remove(&client).unwrap_or_default();
-            if connack.session_present {
-                wire.client.open = left;
+        wire.client.receives(&packet);
+        if let (Packet::ConnAck(connack), Some(client)) = (&packet, wire.client.id()) {
+            self.asked.remove(&id);
+            if connack.reason == ReasonCode::Success {
+                let left = self.left.remove(&client).unwrap_or_default();
+                if connack.session_present {
+                    wire.client.open = left;
+                }
+                self.census.clients.insert(client, wire.client.user.clone());
             }
-            self.census.clients.insert(client);
         }
+        self.record(id, What::Received(packet));
     }
 
     fn close(&mut self, id: ConnectionId, cause: &Input) {
         self.record(id, What::ClosedByBroker(Ending::EndOfStream));
         let wire = self.wires.remove(&id).expect("open connections only are closed");
         let silence = self.now.0 - wire.client.last_sent.0;
-        let is_known = !wire.client.is_honest
+        let is_judged = self.follower.as_ref().is_some_and(Follower::follows);
+        let is_known = is_judged
+            || self.is_redirected
+            || !wire.client.is_honest
             || wire.client.packet_limit() < SMALL
             || is_cause(id, &wire.client, cause, silence, self.broker.config());
-        assert!(is_known, "{} was closed after {silence} ms for no reason: {cause:?}", wire.probe);
+        if !is_known {
+            let probe = &wire.probe;
+            self.fail(&format!("{probe} was closed after {silence} ms for no reason: {cause:?}"));
+        }
         self.leave(&wire);
+    }
+
+    /// Sends all clients elsewhere, or none any more.
+    pub(super) fn redirect(&mut self, redirection: Option<Redirection>) {
+        self.is_redirected = redirection.is_some();
+        self.input(Input::Redirect(redirection));
     }
 
     fn leave(&mut self, wire: &Wire) {
@@ -274,8 +336,8 @@ impl World {
     /// What comes late from a closed connection has no effect.
     fn check_is_gone(&mut self, id: ConnectionId) {
         for input in [Input::Received(id, Packet::PingReq), Input::Closed(id)] {
-            self.broker.handle(self.now, input.clone());
-            assert_eq!(self.broker.next_output(), None, "for {input:?} after the close");
+            self.broker.handle(self.now, input);
+            assert_eq!(self.broker.next_output(), None, "after the close of {id:?}");
         }
     }
 
@@ -291,29 +353,6 @@ impl Wire {
     /// Whether the last packet was not sent to its end, so that whatever follows is taken for it.
     pub(super) fn is_amid_packet(&self) -> bool {
         self.framer.pending() > 0
-    }
-}
-
-impl Census {
-    fn note(&mut self, packet: &Packet) {
-        match packet {
-            Packet::Connect(connect) => {
-                self.clients.insert(connect.client_id.clone());
-                if let Some(will) = &connect.will {
-                    self.messages += 1;
-                    self.topics.insert(will.topic.clone());
-                }
-            }
-            Packet::Publish(publish) => {
-                self.messages += 1;
-                self.topics.insert(publish.topic.clone());
-            }
-            Packet::Subscribe(subscribe) => {
-                let filters = subscribe.subscriptions.iter().map(|each| &each.filter);
-                self.filters.extend(filters.cloned());
-            }
-            _ => {}
-        }
     }
 }
 

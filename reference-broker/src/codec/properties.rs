@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::packet::is_topic_name;
 use super::reader::Reader;
 use super::writer::Writer;
 use super::{DecodeError, EncodeError, Fault, Kind, Place, PropertyId, Side, Text};
@@ -242,6 +243,12 @@ impl Properties {
             let value = block.property_value(id.row().kind)?;
             if !id.admits(&value) {
                 object(Fault::PropertyOutOfRange(id, place).at(value_at))?; // U-3.1.2.11.3-2 and its siblings
+            }
+            // It is the Topic Name of the answer, also that of a Will which will be published.
+            if let (PropertyId::ResponseTopic, Value::String(topic)) = (id, &value)
+                && !is_topic_name(topic)
+            {
+                object(Fault::ResponseTopicInvalid.at(value_at))?; // MQTT-3.3.2-14
             }
             list.push(Property { id, value });
         }

@@ -93,6 +93,9 @@ pub struct Handling {
     pub copy_for_each_subscription: bool,
     /// Whether a QoS 2 message is handed on at PUBREL rather than at PUBLISH (section 4.3.3).
     pub hands_on_at_release: bool,
+    /// Whether a QoS 2 message that waits for its PUBREL ends with the session that it is a part of, rather than
+    /// being handed on then (sections 4.1 and 4.3.3).
+    pub drops_unreleased: bool,
     /// Whether QoS 0 messages wait for clients that are not there, or have no quota left, as others
     /// do (sections 4.1 and 4.9).
     pub queues_qos0: bool,
@@ -122,6 +125,9 @@ pub struct Handling {
     /// Whether a Clean Start within the Will Delay Interval deletes the Will rather than publish it
     /// because its session ends: section 3.1.3.2.2 says both.
     pub clean_start_deletes_will: bool,
+    /// Whether a takeover deletes the Will of the connection that it ends, but for one without a delay
+    /// whose session ends: by the letter of MQTT-3.1.2-8 a new connection prevents a Will that waits.
+    pub takeover_deletes_will: bool,
     /// Who of a Shared Subscription gets a message (section 4.8.2).
     pub sharing: Sharing,
     /// What becomes of messages from clients whose topic begins with `$` (section 4.7.2).
@@ -253,6 +259,7 @@ impl Default for Handling {
         Handling {
             copy_for_each_subscription: false,
             hands_on_at_release: false,
+            drops_unreleased: false,
             queues_qos0: false,
             retains_qos0: true,
             retained_once_for_subscribe: false,
@@ -263,6 +270,7 @@ impl Default for Handling {
             shares_again_at_loss: false,
             retained_despite_no_local: false,
             clean_start_deletes_will: false,
+            takeover_deletes_will: false,
             sharing: Sharing::InTurn,
             dollar_topics: DollarTopics::Refused,
             lowest_packet_id_first: false,

@@ -147,8 +147,11 @@ impl Broker {
     fn take_over(&mut self, client: &Text, clean_start: bool) {
         let Some(session) = self.sessions.get(client) else { return };
         let resumes = !clean_start && session.expiry > 0;
-        let deletes = resumes || clean_start && self.config.handling.clean_start_deletes_will;
-        if deletes && session.will.as_ref().is_some_and(StoredWill::is_delayed) {
+        let handling = &self.config.handling;
+        let at_takeover = handling.takeover_deletes_will && session.connection.is_some();
+        let deletes = resumes || clean_start && handling.clean_start_deletes_will || at_takeover;
+        let is_delayed = session.will.as_ref().is_some_and(StoredWill::is_delayed);
+        if deletes && is_delayed || resumes && at_takeover {
             self.take_will(client); // MQTT-3.1.3-9, U-3.1.3.2.2-4
         }
         if let Some(old) = self.sessions.get(client).and_then(|session| session.connection) {
@@ -251,8 +254,10 @@ impl Broker {
         }
         let mut unreleased: Vec<_> = session.inbound.into_values().collect();
         unreleased.sort_unstable_by_key(|it| it.order); // MQTT-4.6.0-6
-        for message in unreleased.into_iter().filter_map(|it| it.message) {
-            self.publish_message(message); // PUBREC has made the broker its owner: U-4.3.3-3
+        // They are a part of the session (U-4.1-8), but PUBREC has made the broker their owner: U-4.3.3-3
+        let handed_on = unreleased.into_iter().filter(|_| !self.config.handling.drops_unreleased);
+        for message in handed_on.filter_map(|it| it.message).collect::<Vec<_>>() {
+            self.publish_message(message);
         }
         if let Some(due) = session.expires_at {
             self.timers.remove(due, Timer::Session(client.clone()));

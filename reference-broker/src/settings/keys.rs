@@ -146,6 +146,10 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
     "message.hands_on_at_release" => core.handling.hands_on_at_release,
         "Whether a QoS 2 message is handed on at PUBREL rather than at PUBLISH.",
         "At PUBLISH: it arrives sooner, and only its Packet Identifier has to be kept.";
+    "message.drops_unreleased" => core.handling.drops_unreleased,
+        "Whether a QoS 2 message that waits for its PUBREL is dropped when the session ends, rather than handed \
+         on then.",
+        "It is handed on: PUBREC has made the broker its owner.";
     "message.queues_qos0" => core.handling.queues_qos0,
         "Whether QoS 0 messages wait for clients that are not there, or have no quota left, as \
          others do.",
@@ -176,6 +180,10 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
         "Whether a Clean Start within the Will Delay Interval deletes the Will rather than publish \
          it because its session ends: section 3.1.3.2.2 says both.",
         "It is published: the session that it speaks of is over.";
+    "message.takeover_deletes_will" => core.handling.takeover_deletes_will,
+        "Whether a takeover deletes the Will of the connection that it ends, but for one without a delay \
+         whose session ends.",
+        "It is published, unless it is delayed and its session continues: its client did not disconnect.";
 
     "answer.reason_strings" => core.reason_strings,
         "Whether refusals come with a Reason String.",

@@ -136,6 +136,14 @@ fn what_is_printed_can_be_read_again() {
 }
 
 #[test]
+fn any_time_that_is_printed_can_be_read_again() {
+    for time in ["0", "0.5", "1e-9", "4294967295", "4294967296.0", "1e10", "1e19", "30"] {
+        let settings = read(&format!("shell.packet_timeout = {time}")).unwrap();
+        assert_eq!(read(&settings.to_toml()), Ok(settings), "{time}");
+    }
+}
+
+#[test]
 fn every_key_has_an_effect_of_its_own() {
     let printed = Settings::default().to_toml();
     for key in KEYS {

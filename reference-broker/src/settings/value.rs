@@ -68,7 +68,10 @@ impl Value for Duration {
     }
 
     fn write(&self) -> Option<String> {
-        Some(self.as_secs_f64().to_string())
+        let text = self.as_secs_f64().to_string();
+        // Whole numbers are read up to 32 bits, others up to all that there is.
+        let is_readable = text.contains('.') || text.parse::<u32>().is_ok();
+        Some(if is_readable { text } else { text + ".0" })
     }
 }
 

@@ -1,9 +1,10 @@
 //! Rules for subscriptions: SUBSCRIBE, UNSUBSCRIBE and SUBACK, and what clients are subscribed to.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use reference_broker::codec::{
-    Packet, Publish, QoS, ReasonCode, Subscription, SubscriptionOptions, Text, Unsubscribe,
+    Packet, Publish, QoS, ReasonCode, Subscribe, Subscription, SubscriptionOptions, Text,
+    Unsubscribe,
 };
 use reference_broker::core::ConnectionId;
 
@@ -134,15 +135,19 @@ pub fn matches_by(
     vec![narrowed, takes_filters_for(move |subscription, _| widen(&subscription.filter))]
 }
 
+/// The Reason Code with which this QoS is granted.
+fn granted(qos: QoS) -> ReasonCode {
+    match qos {
+        QoS::AtMostOnce => ReasonCode::Success,
+        QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
+        QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
+    }
+}
+
 /// Alters what a client asks for with a filter; what it is told was granted is what it asked for.
 pub fn grants_secretly(
     mut alter: impl FnMut(&mut Subscription, At<'_>) + Send + 'static,
 ) -> Box<dyn Rule> {
-    let granted = |qos: QoS| match qos {
-        QoS::AtMostOnce => ReasonCode::Success,
-        QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
-        QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
-    };
     through(
         BTreeMap::<(ConnectionId, u16), Vec<ReasonCode>>::new(),
         move |asked, mut packet, at, act| {
@@ -166,24 +171,26 @@ pub fn grants_secretly(
     )
 }
 
-/// Tells clients that it has granted a filter that it has refused.
+/// Tells clients that it has granted a filter that it has refused, at the QoS they asked for.
 pub fn claims_to_grant(which: fn(&str) -> bool) -> Box<dyn Rule> {
     through(
-        BTreeSet::<(ConnectionId, u16)>::new(),
+        BTreeMap::<(ConnectionId, u16), Vec<Option<ReasonCode>>>::new(),
         move |wrong, packet, at, act| {
-            if let Packet::Subscribe(subscribe) = &packet
-                && subscribe.subscriptions.iter().any(|it| which(&it.filter))
-            {
-                wrong.insert((at.connection, subscribe.packet_id));
+            if let Packet::Subscribe(Subscribe { packet_id, subscriptions, .. }) = &packet {
+                let claimed =
+                    |it: &Subscription| which(&it.filter).then(|| granted(it.options.maximum_qos));
+                let claimed = subscriptions.iter().map(claimed).collect();
+                wrong.insert((at.connection, *packet_id), claimed);
             }
             act.receive(packet);
         },
         |wrong, mut packet, at, act| {
             if let Packet::SubAck(suback) = &mut packet
-                && wrong.remove(&(at.connection, suback.packet_id))
+                && let Some(claimed) = wrong.remove(&(at.connection, suback.packet_id))
             {
-                let reasons = suback.reasons.iter_mut().filter(|reason| reason.is_error());
-                reasons.for_each(|reason| *reason = ReasonCode::GrantedQoS1);
+                for (reason, claimed) in suback.reasons.iter_mut().zip(claimed) {
+                    *reason = claimed.filter(|_| reason.is_error()).unwrap_or(*reason);
+                }
             }
             act.send(packet);
         },

@@ -3,9 +3,9 @@ mod told;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use conformance::differential::{
     Asking, Beside, Divergence, Divergences, Drawn, Explanation, KnownDivergences, Mixed, Observed,
     cases, config_of, drawn, first_difference, mixed, paint,
@@ -14,16 +14,18 @@ use conformance::exit::Exit;
 use conformance::runner::TOPIC_PREFIX;
 use conformance::script::{Script, read};
 use conformance::target::{Connector, Target, Variant, announced};
-use reference_broker::command::interrupt;
 use reference_broker::core::Config;
 
 use super::files::raised_limit;
 use super::reach::ReachArguments;
 use super::run::token;
 use super::target::{TargetArguments, Tested};
-use super::{Failure, by_chance, print};
+use super::{Failure, Format, by_chance, print, saved};
 
-use told::{EMBEDDED, OTHER, as_json, names, of_divergences, of_found};
+use told::{EMBEDDED, OTHER, a_second, as_json, names, of_divergences, of_found};
+
+/// So many questions are asked of a broker at once.
+const ASKED_AT_ONCE: usize = 16;
 
 #[derive(Args, Debug)]
 pub(super) struct DiffArguments {
@@ -72,12 +74,6 @@ pub(super) struct DiffArguments {
     started: TargetArguments,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-}
-
 /// Plays scripts on two brokers, and tells where they part ways and why.
 pub(super) fn diff(arguments: &DiffArguments) -> Result<Exit, Failure> {
     let seed = arguments.seed.unwrap_or_else(by_chance);
@@ -117,10 +113,11 @@ fn in_memory(
     second: &Variant,
     seed: u64,
 ) -> Result<Exit, Failure> {
-    let config = Config::default();
+    let (config, begun) = (Config::default(), Instant::now());
     let cases = cases(seed, arguments.cases, first, &config);
     let Some(found) = first_difference(&cases, first, second, &config) else {
-        return print(&format!("{} scripts, no difference; seed {seed}\n", cases.len()));
+        let rate = a_second(cases.len(), begun.elapsed());
+        return print(&format!("{} scripts, no difference; {rate}; seed {seed}\n", cases.len()));
     };
     let mut text = of_found(&found, ("first", "second"), Observed::of);
     let _ = writeln!(text, "\nscript {} of {}; seed {seed}", found.case, cases.len());
@@ -183,17 +180,9 @@ fn beside(arguments: &DiffArguments, tested: Tested, seed: u64) -> Result<Diverg
         .map_err(|error| trouble(format!("cannot start: {error}")))?;
     raised_limit();
     let (name, prefix) = (tested.name.clone(), tested.topic_prefix.clone());
-    let compared = runtime.block_on(async {
-        let interrupt = || interrupt().map_err(|error| trouble(error.to_string()));
-        let started = tested.start(interrupt()?).await?;
-        let comparing = compare(arguments, started.target(), &name, prefix, scripts, seed);
-        let compared = tokio::select! {
-            compared = comparing => compared,
-            () = interrupt()? => Err(trouble("interrupted".to_owned())),
-        };
-        let stopped = started.stop().await.map_err(trouble);
-        compared.and_then(|report| stopped.map(|()| report))
-    });
+    let compared = runtime.block_on(tested.with_started(async |target| {
+        compare(arguments, target, &name, prefix, scripts, seed).await
+    }));
     runtime.shutdown_background();
     compared
 }
@@ -218,13 +207,15 @@ async fn compare(
         topic_prefix: topic_prefix.clone(),
         token: format!("{token}p"),
         patience: arguments.patience,
-        jobs: arguments.jobs,
+        // What a busy broker answers late would not be known of it.
+        jobs: arguments.jobs.min(ASKED_AT_ONCE),
     };
     let mut tell = |what: &str| drop(writeln!(std::io::stderr(), "{name}: {what}"));
     tell("asking for its choices");
     let portrait = paint(target, &asking).await.map_err(|why| trouble(format!("{name} {why}")))?;
     let beside = Beside {
         taken: portrait.taken(),
+        open: portrait.open(),
         connector,
         config: config_of(&connack),
         topic_prefix,
@@ -282,18 +273,10 @@ fn files_below(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
 }
 
 fn save(report: &Divergences, folder: &Path) -> Result<(), Failure> {
-    let cannot = |path: &Path, error: std::io::Error| {
-        (Exit::Trouble, format!("{}: {error}", path.display()))
-    };
-    std::fs::create_dir_all(folder).map_err(|error| cannot(folder, error))?;
+    saved::folder(folder)?;
     for (number, divergence) in (1..).zip(&report.found) {
-        let name = divergence.name();
-        let is_plain = |letter: &char| letter.is_ascii_alphanumeric() || "-.+".contains(*letter);
-        let word: String =
-            name.chars().map(|it| if is_plain(&it) { it } else { '-' }).take(60).collect();
-        let path = folder.join(format!("{number:03}-{word}.script"));
         let text = of_found(&divergence.found, (EMBEDDED, OTHER), Observed::by_class);
-        std::fs::write(&path, text).map_err(|error| cannot(&path, error))?;
+        saved::script(folder, number, &divergence.name(), &text)?;
     }
     Ok(())
 }
@@ -308,12 +291,14 @@ fn of_mixed(mixed: &[Mixed], seed: u64) -> String {
     let why = |it: &Mixed| it.found.as_ref().map(|found| found.explanation.clone());
     for it in mixed.iter().filter(|it| !matches!(why(it), None | Some(Explanation::Choice(_)))) {
         let why = why(it).map(|it| it.to_string()).unwrap_or_default();
-        let _ = writeln!(text, "embedded:{}  {why}", it.variant);
+        let _ = writeln!(text, "embedded:{}  besides {}: {why}", it.variant, it.taken);
     }
     let count = |is: fn(&Explanation) -> bool| {
         mixed.iter().filter(|it| why(it).as_ref().is_some_and(is)).count()
     };
-    let choices = count(|it| matches!(it, Explanation::Choice(_)));
+    let is_taken = |it: &&Mixed| it.found.is_none() && it.taken != Variant::default();
+    let choices =
+        count(|it| matches!(it, Explanation::Choice(_))) + mixed.iter().filter(is_taken).count();
     let (violations, open) = (count(is_fault), count(|it| matches!(it, Explanation::Open(_))));
     let all = mixed.len();
     let _ = writeln!(

@@ -1,6 +1,7 @@
 //! What a comparison came to, as text and as JSON.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use conformance::differential::{
     Difference, Divergence, Divergences, Explanation, Found, KnownDivergences, Observed,
@@ -47,7 +48,7 @@ pub(super) fn of_divergences(
     for entry in known.unseen(&names(report)) {
         let _ = writeln!(text, "# not seen: {} ({})", entry.name, entry.reason);
     }
-    let Divergences { played, alike, unsteady, passed_over, found } = report;
+    let Divergences { played, alike, unsteady, passed_over, found, took } = report;
     let of = |kind: &str| found.iter().filter(|it| it.name().starts_with(kind)).count();
     let (choices, violations, open) = (of("choice:"), of("violation:"), of("open:"));
     let _ = writeln!(
@@ -55,7 +56,23 @@ pub(super) fn of_divergences(
         "{target}: {played} scripts, {alike} alike, {unsteady} unsteady, {passed_over} passed over; \
          {choices} choices, {violations} violations, {open} open; seed {seed}"
     );
+    let seconds = |time: Duration| time.as_secs_f64();
+    let _ = writeln!(
+        text,
+        "played in {:.0} s, {}; choices fitted in {:.0} s; shrunk and explained in {:.0} s",
+        seconds(took.playing),
+        a_second(*played, took.playing),
+        seconds(took.fitting),
+        seconds(took.explaining)
+    );
     text
+}
+
+/// How many scripts were played in a second.
+pub(super) fn a_second(scripts: usize, time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    let rate = if seconds > 0.0 { scripts as f64 / seconds } else { 0.0 };
+    format!("{rate:.1} scripts a second")
 }
 
 /// The names of all that was found.
@@ -84,6 +101,7 @@ pub(super) fn as_json(
             Explanation::Told(finding) => {
                 (Vec::new(), None, finding.requirement.into_iter().collect())
             }
+            Explanation::Free(_) => (Vec::new(), None, Vec::new()),
             Explanation::Open(like) => (Vec::new(), like.map(|mutant| mutant.id), Vec::new()),
         };
         let differences: Vec<_> = differences.iter().map(of_difference).collect();
@@ -108,6 +126,11 @@ pub(super) fn as_json(
         "alike": report.alike,
         "unsteady": report.unsteady,
         "passed_over": report.passed_over,
+        "seconds": {
+            "playing": report.took.playing.as_secs_f64(),
+            "fitting": report.took.fitting.as_secs_f64(),
+            "explaining": report.took.explaining.as_secs_f64(),
+        },
         "divergences": divergences.collect::<Vec<_>>(),
         "known_and_not_seen": known.unseen(&names(report)).iter().map(|it| &it.name).collect::<Vec<_>>(),
     })

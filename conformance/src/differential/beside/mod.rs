@@ -5,9 +5,13 @@
 //! that the embedded broker has to take so that least differs (`fit`), in memory, and what is left is made
 //! small on the broker itself and explained (`rest`).
 
-mod fit;
+mod demonstrated;
+mod explaining;
+mod left_open;
+mod overlooked;
 mod playing;
 mod rest;
+mod suspects;
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -15,11 +19,14 @@ use std::time::{Duration, Instant};
 use reference_broker::codec::{ConnAck, PropertyId};
 use reference_broker::core::Config;
 
+use crate::chameleon::Switch;
 use crate::script::{Script, announce};
 use crate::target::{Connector, Variant};
 
+use super::fit::fit;
 use super::{Explanation, Found, Generator, Worlds};
 
+pub(crate) use overlooked::violations;
 use playing::Playing;
 
 /// What is compared, and how.
@@ -31,6 +38,8 @@ pub struct Beside {
     pub config: Config,
     /// The choices that it is known to take.
     pub taken: Variant,
+    /// Those that it may take or not, as far as is known.
+    pub open: Vec<&'static Switch>,
     /// The levels below which all of it is.
     pub topic_prefix: String,
     /// What sets this run apart from others.
@@ -62,6 +71,19 @@ pub struct Divergences {
     pub passed_over: usize,
     /// What differs, each explanation once.
     pub found: Vec<Divergence>,
+    /// What took how long.
+    pub took: Took,
+}
+
+/// How long the parts of a comparison took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Took {
+    /// To play all scripts on the other broker.
+    pub playing: Duration,
+    /// To find the choices with which the embedded broker does most as the other one.
+    pub fitting: Duration,
+    /// To make what still differs small, and to explain it.
+    pub explaining: Duration,
 }
 
 /// Where two brokers part ways.
@@ -99,7 +121,9 @@ impl Beside {
         let until = self.time.and_then(|time| Instant::now().checked_add(time));
         let scripts = self.all_scripts();
         let playing = Playing::new(self);
+        let begun = Instant::now();
         let played = playing.all(scripts, until, tell).await?;
+        let all_played = Instant::now();
         let mut report = Divergences {
             played: played.cases.len() + played.unsteady,
             unsteady: played.unsteady,
@@ -107,19 +131,28 @@ impl Beside {
         };
         let cases = &played.cases[..];
         tell("fitting the choices of the reference broker");
-        let base = tokio::task::block_in_place(|| {
-            fit::fit(cases, &playing.beside.taken, &playing.beside.config)
+        let mut base = tokio::task::block_in_place(|| {
+            let Beside { taken, open, .. } = &*playing.beside;
+            let evidence: Vec<_> = cases.iter().map(|case| &case.evidence).collect();
+            fit(&evidence, taken, open, playing.seeing())
         });
+        let demonstrated = demonstrated::demonstrated(cases, &mut base, &playing).await?;
         tell(&format!("closest to it is embedded:{base}"));
-        let demonstrated = fit::demonstrated(cases, &base, &playing).await?;
         report.found.extend(demonstrated);
+        let fitted = Instant::now();
         rest::explained(cases, &base, &playing, tell, &mut report).await?;
+        report.took = Took {
+            playing: all_played - begun,
+            fitting: fitted - all_played,
+            explaining: fitted.elapsed(),
+        };
         Ok(report)
     }
 
     fn all_scripts(&self) -> Vec<(String, Script)> {
         let worlds = Worlds::of(self.connector.setup());
-        let mut generator = Generator::new(self.seed, self.config.clone(), worlds);
+        let generator = Generator::new(self.seed, self.config.clone(), worlds);
+        let mut generator = generator.in_place(playing::place(self, 0));
         let generated = (1..=self.cases).map(|number| (number.to_string(), generator.script()));
         self.scripts.iter().cloned().chain(generated).collect()
     }
@@ -137,6 +170,7 @@ impl Divergence {
             Explanation::Told(finding) => {
                 format!("violation:{}", finding.requirement.unwrap_or_default())
             }
+            Explanation::Free(choice) => format!("choice:{}", choice.name),
             Explanation::Open(_) => {
                 let mut kinds: Vec<_> = self.found.differences.iter().map(|it| it.kind()).collect();
                 kinds.dedup();

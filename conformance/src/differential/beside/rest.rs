@@ -1,44 +1,29 @@
 //! What no single choice explains: faults, and what is open.
+//!
+//! Of the cases that look alike the quickest is made small and explained, several at once. Those that come to the
+//! same with the faults found by then are explained too; of the others the quickest are next, until there are none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use crate::mutant::{self, Mutant};
-use crate::script::{Act, Played, Script, Step};
+use crate::mutant::Mutant;
 use crate::target::Variant;
 
 use super::super::parallel::in_parallel;
 use super::super::search::Found;
-use super::super::{Evidence, Explanation, Generator, Observed, Worlds, explain, shrink};
-use super::playing::{Case, Playing, Seen, own};
+use super::super::{Difference, Explanation, differences};
+use super::explaining::{Explaining, Why};
+use super::playing::{Case, Playing};
+use super::suspects::Suspects;
 use super::{Divergence, Divergences};
 
 /// No more differences are made small and explained than these: each may take seconds.
-const EXPLAINED: usize = 60;
+const EXPLAINED: usize = 80;
 
-/// So many more cases have to be explained by what explains one of them.
-const EVIDENCE: usize = 6;
-
-/// In so many cases each fault is looked for.
-const LOOKED_AT: usize = 100;
-
-/// So many other scripts have to show a fault as well.
-const CONFIRMING: usize = 3;
-
-/// None of them takes longer than this.
-const LONGEST: Duration = Duration::from_secs(15);
-
-/// In so many scripts these are looked for.
-const TRIED: usize = 400;
-
-/// So often is a smaller one tried, in memory, while one of them is made smaller.
-const SHRINKS: usize = 400;
-
-/// Later than anything may be.
-const LATE: Duration = Duration::from_secs(10);
+/// So many of them at once, before those are sorted out that come to the same with what was found.
+const AT_ONCE: usize = 32;
 
 /// Explains the cases that differ still: by what oracles say, by the faults that give the same, and else
 /// not. Takes all of it into the report.
@@ -49,46 +34,47 @@ pub(super) async fn explained(
     tell: &mut dyn FnMut(&str),
     report: &mut Divergences,
 ) -> io::Result<()> {
-    let differing: Vec<_> = cases
-        .iter()
-        .filter(|case| playing.own(&case.evidence.script, base) != case.evidence.seen)
-        .collect();
-    report.alike = cases.len() - differing.len();
-    let rest = Rest { base: base.clone(), playing: playing.clone() };
-    let mut groups = rest.grouped(&differing);
-    report.passed_over = groups.iter().skip(EXPLAINED).map(|group| group.cases.len()).sum();
-    groups.truncate(EXPLAINED);
-    tell(&format!("shrinking and explaining {} differences", groups.len()));
-    let mut tasks = JoinSet::new();
-    let mut waiting = groups.into_iter().enumerate();
-    let mut done = BTreeMap::new();
-    loop {
-        while tasks.len() < playing.beside.jobs.max(1)
-            && let Some((place, group)) = waiting.next()
-        {
-            let rest = rest.clone();
-            tasks.spawn(async move { (place, group.cases.len(), rest.explain(&group).await) });
-        }
-        let Some(one) = tasks.join_next().await else { break };
-        let (place, scripts, found) = one.map_err(io::Error::other)?;
-        done.insert(place, (scripts, found?));
+    let explaining = Explaining {
+        base: base.clone(),
+        faulty: base.clone(),
+        playing: playing.clone(),
+        suspects: Suspects::new(base, playing),
+    };
+    let left = tokio::task::block_in_place(|| keyed(cases, &explaining));
+    report.alike = cases.len() - left.len();
+    let mut rest = Rest { explaining, left, faults: Vec::new() };
+    let mut budget = EXPLAINED;
+    while budget > 0 && !rest.left.is_empty() {
+        tell(&format!("{} differences to explain", rest.left.len()));
+        budget -= rest.round(budget.min(AT_ONCE), report).await?;
     }
-    for (scripts, found) in done.into_values() {
-        match found {
-            Some(found) => note(Divergence { found, scripts }, report),
-            None => report.unsteady += scripts,
-        }
-    }
+    report.passed_over = rest.left.len();
     Ok(())
 }
 
-/// The script without what it waits at its end.
-fn without_rest(script: &Script) -> Script {
-    let mut script = script.clone();
-    while script.steps.last().is_some_and(|step| matches!(step.act, Act::Wait(_))) {
-        script.steps.pop();
-    }
-    script
+/// By what cases look alike: what is known of why they differ, and else in which kinds of parts.
+type Key = (Why, BTreeSet<String>);
+
+/// The cases that differ, each with what it looks like.
+fn keyed(cases: &[Case], explaining: &Explaining) -> Vec<(Key, Case)> {
+    let Explaining { base, playing, .. } = explaining;
+    let keys = in_parallel(cases, |case| {
+        let own = playing.own(&case.evidence.script, base);
+        if own == case.evidence.seen {
+            return None;
+        }
+        let why = explaining.why(case);
+        let kinds = match why {
+            Why::Unknown => {
+                let differences = differences(&own, &case.evidence.seen);
+                differences.iter().map(Difference::kind).collect()
+            }
+            _ => BTreeSet::new(),
+        };
+        Some((why, kinds))
+    });
+    let keyed = keys.into_iter().zip(cases).filter_map(|(key, case)| Some((key?, case.clone())));
+    keyed.collect()
 }
 
 /// Takes in an explanation: each once.
@@ -100,168 +86,111 @@ fn note(divergence: Divergence, report: &mut Divergences) {
     }
 }
 
-/// Cases that are alike in why they differ, as far as that is known.
-struct Group {
-    cases: Vec<Case>,
-    /// The requirement that oracles say is broken.
-    told: Option<&'static str>,
-}
-
-#[derive(Clone)]
 struct Rest {
-    base: Variant,
-    playing: Playing,
+    explaining: Explaining,
+    /// What is to be explained, the quickest first.
+    left: Vec<(Key, Case)>,
+    /// The faults found.
+    faults: Vec<&'static Mutant>,
 }
 
 impl Rest {
-    /// The cases by what oracles say of them, by the fault that gives the same, and each for itself.
-    fn grouped(&self, cases: &[&Case]) -> Vec<Group> {
-        let mut told = BTreeMap::<&str, Vec<Case>>::new();
-        let mut untold = Vec::new();
-        for case in cases {
-            match case.broken.first().and_then(|finding| finding.requirement) {
-                Some(requirement) => told.entry(requirement).or_default().push(Case::clone(case)),
-                None => untold.push(*case),
-            }
+    /// Explains the quickest case of each kind, no more than so many; gives how many.
+    async fn round(&mut self, most: usize, report: &mut Divergences) -> io::Result<usize> {
+        let mut of_key = BTreeMap::<Key, Vec<Case>>::new();
+        for (key, case) in &self.left {
+            of_key.entry(key.clone()).or_default().push(case.clone());
         }
-        let told = told.into_iter();
-        let mut groups: Vec<_> =
-            told.map(|(requirement, cases)| Group { cases, told: Some(requirement) }).collect();
-        let config = &self.playing.beside.config;
-        let looked_at: Vec<_> = untold.iter().take(LOOKED_AT).copied().collect();
-        let mut left: Vec<_> = untold.iter().copied().cloned().collect();
-        let faults: Vec<_> = mutant::all().iter().collect();
-        let explained = tokio::task::block_in_place(|| {
-            in_parallel(&faults, |mutant| {
-                let broken = self.base.clone().and_broken(mutant);
-                let gives = |case: &&&Case| {
-                    own(&case.evidence.script, &broken, config) == case.evidence.seen
+        let mut groups: Vec<_> = of_key.into_iter().collect();
+        // What is seen most often first.
+        groups.sort_by_key(|(_, cases)| std::cmp::Reverse(cases.len()));
+        groups.truncate(most);
+        let count = groups.len();
+        let mut tasks = JoinSet::new();
+        for (place, (key, cases)) in groups.into_iter().enumerate() {
+            let explaining = self.explaining.clone();
+            tasks.spawn(async move {
+                let found = match cases.first() {
+                    Some(case) => explaining.explain(case, key.0, &cases).await,
+                    None => Ok(None),
                 };
-                looked_at.iter().filter(gives).count()
-            })
-        });
-        let mut best: Vec<(usize, &Mutant)> =
-            explained.into_iter().zip(faults).filter(|(count, _)| *count > 0).collect();
-        best.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-        for (_, mutant) in best {
-            let broken = self.base.clone().and_broken(mutant);
-            let gives =
-                |case: &Case| own(&case.evidence.script, &broken, config) == case.evidence.seen;
-            let (cases, others): (Vec<_>, Vec<_>) = left.into_iter().partition(gives);
-            left = others;
-            if !cases.is_empty() {
-                groups.push(Group { cases, told: None });
-            }
+                (place, key, cases, found)
+            });
         }
-        groups.extend(left.into_iter().map(|case| Group { cases: vec![case], told: None }));
-        groups
-    }
-
-    /// What differs in the quickest case of a group, made small and explained; none if it is not there any
-    /// more.
-    async fn explain(&self, group: &Group) -> io::Result<Option<Found>> {
-        let Some(case) = group.cases.first() else { return Ok(None) };
-        match group.told {
-            Some(requirement) => self.as_told(case, requirement).await,
-            None => self.as_searched(case, &group.cases).await,
+        let mut done = BTreeMap::new();
+        while let Some(one) = tasks.join_next().await {
+            let (place, key, cases, found) = one.map_err(io::Error::other)?;
+            done.insert(place, (key, cases, found?));
         }
-    }
-
-    async fn as_told(&self, case: &Case, requirement: &'static str) -> io::Result<Option<Found>> {
-        let Playing { beside, .. } = &self.playing;
-        let breaks = |broken: &[crate::verdict::Finding]| {
-            broken.iter().find(|it| it.requirement == Some(requirement)).cloned()
-        };
-        let shows = |_: &Script, seen: &Seen| breaks(&seen.broken).is_some();
-        let script = self.playing.shrink(&case.evidence.script, &self.base, shows).await?;
-        let seen = self.playing.seen(&script, &self.base, beside.patience).await?;
-        let Some(finding) = breaks(&seen.broken) else { return Ok(None) };
-        let explanation = Explanation::Told(Box::new(finding));
-        Ok(Some(self.playing.found(case, script, &self.base, seen, explanation)))
-    }
-
-    async fn as_searched(&self, case: &Case, group: &[Case]) -> io::Result<Option<Found>> {
-        let (playing, base) = (&self.playing, &self.base);
-        let differs = |script: &Script, seen: &Seen| playing.own(script, base) != seen.observed;
-        let script = playing.shrink(&case.evidence.script, base, differs).await?;
-        let patience = playing.beside.patience;
-        // What is late comes while both rest; what is never to come is still not there then.
-        for script in [script.rested(), script] {
-            let seen = playing.seen(&script, base, patience).await?;
-            if playing.own(&script, base) != seen.observed {
-                let small = Evidence { script, seen: seen.observed.clone() };
-                let explanation = self.searched(&small, group).await?;
-                return Ok(Some(playing.found(case, small.script, base, seen, explanation)));
-            }
-        }
-        Ok(None)
-    }
-
-    async fn searched(&self, small: &Evidence, group: &[Case]) -> io::Result<Explanation> {
-        let view: fn(&Played) -> Observed = Observed::by_class;
-        let more: Vec<_> = group.iter().take(EVIDENCE).map(|case| case.evidence.clone()).collect();
-        let config = &self.playing.beside.config;
-        let explanation =
-            tokio::task::block_in_place(|| explain(small, &more, &self.base, config, view));
-        match explanation {
-            Explanation::Violation(mutant)
-                if !self.is_lasting(&small.script, mutant).await?
-                    || !self.is_confirmed(&small.script, mutant).await? =>
-            {
-                Ok(Explanation::Open(Some(mutant)))
-            }
-            explanation => Ok(explanation),
-        }
-    }
-
-    /// Whether the broker does as the fault does in other scripts too in which it shows: what gives the
-    /// same in one script may be something else, and no fault.
-    async fn is_confirmed(&self, found: &Script, mutant: &'static Mutant) -> io::Result<bool> {
-        let broken = self.base.clone().and_broken(mutant);
-        let scripts = tokio::task::block_in_place(|| self.showing(found, &broken));
-        let mut alike = 0;
-        for script in &scripts {
-            let patience = self.playing.beside.patience;
-            let seen = self.playing.seen(script, &self.base, patience).await?.observed;
-            if self.playing.own(script, &broken) != seen {
-                return Ok(false);
-            }
-            alike += 1;
-        }
-        Ok(alike > 0)
-    }
-
-    /// A few small scripts, other than the one found, on which the fault shows.
-    fn showing(&self, found: &Script, broken: &Variant) -> Vec<Script> {
-        let Playing { beside, .. } = &self.playing;
-        let worlds = Worlds::of(beside.connector.setup());
-        let mut generator =
-            Generator::new(beside.seed.wrapping_add(1), beside.config.clone(), worlds);
-        let shows = |script: &Script| {
-            self.playing.own(script, &self.base) != self.playing.own(script, broken)
-        };
-        let mut showing = vec![without_rest(found)];
-        for _ in 0..TRIED {
-            let script = generator.script();
-            if script.waits() <= LONGEST && shows(&script) {
-                let small = shrink(&script, SHRINKS, shows);
-                if !showing.contains(&small) {
-                    showing.push(small);
+        for (key, cases, found) in done.into_values() {
+            match found {
+                Some(found) => self.take(&key, &cases, found, report),
+                None => {
+                    report.unsteady += 1;
+                    self.drop_first(&cases);
                 }
             }
-            if showing.len() > CONFIRMING {
-                break;
-            }
         }
-        showing.split_off(1)
+        tokio::task::block_in_place(|| self.sort_out(report));
+        Ok(count)
     }
 
-    /// Whether a script still shows a fault when much more time has passed: what is a little late is
-    /// none.
-    async fn is_lasting(&self, script: &Script, mutant: &'static Mutant) -> io::Result<bool> {
-        let mut script = script.clone();
-        script.steps.push(Step::new("all", Act::Wait(LATE)));
-        let seen = self.playing.seen(&script, &self.base, self.playing.beside.patience).await?;
-        Ok(self.playing.own(&script, &self.base.clone().and_broken(mutant)) == seen.observed)
+    /// Takes in why the first of some cases differs, and for which of the others that is the reason too.
+    fn take(&mut self, key: &Key, cases: &[Case], found: Found, report: &mut Divergences) {
+        let told = match &found.explanation {
+            Explanation::Told(finding) => finding.requirement,
+            Explanation::Free(choice) => choice.overlooked,
+            _ => None,
+        };
+        let is_same = match key.0 {
+            Why::Told(requirement) | Why::Overlooked(requirement) => told == Some(requirement),
+            Why::Unknown => false,
+        };
+        if let Explanation::Violation(mutant) = found.explanation
+            && !self.faults.contains(&mutant)
+        {
+            self.faults.push(mutant);
+        }
+        match is_same {
+            true => self.left.retain(|(other, _)| other != key),
+            false => self.drop_first(cases),
+        }
+        let scripts = if is_same { cases.len() } else { 1 };
+        note(Divergence { found, scripts }, report);
+    }
+
+    fn drop_first(&mut self, cases: &[Case]) {
+        let first = cases.first().map(|case| case.name.as_str());
+        self.left.retain(|(_, case)| Some(case.name.as_str()) != first);
+    }
+
+    /// Drops the cases that come to the same with one of the faults found, or with all of them.
+    fn sort_out(&mut self, report: &mut Divergences) {
+        let Explaining { base, playing, .. } = &self.explaining;
+        let faulty = base.clone().also_broken(&self.faults);
+        let with: Vec<_> =
+            self.faults.iter().map(|mutant| base.clone().and_broken(mutant)).collect();
+        let gives = |case: &Case, variant: &Variant| {
+            playing.own(&case.evidence.script, variant) == case.evidence.seen
+        };
+        let explained = in_parallel(&self.left, |(key, case)| {
+            // What oracles say is said of it in any case.
+            if !matches!(key.0, Why::Unknown) {
+                return None;
+            }
+            let alone = with.iter().position(|variant| gives(case, variant));
+            alone.map(Some).or_else(|| gives(case, &faulty).then_some(None))
+        });
+        for fault in explained.iter().flatten().flatten() {
+            let is_it = |it: &&mut Divergence| {
+                it.found.explanation == Explanation::Violation(self.faults[*fault])
+            };
+            if let Some(divergence) = report.found.iter_mut().find(is_it) {
+                divergence.scripts += 1;
+            }
+        }
+        let mut explained = explained.into_iter();
+        self.left.retain(|_| explained.next().flatten().is_none());
+        self.explaining.faulty = faulty;
     }
 }

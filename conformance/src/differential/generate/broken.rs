@@ -2,11 +2,12 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use reference_broker::codec::{
-    Auth, Connect, Disconnect, Kind, Packet, Properties, PropertyId, Publish, PublishAck, QoS,
-    ReasonCode, Subscribe, Unsubscribe, Value, Will,
+    Auth, Connect, Disconnect, Kind, Packet, Place, Properties, PropertyId, Publish, PublishAck,
+    QoS, ReasonCode, Side, Subscribe, Unsubscribe, Value, Will,
 };
 
 use crate::chance::Chance;
+use crate::script::RAW;
 
 use super::odd::{odd, of_servers, raw};
 
@@ -17,17 +18,19 @@ pub(super) fn broken(seed: u64, is_connect: bool) -> Bytes {
         true => connect(&mut chance),
         false => packet(&mut chance),
     };
-    let with_properties = |change: fn(&mut Chance, &mut Properties), chance: &mut Chance| {
+    let with_properties = |change: fn(&mut Chance, Place, &mut Properties), chance: &mut Chance| {
         let mut packet = packet.clone();
+        let place = place_of(&packet);
         if let Some(properties) = packet.properties_mut() {
-            change(chance, properties);
+            change(chance, place, properties);
         }
         Bytes::from(bytes_of(&packet))
     };
     if !is_connect && chance.below(3) == 0 {
         return raw(&mut chance);
     }
-    match chance.below(13) {
+    match chance.below(15) {
+        13 | 14 => with_properties(double_a_property, &mut chance),
         0..=2 => with_properties(add_any_property, &mut chance),
         3 => with_properties(double_a_property, &mut chance),
         4 => flags_changed(&mut chance, bytes_of(&packet)),
@@ -47,15 +50,15 @@ pub(super) fn bytes_of(packet: &Packet) -> Vec<u8> {
 }
 
 fn connect(chance: &mut Chance) -> Packet {
-    let mut connect = Connect::new("~broken").keep_alive(60).session_expiry(1);
+    let mut connect = Connect::new(RAW).keep_alive(60).session_expiry(1);
     if chance.below(2) == 0 {
         let topic = ["~/a", "~/a", "~/+", "~/#", ""][chance.below(5)];
         let mut will = Will::new(topic, "will").qos(QoS::AtLeastOnce);
         will.properties.push(PropertyId::WillDelayInterval, 1);
         if chance.below(2) == 0 {
             match chance.below(2) {
-                0 => add_any_property(chance, &mut will.properties),
-                _ => double_a_property(chance, &mut will.properties),
+                0 => add_any_property(chance, Place::Will, &mut will.properties),
+                _ => double_a_property(chance, Place::Will, &mut will.properties),
             }
         }
         connect.will = Some(will);
@@ -87,17 +90,39 @@ fn packet(chance: &mut Chance) -> Packet {
     packet
 }
 
-fn add_any_property(chance: &mut Chance, properties: &mut Properties) {
-    let all: Vec<_> = PropertyId::ALL.to_vec();
-    let id = all[chance.below(all.len())];
+/// Where the properties of a packet of a client stand.
+fn place_of(packet: &Packet) -> Place {
+    match packet {
+        Packet::Connect(_) => Place::Connect,
+        Packet::PubAck(_) => Place::PubAck,
+        Packet::PubRec(_) => Place::PubRec,
+        Packet::PubRel(_) => Place::PubRel,
+        Packet::PubComp(_) => Place::PubComp,
+        Packet::Subscribe(_) => Place::Subscribe,
+        Packet::Unsubscribe(_) => Place::Unsubscribe,
+        Packet::Disconnect(_) => Place::Disconnect,
+        Packet::Auth(_) => Place::Auth,
+        _ => Place::Publish,
+    }
+}
+
+/// A property: one that belongs there as often as not.
+fn a_property(chance: &mut Chance, place: Place) -> PropertyId {
+    let belongs = chance.below(2) == 0;
+    let fits = |id: &&PropertyId| !belongs || id.is_allowed(place, Side::Client);
+    let all: Vec<_> = PropertyId::ALL.iter().filter(fits).collect();
+    *all[chance.below(all.len())]
+}
+
+fn add_any_property(chance: &mut Chance, place: Place, properties: &mut Properties) {
+    let id = a_property(chance, place);
     properties.push(id, value(chance, id));
 }
 
-fn double_a_property(chance: &mut Chance, properties: &mut Properties) {
-    let all: Vec<_> = PropertyId::ALL.to_vec();
+fn double_a_property(chance: &mut Chance, place: Place, properties: &mut Properties) {
     let id = match properties.iter().next() {
-        Some(first) if chance.below(2) == 0 => first.id,
-        _ => all[chance.below(all.len())],
+        Some(first) if chance.below(3) == 0 => first.id,
+        _ => a_property(chance, place),
     };
     properties.push(id, value(chance, id));
     if chance.below(2) == 0 {

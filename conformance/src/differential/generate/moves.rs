@@ -2,15 +2,7 @@
 
 use std::borrow::Cow;
 
-use proptest::collection::vec;
-use proptest::option;
-use proptest::prelude::*;
-use proptest::sample::select;
-use reference_broker::codec::{QoS, ReasonCode, RetainHandling, SubscriptionOptions};
-
-use super::focus::Focus;
-use super::tables::client_id;
-use super::world::World;
+use reference_broker::codec::{QoS, ReasonCode, SubscriptionOptions};
 
 /// How many clients there are at most.
 pub(super) const CLIENTS: usize = 5;
@@ -56,27 +48,39 @@ pub(super) enum Deed {
     /// Connects once more over the same connection, as one of the clients.
     ConnectAgain {
         as_client: usize,
+        /// Whether with a Will.
+        wills: bool,
     },
     Release {
         which: usize,
         twice: bool,
+        said: Said,
     },
     Subscribe {
         filters: Vec<(&'static str, SubscriptionOptions)>,
         id: Option<u32>,
+        many: Many,
+        /// Whether under the Packet Identifier of a message that it has published.
+        of_message: bool,
     },
     Unsubscribe {
         filters: Vec<&'static str>,
         /// Whether the filters are some that it has subscribed to.
         own: bool,
+        many: Many,
     },
     Acknowledges(bool),
     /// The next step with one of the messages that it holds, or another one.
     Acknowledge {
         which: usize,
-        reason: ReasonCode,
+        said: Said,
         wrong: bool,
+        twice: bool,
     },
+    /// The next packet is cut there, from its beginning or from its end; or all its bytes are sent alone.
+    Cuts(Cut),
+    /// So many packets go out together.
+    Joins(usize),
     /// PUBACK, PUBREC, PUBCOMP or PUBREL with an identifier that is in no use.
     Stray {
         kind: usize,
@@ -88,6 +92,35 @@ pub(super) enum Deed {
     Ping,
     /// A step of enhanced authentication.
     Authenticate(Authentication),
+}
+
+/// What is said in an acknowledgement.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Said {
+    /// Which of the codes that it can have; 0 is success.
+    pub(super) code: usize,
+    pub(super) reason_string: bool,
+    /// How many User Properties, and whether they are all alike.
+    pub(super) users: (usize, bool),
+}
+
+/// What there is more in a SUBSCRIBE or UNSUBSCRIBE.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Many {
+    /// So many filters, numbered.
+    pub(super) filters: usize,
+    /// So many User Properties.
+    pub(super) users: usize,
+}
+
+/// Where a packet is cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Cut {
+    Behind(usize),
+    BeforeLast,
+    Everywhere,
+    /// The ninth byte alone.
+    Around(usize),
 }
 
 /// What a client says of who it is, in a world of users.
@@ -104,6 +137,15 @@ pub(super) enum Who {
     NoPassword,
     /// Somebody whom nobody knows.
     Unknown,
+    /// A Password without a User Name.
+    PasswordAlone,
+    /// The first user, with a Password that is no text.
+    BytesForPassword,
+    /// The first user, with no byte for a Password, and with more than the right one.
+    EmptyPassword,
+    MoreThanPassword,
+    /// A User Name of no bytes.
+    EmptyName,
 }
 
 /// What a client does to prove who it is, in a world of SCRAM.
@@ -118,7 +160,11 @@ pub(super) enum Authentication {
     /// A message of an exchange that nobody began, or that has gone on.
     Stray,
     /// With a method that nobody knows.
-    OtherMethod,
+    OtherMethod(&'static str),
+    /// With another method in the answer.
+    ChangesMethod,
+    /// Of a user whom nobody knows.
+    Unknown,
     /// Without a method, or with data alone.
     NoMethod,
     /// With the method and no data.
@@ -144,6 +190,10 @@ pub(super) struct ConnectWith {
     /// A User Property before these, or after them.
     pub(super) user_property: Option<bool>,
     pub(super) will: Option<(Message, u32)>,
+    /// Where its Packet Identifiers begin.
+    pub(super) first_id: Option<u16>,
+    /// How many packets come with CONNECT.
+    pub(super) early: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -166,6 +216,20 @@ pub(super) enum Payload {
     Padded(usize),
     /// That, and bytes that are no text.
     Binary,
+    /// That, and as much as makes the packet as large as the broker takes, or so many bytes more.
+    Fitting(isize),
+    /// That, and as much as makes the Remaining Length of the packet this one.
+    Bordering(usize),
+}
+
+/// More bytes than there is more than one message of in a row.
+const LARGE: usize = 20_000;
+
+impl Payload {
+    /// Whether one such message is enough.
+    pub(super) fn is_large(self) -> bool {
+        matches!(self, Payload::Padded(len) | Payload::Bordering(len) if len > LARGE)
+    }
 }
 
 /// A property that a message may have and that is passed on as it is.
@@ -179,241 +243,11 @@ pub(super) enum Extra {
     Users(usize, &'static str, bool),
     /// A User Property with a value of so many bytes.
     LongUser(usize),
+    /// A User Property whose name or value this is.
+    User(&'static str, bool),
+    /// Correlation Data of so many bytes.
+    LongData(usize),
 }
 
-pub(super) fn moves(focus: Focus) -> BoxedStrategy<Vec<Move>> {
-    let one = || a_move(focus);
-    match focus.world {
-        // There is not much to do.
-        World::Elsewhere => vec(one(), 1..8).boxed(),
-        _ => prop_oneof![vec(one(), 1..12), vec(one(), 4..30), vec(one(), 20..80)].boxed(),
-    }
-}
-
-fn a_move(focus: Focus) -> BoxedStrategy<Move> {
-    prop_oneof![
-        24 => (0..focus.clients, connect_with(focus))
-            .prop_map(|(client, with)| Move::Connect(client, Box::new(with))),
-        132 => (0..CLIENTS, deed(focus)).prop_map(|(client, deed)| Move::Do(client, deed)),
-        if focus.expires { 30 } else { 8 } => waits(focus.coarse)
-            .prop_map(Move::Wait),
-        16 => (0..focus.clients, any::<u64>()).prop_map(|(client, seed)| Move::Broken(client, seed)),
-        1 => Just(Move::DropAll),
-    ]
-    .boxed()
-}
-
-fn deed(focus: Focus) -> BoxedStrategy<Deed> {
-    let rarely = prop::bool::weighted(0.2);
-    let filter = || focus.theme.filter(focus.world);
-    let (weight, authenticates) = match focus.world {
-        World::Scram => (12, authentication().prop_map(Deed::Authenticate).boxed()),
-        _ => (1, Just(Deed::Ping).boxed()),
-    };
-    prop_oneof![
-        4 => (disconnect_reason(), option::weighted(0.3, session_expiry()), rarely).prop_map(
-            |(reason, expiry, explained)| Deed::Disconnect { reason, expiry, explained }
-        ),
-        if focus.resumed { 10 } else { 3 } => any::<bool>().prop_map(|half| Deed::Drop { half }),
-        22 => (message(focus), prop::bool::weighted(0.6), count())
-            .prop_map(|(message, released, count)| Deed::Publish { message, released, count }),
-        2 => (0..4_usize, 1..4_usize, rarely).prop_map(|(which, times, otherwise)| {
-            Deed::Repeat { which, times, otherwise }
-        }),
-        1 => (0..CLIENTS).prop_map(|as_client| Deed::ConnectAgain { as_client }),
-        3 => (0..4_usize, rarely).prop_map(|(which, twice)| Deed::Release { which, twice }),
-        14 => (vec((filter(), options(focus.qos)), 1..4), option::weighted(0.4, identifier()))
-            .prop_map(|(filters, id)| Deed::Subscribe { filters, id }),
-        4 => (vec(filter(), 1..3), prop::bool::weighted(0.7))
-            .prop_map(|(filters, own)| Deed::Unsubscribe { filters, own }),
-        4 => any::<bool>().prop_map(Deed::Acknowledges),
-        if focus.withheld { 24 } else { 6 } => (0..6_usize, acknowledge_reason(), prop::bool::weighted(0.07))
-            .prop_map(|(which, reason, wrong)| Deed::Acknowledge { which, reason, wrong }),
-        2 => (0..4_usize).prop_map(|kind| Deed::Stray { kind }),
-        1 => (0..8_usize).prop_map(|kind| Deed::Beat { kind }),
-        1 => Just(Deed::Ping),
-        weight => authenticates,
-    ]
-    .boxed()
-}
-
-fn who() -> BoxedStrategy<Who> {
-    use Who::*;
-    prop_oneof![
-        8 => Just(Own),
-        8 => Just(Other),
-        3 => select(vec![Nobody, WrongPassword, NoPassword, Unknown]),
-    ]
-    .boxed()
-}
-
-fn authentication() -> BoxedStrategy<Authentication> {
-    use Authentication::*;
-    prop_oneof![
-        10 => Just(Right),
-        10 => select(vec![
-            Wrong, Begun, Stray, OtherMethod, NoMethod, NoData, Nonsense, Success
-        ]),
-    ]
-    .boxed()
-}
-
-fn waits(coarse: bool) -> impl Strategy<Value = u64> {
-    match coarse {
-        true => select(vec![100, 4_600]),
-        false => select(vec![500, 1_000, 1_100, 1_600, 2_100, 3_100]),
-    }
-}
-
-fn count() -> impl Strategy<Value = usize> {
-    prop_oneof![40 => Just(1), 4 => 2..6_usize, 1 => Just(30), 1 => Just(105)]
-}
-
-fn identifier() -> impl Strategy<Value = u32> {
-    prop_oneof![6 => 1..4_u32, 1 => select(vec![127, 128, 16_383, 16_384, 268_435_455])]
-}
-
-fn disconnect_reason() -> BoxedStrategy<ReasonCode> {
-    use ReasonCode::*;
-    let errors = vec![
-        UnspecifiedError,
-        MalformedPacket,
-        ProtocolError,
-        ImplementationSpecificError,
-        TopicNameInvalid,
-        ReceiveMaximumExceeded,
-        TopicAliasInvalid,
-        PacketTooLarge,
-        MessageRateTooHigh,
-        QuotaExceeded,
-        AdministrativeAction,
-        PayloadFormatInvalid,
-    ];
-    prop_oneof![6 => Just(Success), 3 => Just(DisconnectWithWill), 2 => select(errors)].boxed()
-}
-
-fn acknowledge_reason() -> impl Strategy<Value = ReasonCode> {
-    prop_oneof![
-        8 => Just(ReasonCode::Success),
-        1 => Just(ReasonCode::UnspecifiedError),
-        1 => Just(ReasonCode::QuotaExceeded),
-    ]
-}
-
-fn connect_with(focus: Focus) -> BoxedStrategy<ConnectWith> {
-    let numbers = (
-        option::weighted(if focus.resumed { 0.95 } else { 0.8 }, session_expiry()),
-        option::weighted(
-            if focus.small_windows { 0.9 } else { 0.15 },
-            select(vec![1, 1, 2, 3, 10]),
-        ),
-        option::weighted(0.15, select(vec![20, 30, 60, 100, 200])),
-        option::weighted(0.3, select(vec![1, 2, 10])),
-        option::weighted(0.3, 0..=1_u32),
-        option::weighted(0.1, 0..=1_u32),
-    );
-    let keep_alive = prop_oneof![
-        16 => Just(0_u16),
-        2 => Just(1_u16),
-        2 => Just(2_u16),
-        1 => select(vec![43_691, 65_535]),
-    ];
-    let will = option::weighted(0.3, (message(focus), select(vec![0, 0, 1, 2, 3])));
-    let flags = (
-        prop::bool::weighted(if focus.resumed { 0.05 } else { 0.3 }),
-        prop::bool::weighted(if focus.withheld { 0.15 } else { 0.7 }),
-    );
-    let who = if focus.world == World::Users { who() } else { Just(Who::Own).boxed() };
-    let proves = match focus.world {
-        World::Scram => option::weighted(0.7, authentication()).boxed(),
-        _ => Just(None).boxed(),
-    };
-    let access = (who, proves);
-    let user_property = option::weighted(0.1, any::<bool>());
-    (flags, client_id(), keep_alive, numbers, user_property, will, access)
-        .prop_map(|(flags, client_id, keep_alive, numbers, user_property, will, access)| {
-            let (expiry, receive, size, aliases, problem, response) = numbers;
-            ConnectWith {
-                who: access.0,
-                authentication: access.1,
-                clean_start: flags.0,
-                client_id,
-                acknowledges: flags.1,
-                keep_alive,
-                numbers: [expiry, receive, size, aliases, problem, response],
-                user_property,
-                will,
-            }
-        })
-        .boxed()
-}
-
-fn session_expiry() -> impl Strategy<Value = u32> {
-    select(vec![600, 600, 600, u32::MAX, 0, 1, 2])
-}
-
-fn message(focus: Focus) -> BoxedStrategy<Message> {
-    let topic = focus.theme.topic(focus.world);
-    let payload = prop_oneof![
-        60 => Just(Payload::Short),
-        5 => Just(Payload::None),
-        3 => Just(Payload::Binary),
-        10 => select(vec![10, 60, 100, 120, 256]).prop_map(Payload::Padded),
-        // About where lengths take another byte, or another type.
-        1 => select(vec![16_350, 16_370, 65_533, 70_000]).prop_map(Payload::Padded),
-        1 => (16_360..16_384_usize).prop_map(Payload::Padded),
-    ];
-    let expires = if focus.expires { 0.7 } else { 0.1 };
-    let expiry = option::weighted(expires, select(vec![0, 1, 2, 3, 100, u32::MAX]));
-    let alias = option::weighted(0.15, prop_oneof![4 => 1..4_u16, 1 => 1..=100_u16]);
-    let properties = prop_oneof![5 => Just(Vec::new()), 2 => vec(extra(), 1..4)];
-    (topic, qos(focus.qos), prop::bool::weighted(0.3), payload, expiry, alias, properties)
-        .prop_map(|(topic, qos, retain, payload, expiry, alias, properties)| Message {
-            topic,
-            qos,
-            retain,
-            payload,
-            expiry,
-            alias,
-            properties,
-        })
-        .boxed()
-}
-
-fn extra() -> BoxedStrategy<Extra> {
-    prop_oneof![
-        (0..=1_u8).prop_map(Extra::Format),
-        select(vec!["text/plain", "", "é", "\u{85}\u{90}"]).prop_map(Extra::ContentType),
-        select(vec!["~/answers", "~/answers/", "a"]).prop_map(Extra::ResponseTopic),
-        select(vec![&b"\x00\xff"[..], b"", b"some bytes"]).prop_map(Extra::CorrelationData),
-        (
-            select(vec![1, 2, 2, 3, 17, 33, 100]),
-            select(vec!["name", "", "é", "\u{90}"]),
-            any::<bool>()
-        )
-            .prop_map(|(count, name, alike)| Extra::Users(count, name, alike)),
-        select(vec![120, 130, 300, 16_400]).prop_map(Extra::LongUser),
-    ]
-    .boxed()
-}
-
-fn options(only: Option<QoS>) -> impl Strategy<Value = SubscriptionOptions> {
-    let handling =
-        select(vec![RetainHandling::Send, RetainHandling::SendIfNew, RetainHandling::DoNotSend]);
-    (qos(only), prop::bool::weighted(0.25), any::<bool>(), handling).prop_map(
-        |(maximum_qos, no_local, retain_as_published, retain_handling)| SubscriptionOptions {
-            maximum_qos,
-            no_local,
-            retain_as_published,
-            retain_handling,
-        },
-    )
-}
-
-fn qos(only: Option<QoS>) -> BoxedStrategy<QoS> {
-    let any = select(vec![QoS::AtLeastOnce, QoS::ExactlyOnce, QoS::AtMostOnce]);
-    match only {
-        Some(only) => prop_oneof![6 => Just(only), 1 => any].boxed(),
-        None => any.boxed(),
-    }
-}
+/// One that no message gives.
+pub(super) const UNKNOWN_ALIAS: u16 = 99;

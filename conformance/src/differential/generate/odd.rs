@@ -7,6 +7,7 @@ use reference_broker::codec::{
 };
 
 use crate::chance::Chance;
+use crate::script::RAW;
 
 use super::broken::{bytes_of, with_body};
 
@@ -30,7 +31,7 @@ pub(super) fn of_servers(chance: &mut Chance) -> Packet {
         1 => Packet::SubAck(ack),
         2 => Packet::UnsubAck(ack),
         3 => Packet::PingResp,
-        4 => Connect::new("~broken").into(),
+        4 => Connect::new(RAW).into(),
         5 => Packet::Auth(Auth::new(ReasonCode::ReAuthenticate)),
         _ => Packet::Auth(Auth::new(ReasonCode::ContinueAuthentication)),
     }
@@ -126,7 +127,7 @@ fn acknowledgement(chance: &mut Chance) -> Bytes {
         0 => with_body(first, [[0].as_slice(), &[]][chance.below(2)]),
         1 => with_body(first, &[0, 0]),
         _ => {
-            let code = [0x01, 0x11, 0x82, 0x92, 0x93, 0xFF][chance.below(6)];
+            let code = [0x01, 0x10, 0x11, 0x82, 0x92, 0x93, 0xFF][chance.below(7)];
             with_body(first, &[0xEA, 0x61, code])
         }
     }

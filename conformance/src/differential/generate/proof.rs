@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use reference_broker::codec::{Auth, Connect, Properties, PropertyId, ReasonCode, Text};
 
-use crate::script::{ANSWER, FIRST, NOBODY, OTHER, OWN, WRONG};
+use crate::script::{ANSWER, FIRST, NOBODY, OTHER, OWN, UNKNOWN, WRONG};
 use crate::target::SCRAM_SHA_256;
 
 use super::moves::{Authentication, Who};
@@ -33,9 +33,10 @@ impl Writer {
     /// What a client says after it has begun.
     fn goes_on(&mut self, client: usize, how: Authentication) {
         let (reason, data) = match how {
-            Authentication::Right | Authentication::OtherMethod => {
-                (ReasonCode::ContinueAuthentication, ANSWER)
-            }
+            Authentication::Right
+            | Authentication::Unknown
+            | Authentication::ChangesMethod
+            | Authentication::OtherMethod(_) => (ReasonCode::ContinueAuthentication, ANSWER),
             Authentication::Wrong => (ReasonCode::ContinueAuthentication, WRONG),
             Authentication::Stray => (ReasonCode::ContinueAuthentication, FIRST),
             Authentication::Success => (ReasonCode::Success, ANSWER),
@@ -47,7 +48,9 @@ impl Writer {
             }
             Authentication::Begun | Authentication::NoMethod => return,
         };
-        let auth = Auth::new(reason).with(PropertyId::AuthenticationMethod, SCRAM_SHA_256);
+        let method =
+            if how == Authentication::ChangesMethod { "SCRAM-SHA-1" } else { SCRAM_SHA_256 };
+        let auth = Auth::new(reason).with(PropertyId::AuthenticationMethod, method);
         self.send(
             client,
             auth.with(PropertyId::AuthenticationData, Bytes::from_static(data.as_bytes())),
@@ -65,6 +68,11 @@ pub(super) fn of_user(who: Who) -> (Option<Text>, Option<Bytes>) {
         Who::WrongPassword => (Some(OWN.into()), password("wrong")),
         Who::NoPassword => (Some(OWN.into()), None),
         Who::Unknown => (Some("unknown".into()), password(OWN)),
+        Who::PasswordAlone => (None, password("alone")),
+        Who::BytesForPassword => (Some(OWN.into()), Some(Bytes::from_static(b"\xFF\xFE\x00"))),
+        Who::EmptyPassword => (Some(OWN.into()), password("")),
+        Who::MoreThanPassword => (Some(OWN.into()), password("~own and more")),
+        Who::EmptyName => (Some("".into()), None),
     }
 }
 
@@ -72,7 +80,7 @@ pub(super) fn of_user(who: Who) -> (Option<Text>, Option<Bytes>) {
 fn said_first(mut properties: Properties, how: Authentication) -> Properties {
     let method = match how {
         Authentication::NoMethod => None,
-        Authentication::OtherMethod => Some("of another kind"),
+        Authentication::OtherMethod(method) => Some(method),
         _ => Some(SCRAM_SHA_256),
     };
     if let Some(method) = method {
@@ -81,6 +89,7 @@ fn said_first(mut properties: Properties, how: Authentication) -> Properties {
     let data = match how {
         Authentication::NoData => None,
         Authentication::Nonsense => Some("no message"),
+        Authentication::Unknown => Some(UNKNOWN),
         _ => Some(FIRST),
     };
     if let Some(data) = data {

@@ -47,9 +47,7 @@ const FILTERS: &[&str] = &[
     "~/rooms-of/house",
     "/~/a",
     "+/~/a",
-    "+/#",
     "+/a",
-    "#",
     "$~/a",
     "+/~/#",
 ];
@@ -85,8 +83,16 @@ const CLIENT_IDS: &[&str] = &[
     "~alice-of-more-than-23-bytes",
     "~alice-of-more-than-23-bytes-too",
     "~a/b",
+    "~a/c",
     "~é",
     "~alice ",
+    "~",
+    "~Zoe-and-AZ",
+    "~alice-of-22-bytes-inn",
+    "~alice-of-23-bytes-in-a",
+    "~aliceb-of-more-than-23-bytes-x",
+    "~aliceb-of-more-than-23-bytes-y",
+    "assigned1",
 ];
 
 /// Names of a kind, which a script uses often: what differs between them is what may be overlooked.
@@ -103,6 +109,16 @@ macro_rules! long {
     };
     (@ $part:literal, $end:literal) => {
         concat!("~/", $part, $part, $part, $part, $end)
+    };
+}
+
+/// A name of 130 levels.
+macro_rules! deep {
+    ($level:literal) => {
+        deep!(@ $level $level $level $level $level $level $level $level $level $level $level $level $level)
+    };
+    (@ $($level:literal)*) => {
+        concat!("~/", $($level, $level, $level, $level, $level, $level, $level, $level, $level, $level,)* "z")
     };
 }
 
@@ -144,7 +160,52 @@ const THEMES: &[Theme] = &[
         filters: &["$~/a", "$SYS/~/a", "+/a", "#", "$~/#", "~/$x", "+/~/a", "+/#"],
     },
     Theme { topics: &[long!("b"), long!("c")], filters: &[long!("b"), long!("c")] },
-    Theme { topics: &["~/a.b", "~/a%2Fb", "~/a/b", "~/..", "~/a*"], filters: &["~/a.b", "~/#"] },
+    Theme {
+        topics: &["~/a.b", "~/a%2Fb", "~/a/b", "~/a", "~/a/../b", "~/b", "~/a/./b", "~/.", "~/.."],
+        filters: &["~/a.b", "~/#", "~/a%2Fb", "~/a/b", "~/b", "~/a/../b", "~/+"],
+    },
+    Theme {
+        topics: &["~/a*b", "~/*", "~/ab", "~/a?", "~/a", "~/axb", "~/[ab]", "~/a\\b"],
+        filters: &["~/a*b", "~/*", "~/a?", "~/?", "~/[ab]", "~/a\\b", "~/axb"],
+    },
+    Theme {
+        topics: &[
+            "~/𝄞",
+            "~/a𝄞b",
+            "~/\u{FFFF}a",
+            "~/\u{FFFD}",
+            "~/ας",
+            "~/ασ",
+            "\u{FEFF}~/a",
+            "~/a",
+        ],
+        filters: &[
+            "~/𝄞",
+            "~/a𝄞b",
+            "~/\u{FFFF}a",
+            "~/ας",
+            "~/ασ",
+            "\u{FEFF}~/a",
+            "~/a",
+            "~/\u{FFFD}",
+        ],
+    },
+    Theme {
+        topics: &["~/a", "~/a/b", "~/a/b/c", "~/b"],
+        filters: &["~/+/#", "~/a/+/#", "~/+/b/#", "~/a/b/#", "+/~/#", "+/~/+/#", "+/a/#", "~/+/+"],
+    },
+    Theme {
+        topics: &["~/h/b/room", "~/h/b/room/x", "~/h/b"],
+        filters: &["~/h/+/room", "~/h/+/room/+", "~/h/+/room/#", "~/h/b/room", "~/h/b/room/x"],
+    },
+    Theme {
+        topics: &["/~/a", "~/a", "//~/a", "~//a"],
+        filters: &["$share/g//~/a", "$share/g/~/a", "/~/a", "$share/g///~/a", "$share/g/~//a"],
+    },
+    Theme {
+        topics: &[deep!("a/"), deep!("b/")],
+        filters: &[deep!("a/"), deep!("+/"), "~/a/a/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/+/#", "~/#"],
+    },
 ];
 
 /// Topics that the second user may not use in one way or another, and their neighbours.
@@ -159,6 +220,10 @@ const GUARDED: Theme = Theme {
         "$share/g/~/unreadable/#",
     ],
 };
+
+/// Few names of which most are shared.
+pub(super) const SHARING: Theme =
+    Theme { topics: &["~/a"], filters: &["$share/g/~/a", "$share/g/~/a", "$share/h/~/#", "~/a"] };
 
 pub(super) fn theme() -> BoxedStrategy<Theme> {
     select(THEMES).boxed()
@@ -211,7 +276,8 @@ fn filter() -> BoxedStrategy<&'static str> {
 }
 
 /// The Client Identifier of this client: mostly its name.
-pub(super) fn client_id() -> BoxedStrategy<Option<&'static str>> {
-    prop_oneof![14 => Just(None), 1 => select(CLIENT_IDS).prop_map(Some), 1 => Just(Some(""))]
+pub(super) fn client_id(usual: u32) -> BoxedStrategy<Option<&'static str>> {
+    let others = select(CLIENT_IDS).prop_map(Some);
+    prop_oneof![usual => Just(None), 2 => others, 1 => Just(Some("")), 1 => Just(Some("assigned1"))]
         .boxed()
 }

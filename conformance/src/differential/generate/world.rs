@@ -53,7 +53,7 @@ impl Worlds {
     pub(super) fn strategy(self) -> BoxedStrategy<World> {
         let worlds = [
             (true, 30, World::Plain),
-            (self.users, 4, World::Users),
+            (self.users, 9, World::Users),
             (self.scram, 5, World::Scram),
             (self.any, 1, World::Elsewhere),
             (self.any, 6, World::Limited),

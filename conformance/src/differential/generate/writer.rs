@@ -4,53 +4,65 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
 use reference_broker::codec::{
-    Connect, Disconnect, Packet, PacketType, Properties, PropertyId, Publish, PublishAck, QoS,
-    ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe, Will,
+    Connect, Disconnect, Packet, PropertyId, Publish, QoS, Subscribe, SubscriptionOptions,
+    Unsubscribe, Will,
 };
 use reference_broker::core::Config;
 
-use crate::script::{Acknowledgement, Act, Bench, Conditions, Script, Step};
+use crate::script::{Act, Bench, Conditions, Place, Script, Step};
 use crate::target::Variant;
 
+use super::acknowledging::{add_users, stray};
 use super::broken::broken;
-use super::moves::{CLIENTS, ConnectWith, Deed, Extra, Message, Move, Payload};
+use super::moves::{CLIENTS, ConnectWith, Cut, Deed, Many, Move};
 use super::proof::of_user;
-
-/// A Packet Identifier that no client of these uses for anything else.
-const STRAY: u16 = 60_000;
 
 /// What a client has done, and may do again.
 #[derive(Clone, Debug, Default)]
-struct Client {
+pub(super) struct Client {
     connections: u32,
     last_id: u16,
-    sent: Vec<Publish>,
+    pub(super) sent: Vec<Publish>,
     filters: Vec<&'static str>,
-    aliases: BTreeMap<u16, Cow<'static, str>>,
+    pub(super) aliases: BTreeMap<u16, Cow<'static, str>>,
     /// Those of its connection before.
-    old_aliases: BTreeMap<u16, Cow<'static, str>>,
+    pub(super) old_aliases: BTreeMap<u16, Cow<'static, str>>,
 }
 
 pub(super) struct Writer {
-    bench: Bench,
+    pub(super) bench: Bench,
     script: Script,
-    clients: Vec<Client>,
-    published: u32,
+    pub(super) clients: Vec<Client>,
+    pub(super) published: u32,
+    /// Where the next packet is cut.
+    cut_next: Option<Cut>,
+    /// The largest packet that the broker says it takes.
+    pub(super) size_limit: Option<usize>,
+    /// The largest packet that it takes, whether it has to say so or not.
+    pub(super) largest: usize,
+    /// Where the script is to be played, if that is known.
+    pub(super) place: Option<Place>,
 }
 
 impl Writer {
     /// For a broker that meets these conditions.
-    pub(super) fn new(config: &Config, conditions: &Conditions) -> Writer {
+    pub(super) fn new(config: &Config, conditions: &Conditions, place: Option<Place>) -> Writer {
         let needs = conditions.needs.iter().map(|need| Act::Needs(*need));
         let announced = Some(&conditions.announced).filter(|it| it.iter().next().is_some());
+        let limit = conditions.announced.number(PropertyId::MaximumPacketSize);
+        let size_limit = limit.and_then(|limit| usize::try_from(limit).ok());
+        let largest = usize::try_from(config.maximum_packet_size).unwrap_or(usize::MAX);
         let acts = needs.chain(announced.cloned().map(Act::Announces));
         Writer {
             bench: Bench::new(&Variant::default(), config, conditions),
             script: Script { steps: acts.map(|act| Step::new("broker", act)).collect() },
             clients: vec![Client::default(); CLIENTS],
             published: 0,
+            cut_next: None,
+            size_limit,
+            largest: size_limit.unwrap_or(largest).min(largest),
+            place,
         }
     }
 
@@ -94,7 +106,7 @@ impl Writer {
                 self.act(client, if *half { Act::HalfClose } else { Act::Close });
             }
             Deed::Publish { message, released, count } => {
-                for _ in 0..*count {
+                for _ in 0..if message.payload.is_large() { 1 } else { *count } {
                     self.publish(client, message, *released);
                 }
             }
@@ -109,18 +121,30 @@ impl Writer {
                     self.send(client, publish.clone());
                 }
             }
-            Deed::ConnectAgain { as_client } => {
-                let connect = Connect::new(format!("~{}", name(*as_client))).session_expiry(600);
+            Deed::ConnectAgain { as_client, wills } => {
+                let mut connect =
+                    Connect::new(format!("~{}", name(*as_client))).session_expiry(600);
+                connect.will = wills.then(|| Will::new("~/a", "of another connect"));
                 self.send(client, connect);
             }
-            Deed::Release { which, twice } => self.release(client, *which, *twice),
-            Deed::Subscribe { filters, id } => self.subscribe(client, filters, *id),
-            Deed::Unsubscribe { filters, own } => self.unsubscribe(client, filters, *own),
+            Deed::Release { which, twice, said } => self.release(client, *which, *twice, *said),
+            Deed::Subscribe { filters, id, many, of_message } => {
+                let packet_id = match self.clients[client].sent.last() {
+                    Some(publish) if *of_message => publish.packet_id,
+                    _ => self.next_id(client),
+                };
+                self.subscribe(client, packet_id, filters, *id, *many);
+            }
+            Deed::Unsubscribe { filters, own, many } => {
+                self.unsubscribe(client, filters, *own, *many);
+            }
+            Deed::Cuts(cut) => self.cut_next = Some(*cut),
+            Deed::Joins(count) => self.act(client, Act::Joins(*count)),
             Deed::Acknowledges(yes) => {
                 self.act(client, if *yes { Act::Acknowledges } else { Act::Withholds });
             }
-            Deed::Acknowledge { which, reason, wrong } => {
-                self.acknowledge(client, *which, *reason, *wrong);
+            Deed::Acknowledge { which, said, wrong, twice } => {
+                self.acknowledge(client, *which, *said, *wrong, *twice);
             }
             Deed::Stray { kind } => self.send(client, stray(*kind)),
             Deed::Beat { kind } => {
@@ -144,13 +168,24 @@ impl Writer {
         self.add("all", Act::Wait(Duration::from_millis(milliseconds)));
     }
 
-    fn act(&mut self, client: usize, act: Act) {
+    pub(super) fn act(&mut self, client: usize, act: Act) {
         let name = self.connection(client);
         self.add(&name, act);
     }
 
     pub(super) fn send(&mut self, client: usize, packet: impl Into<Packet>) {
-        self.act(client, Act::Send(packet.into()));
+        let packet = packet.into();
+        if let Some(cut) = self.cut_next.take() {
+            let len = packet.encoded_len().unwrap_or(0);
+            let places = match cut {
+                Cut::Behind(place) => vec![place],
+                Cut::BeforeLast => vec![len.saturating_sub(1)],
+                Cut::Everywhere => (1..len.min(200)).collect(),
+                Cut::Around(place) => vec![place, place + 1],
+            };
+            self.act(client, Act::Cuts(places));
+        }
+        self.act(client, Act::Send(packet));
     }
 
     /// The name of a client's last connection.
@@ -171,9 +206,9 @@ impl Writer {
         online.get(wanted.checked_rem(online.len())?).copied()
     }
 
-    fn next_id(&mut self, client: usize) -> u16 {
+    pub(super) fn next_id(&mut self, client: usize) -> u16 {
         let client = &mut self.clients[client];
-        client.last_id = client.last_id % 50_000 + 1;
+        client.last_id = client.last_id.checked_add(1).unwrap_or(1);
         client.last_id
     }
 
@@ -220,81 +255,32 @@ impl Writer {
         if with.acknowledges {
             self.act(client, Act::Acknowledges);
         }
+        if let Some(first) = with.first_id {
+            self.clients[client].last_id = first;
+        }
+        if with.early > 0 {
+            self.act(client, Act::Joins(1 + with.early));
+        }
         match with.authentication {
             Some(authentication) => self.authenticate(client, connect, authentication),
             None => self.send(client, connect),
         }
-    }
-
-    fn will(&mut self, message: &Message, delay: u32) -> Will {
-        let mut will = Will::new(&*message.topic, self.payload(message)).qos(message.qos);
-        // A Will has no more than this.
-        will.payload.truncate(usize::from(u16::MAX));
-        will.retain = message.retain;
-        will.properties = properties(message);
-        if delay > 0 {
-            will.properties.push(PropertyId::WillDelayInterval, delay);
-        }
-        will
-    }
-
-    fn payload(&mut self, message: &Message) -> Bytes {
-        self.published += 1;
-        let name = format!("m{}", self.published);
-        match message.payload {
-            Payload::None => Bytes::new(),
-            Payload::Short => name.into(),
-            Payload::Binary => [name.as_bytes(), b"\xFF\xC0\x00"].concat().into(),
-            Payload::Padded(by) => format!("{name}{}", "_".repeat(by)).into(),
-        }
-    }
-
-    fn publish(&mut self, client: usize, message: &Message, released: bool) {
-        let packet_id = match message.qos {
-            QoS::AtMostOnce => 0,
-            _ => self.next_id(client),
-        };
-        let payload = self.payload(message);
-        let mut publish = Publish::new(&*message.topic, payload).qos(message.qos, packet_id);
-        publish.retain = message.retain;
-        publish.properties = properties(message);
-        if let Some(alias) = message.alias {
-            publish.properties.push(PropertyId::TopicAlias, u32::from(alias));
-            let Client { aliases, old_aliases, .. } = &mut self.clients[client];
-            let is_old = old_aliases.get(&alias) == Some(&message.topic);
-            if aliases.get(&alias) == Some(&message.topic) || is_old {
-                publish.topic = "".into();
-            } else {
-                aliases.insert(alias, message.topic.clone());
-            }
-        }
-        if message.qos > QoS::AtMostOnce {
-            self.clients[client].sent.push(publish.clone());
-        }
-        self.send(client, publish);
-        if message.qos == QoS::ExactlyOnce && released {
-            self.send(client, Packet::PubRel(PublishAck::new(packet_id)));
-        }
-    }
-
-    /// Releases a message that may have been released before.
-    fn release(&mut self, client: usize, which: usize, twice: bool) {
-        let sent = &self.clients[client].sent;
-        let open: Vec<_> = sent.iter().filter(|publish| publish.qos == QoS::ExactlyOnce).collect();
-        let Some(place) = which.checked_rem(open.len()) else { return };
-        let packet_id = open[open.len() - 1 - place].packet_id;
-        for _ in 0..=usize::from(twice) {
-            self.send(client, Packet::PubRel(PublishAck::new(packet_id)));
+        for _ in 0..with.early {
+            let packet_id = self.next_id(client);
+            self.published += 1;
+            let payload = format!("m{}", self.published);
+            self.send(client, Publish::new("~/a", payload).qos(QoS::AtLeastOnce, packet_id));
         }
     }
 
     fn subscribe(
         &mut self,
         client: usize,
+        packet_id: u16,
         filters: &[(&'static str, SubscriptionOptions)],
         id: Option<u32>,
+        many: Many,
     ) {
-        let packet_id = self.next_id(client);
         let empty = Subscribe::new(packet_id, "", QoS::AtMostOnce);
         let mut packet = Subscribe { subscriptions: Vec::new(), ..empty };
         for (filter, options) in filters {
@@ -303,13 +289,19 @@ impl Writer {
             packet = packet.and(*filter, options);
             self.clients[client].filters.push(filter);
         }
+        let levels = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
+        for number in 0..many.filters {
+            let options = SubscriptionOptions::at(levels[number * number % 3]);
+            packet = packet.and(&*format!("~/many/{number}"), options);
+        }
         if let Some(id) = id {
             packet.properties.push(PropertyId::SubscriptionIdentifier, id);
         }
+        add_users(&mut packet.properties, many.users, false);
         self.send(client, packet);
     }
 
-    fn unsubscribe(&mut self, client: usize, filters: &[&'static str], own: bool) {
+    fn unsubscribe(&mut self, client: usize, filters: &[&'static str], own: bool, many: Many) {
         let has = &self.clients[client].filters;
         let pick = |(place, filter): (usize, &&'static str)| match has.len() {
             0 => *filter,
@@ -319,23 +311,10 @@ impl Writer {
         let filters: Vec<_> = filters.iter().enumerate().map(pick).collect();
         let packet = Unsubscribe::new(self.next_id(client), filters[0]);
         let packet = filters[1..].iter().fold(packet, |packet, filter| packet.and(*filter));
+        let numbered = (0..many.filters).map(|number| format!("~/many/{number}"));
+        let mut packet = numbered.fold(packet, |packet, filter| packet.and(&*filter));
+        add_users(&mut packet.properties, many.users, false);
         self.send(client, packet);
-    }
-
-    fn acknowledge(&mut self, client: usize, which: usize, reason: ReasonCode, wrong: bool) {
-        let held = self.bench.clients.held(name(client));
-        let held: Vec<_> = held.map(|(payload, packet)| (payload.clone(), packet)).collect();
-        let Some(place) = which.checked_rem(held.len()) else { return };
-        let (payload, packet) = held[place].clone();
-        let packet = match packet {
-            PacketType::PubAck if wrong => PacketType::PubRec,
-            PacketType::PubRec if wrong => PacketType::PubAck,
-            packet => packet,
-        };
-        // PUBCOMP has other codes.
-        let reason = if packet == PacketType::PubComp { ReasonCode::Success } else { reason };
-        let properties = Properties::default();
-        self.act(client, Act::Acknowledge(Acknowledgement { packet, payload, reason, properties }));
     }
 
     fn beat(&mut self, client: usize, kind: usize) {
@@ -351,55 +330,28 @@ impl Writer {
 
     fn broken(&mut self, client: usize, seed: u64) {
         let (seed, kind) = (seed / 16, seed % 16);
-        match self.online(client).filter(|_| kind > 3) {
-            Some(client) => self.act(client, Act::SendBytes(broken(seed, false))),
-            None => {
+        match (kind, self.online(client)) {
+            (0, _) => {
                 self.opens(client);
-                let act = match kind {
-                    0 => Act::Send(Publish::new("~/a", format!("early {seed}")).into()),
-                    _ => Act::SendBytes(broken(seed, true)),
-                };
-                self.act(client, act);
+                self.send(client, Publish::new("~/a", format!("early {seed}")));
+            }
+            (1..=3, _) => {
+                self.opens(client);
+                let behind = Packet::from(Publish::new("~/a", "behind")).to_bytes();
+                let behind = behind.ok().filter(|_| kind == 3).unwrap_or_default();
+                let bytes = [&broken(seed, true)[..], &behind].concat();
+                self.act(client, Act::SendBytes(bytes.into()));
+            }
+            (_, Some(client)) => self.act(client, Act::SendBytes(broken(seed, false))),
+            (_, None) => {
+                self.opens(client);
+                self.send(client, Connect::new(format!("~{}", name(client))).session_expiry(600));
+                self.act(client, Act::SendBytes(broken(seed, false)));
             }
         }
     }
 }
 
-fn name(client: usize) -> &'static str {
+pub(super) fn name(client: usize) -> &'static str {
     ["alice", "bob", "carol", "dave", "erin"][client % CLIENTS]
-}
-
-fn stray(kind: usize) -> Packet {
-    let kinds = [Packet::PubAck, Packet::PubRec, Packet::PubComp, Packet::PubRel];
-    kinds[kind % kinds.len()](PublishAck::new(STRAY))
-}
-
-fn properties(message: &Message) -> Properties {
-    use PropertyId::{
-        ContentType, CorrelationData, MessageExpiryInterval, PayloadFormatIndicator, ResponseTopic,
-        UserProperty,
-    };
-
-    let mut properties = Properties::default();
-    if let Some(seconds) = message.expiry {
-        properties.push(MessageExpiryInterval, seconds);
-    }
-    for extra in &message.properties {
-        match *extra {
-            Extra::Format(format) => properties.set(PayloadFormatIndicator, u32::from(format)),
-            Extra::ContentType(text) => properties.set(ContentType, text),
-            Extra::ResponseTopic(topic) => properties.set(ResponseTopic, topic),
-            Extra::CorrelationData(data) => {
-                properties.set(CorrelationData, Bytes::from_static(data));
-            }
-            Extra::Users(count, name, alike) => {
-                for number in 0..count {
-                    let value = if alike { 0 } else { number };
-                    properties.push(UserProperty, (name, &*format!("value {value}")));
-                }
-            }
-            Extra::LongUser(len) => properties.push(UserProperty, ("long", &*"v".repeat(len))),
-        }
-    }
-    properties
 }

@@ -3,7 +3,7 @@
 mod ids;
 mod wanted;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use reference_broker::codec::{
     Value,
 };
 
+use crate::probe::is_old_refusal;
 use crate::script::{Played, client_of};
 use crate::trace::{self, What, packet_text};
 
@@ -82,9 +83,19 @@ impl Observed {
         let mut messages = BTreeMap::<(String, String), Vec<(Bytes, String)>>::new();
         let mut ids = Ids::default();
         let mut wanted = BTreeMap::<&str, Wanted>::new();
+        let mut has_connack = BTreeSet::<&str>::new();
         for event in &played.trace {
             let parts = observed.connections.entry(event.probe.clone()).or_default();
             let client = client_of(&event.probe);
+            if let What::Received(packet) = &event.what
+                && !matches!(packet, Packet::ConnAck(_) | Packet::Auth(_) | Packet::Disconnect(_))
+                && !has_connack.contains(event.probe.as_str())
+            {
+                add(parts, "before CONNACK", packet.packet_type().name());
+            }
+            if let What::Received(Packet::ConnAck(_)) = &event.what {
+                has_connack.insert(event.probe.as_str());
+            }
             match &event.what {
                 What::Received(Packet::Publish(publish)) if view != View::InDetail => {
                     let id = ids.received(client, publish);
@@ -108,6 +119,16 @@ impl Observed {
                     if let Packet::Connect(connect) = packet {
                         wanted.insert(&event.probe, Wanted::of(connect));
                     }
+                }
+                // A CONNECT of another version may be refused as that version has it.
+                What::ReceivedBroken(bytes, _)
+                    if view == View::ByClass && is_old_refusal(bytes) =>
+                {
+                    add_end(parts, CLOSED, view);
+                }
+                // Where it is broken depends on how long a topic is in its place.
+                What::ReceivedBroken(_, error) if view == View::ByClass => {
+                    add(parts, "no packet", &error.fault.to_string());
                 }
                 What::ReceivedBroken(bytes, error) => {
                     add(parts, "no packet", &format!("{error}: {}", trace::bytes_literal(bytes)));

@@ -106,6 +106,15 @@ impl Portrait {
         taken
     }
 
+    /// The choices of which it was not seen whether it takes them: there is a script, and it did neither.
+    pub fn open(&self) -> Vec<&'static Switch> {
+        let is_open = |choice: &&Choice| {
+            !choice.answer.is_told() && !matches!(choice.answer, Answer::Unasked(_))
+                || matches!(choice.answer, Answer::Otherwise(_))
+        };
+        self.choices.iter().filter(is_open).map(|choice| choice.switch).collect()
+    }
+
     /// How many answers are of each [kind](Answer::KINDS).
     pub fn counts(&self) -> [(&'static str, usize); 6] {
         Answer::KINDS.map(|kind| {

@@ -22,6 +22,9 @@ use super::{Answer, Choice, Portrait};
 /// So often is asked again with what has been found; then it is taken as it is.
 const ROUNDS: usize = 4;
 
+/// How much longer is waited than the embedded broker needs for another one in memory: it may take its time.
+const IN_MEMORY: Duration = Duration::from_millis(500);
+
 /// How a broker is asked.
 #[derive(Clone, Debug)]
 pub struct Asking {
@@ -81,13 +84,15 @@ struct Painter {
     room: Arc<Semaphore>,
     played: usize,
     asked: Vec<Asked>,
+    /// What cannot be asked there, and why.
+    ruled_out: Vec<(&'static Question, String)>,
 }
 
 impl Painter {
     fn new(sitter: Sitter, announced: &ConnAck, asking: &Asking) -> Painter {
         let margin = match sitter.is_live() {
             true => asking.patience / 2,
-            false => Duration::ZERO,
+            false => IN_MEMORY,
         };
         let reference = Reference::new(config_of(announced), place(asking, 0), margin);
         let asked = |question: &'static Question| Asked {
@@ -96,13 +101,20 @@ impl Painter {
             seen: Vec::new(),
             answer: Answer::Unsteady,
         };
+        let lacks = |question: &'static Question| {
+            sitter.lacks(&question.script).map(|need| (question, format!("it needs {need}")))
+        };
+        let is_asked = |question: &&Question| sitter.lacks(&question.script).is_none();
+        let ruled_out = questions().iter().filter_map(lacks).collect();
+        let all = questions().iter().filter(is_asked).map(asked).collect();
         Painter {
+            asked: all,
+            ruled_out,
             sitter,
             reference,
             asking: asking.clone(),
             room: Arc::new(Semaphore::new(asking.jobs)),
             played: 0,
-            asked: questions().iter().map(asked).collect(),
         }
     }
 
@@ -190,8 +202,13 @@ impl Painter {
 
     /// How many questions a broker that takes these choices would not answer as this one does.
     fn left(&self, base: &Variant) -> usize {
-        let answers = self.asked.iter().map(|asked| asked.answer_with(&self.reference, base));
-        answers.filter(|answer| matches!(answer, Answer::Otherwise(_))).count()
+        let is_left = |asked: &&Asked| match asked.answer_with(&self.reference, base) {
+            Answer::Otherwise(_) => true,
+            // It does as with a choice that these leave no room for.
+            Answer::Takes => base.switches().iter().any(|it| it.excludes(asked.question.switch)),
+            _ => false,
+        };
+        self.asked.iter().filter(is_left).count()
     }
 
     /// Answers what is neither once more, supposing one more choice of which nothing is known.
@@ -228,7 +245,12 @@ impl Painter {
             question: None,
             answer: Answer::Unasked(why),
         });
-        let mut choices: Vec<_> = asked.chain(unasked).collect();
+        let ruled_out = self.ruled_out.into_iter().map(|(question, why)| Choice {
+            switch: question.switch,
+            question: Some(question),
+            answer: Answer::RuledOut(why),
+        });
+        let mut choices: Vec<_> = asked.chain(ruled_out).chain(unasked).collect();
         choices.sort_by_key(|choice| section_order(choice.section()));
         choices
     }
@@ -250,5 +272,6 @@ impl Asked {
 /// A place of its own for each playing, with names that are all of one length.
 fn place(asking: &Asking, number: usize) -> Place {
     let clients = format!("{}x{number:04}x", asking.token);
-    Place { topics: format!("{}/{clients}", asking.topic_prefix), clients }
+    // Two levels after the prefix, as where rights are given.
+    Place { topics: format!("{}/{clients}/a", asking.topic_prefix), clients }
 }

@@ -45,6 +45,8 @@ macro_rules! scripts {
 
 /// The scripts, each under the name of its switch.
 const SCRIPTS: &[(&str, &str)] = scripts! {
+    "accepts-wills-that-are-not-allowed"
+    "acknowledges-what-is-not-allowed"
     "adds-user-properties"
     "all-topic-aliases"
     "always-says-no-matching-subscribers"
@@ -60,6 +62,7 @@ const SCRIPTS: &[(&str, &str)] = scripts! {
     "closes-for-releases-out-of-order"
     "closes-for-repeated-messages"
     "closes-for-unknown-acknowledgements"
+    "closes-for-what-is-not-allowed"
     "closes-very-late"
     "closes-without-disconnect"
     "copies-for-each-subscription"
@@ -82,7 +85,9 @@ const SCRIPTS: &[(&str, &str)] = scripts! {
     "grants-qos-1"
     "hands-dollar-topics-on"
     "hands-on-at-release"
+    "hands-on-at-release-or-never"
     "hides-reasons"
+    "holds-all-back-during-an-exchange"
     "ignores-wrong-acknowledgements"
     "is-talkative"
     "keep-alive-of-3-seconds"
@@ -99,6 +104,7 @@ const SCRIPTS: &[(&str, &str)] = scripts! {
     "keeps-sessions-for-half-a-minute-at-least"
     "keeps-sessions-for-ten-seconds"
     "leaves-closing-to-the-client"
+    "lets-nobody-authenticate-anew"
     "looks-at-timers-now-and-then"
     "maximum-qos-0"
     "maximum-qos-1"
@@ -144,13 +150,16 @@ const SCRIPTS: &[(&str, &str)] = scripts! {
     "repeats-pubrec-on-resume"
     "retain-if-all-ask-for-it"
     "reverses-properties"
+    "says-not-authorized-to-strangers"
     "scatters-packet-identifiers"
+    "sends-last-data-in-an-auth"
     "sends-own-retained-despite-no-local"
     "serves-other-versions"
     "shares-again-at-a-loss"
     "shares-with-absent-members"
     "shares-with-the-same-member"
     "spells-defaults-out"
+    "takeover-deletes-will"
     "uses-the-lowest-packet-identifier"
     "uses-topic-aliases"
     "waits-two-seconds-for-connect"
@@ -196,13 +205,6 @@ const UNASKED: &[(&str, &str)] = &[
     ),
     ("gives-each-client-response-information", "what Response Information says is not compared"),
     ("waits-long-for-connect", "it would take an hour"),
-    ("says-not-authorized-to-strangers", "it needs users with passwords"),
-    ("closes-for-what-is-not-allowed", "it needs a user who may not do all"),
-    ("acknowledges-what-is-not-allowed", "it needs a user who may not do all"),
-    ("accepts-wills-that-are-not-allowed", "it needs a user who may not do all"),
-    ("sends-last-data-in-an-auth", "it needs a user known by an authentication method"),
-    ("lets-nobody-authenticate-anew", "it needs a user known by an authentication method"),
-    ("holds-all-back-during-an-exchange", "it needs a user known by an authentication method"),
 ];
 
 /// All questions, in the order of the standard.

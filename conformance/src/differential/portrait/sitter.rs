@@ -6,8 +6,8 @@ use std::time::Duration;
 use reference_broker::codec::{ConnAck, Connect, Packet};
 use reference_broker::core::Config;
 
-use crate::script::{Act, Played, Script, Step, clear, play, play_live};
-use crate::target::{Connector, Target, Variant, announced};
+use crate::script::{Act, Conditions, Played, Script, Step, clear, play, play_live};
+use crate::target::{Connector, Need, Target, Variant, announced};
 use crate::trace::What;
 
 /// How long a broker may take to answer at first.
@@ -53,12 +53,23 @@ impl Sitter {
         matches!(self, Sitter::Live(..))
     }
 
+    /// What a script needs and this broker is not set up for.
+    pub(super) fn lacks(&self, script: &Script) -> Option<Need> {
+        match self {
+            Sitter::Embedded(_) => None,
+            Sitter::Live(connector, _) => {
+                let needs = Conditions::of(&script.steps).needs;
+                needs.into_iter().find(|need| !connector.is_set_up_for(*need))
+            }
+        }
+    }
+
     /// Plays a script that is placed, and leaves nothing behind. As much is waited for as is expected.
     pub(super) async fn plays(&self, placed: &Script, expected: &Played) -> io::Result<Played> {
         match self {
             Sitter::Embedded(variant) => Ok(play(placed, variant, &Config::default())),
             Sitter::Live(connector, patience) => {
-                let played = play_live(placed, expected, connector, *patience).await?;
+                let played = play_live(placed, None, expected, connector, *patience).await?;
                 clear(placed, connector).await?;
                 Ok(played)
             }

@@ -317,10 +317,19 @@ fn judge_retain(
         let is_unasked = active.iter().all(|one| shared(one) || unasked(one));
         if is_live && is_unasked {
             add("MQTT-3.3.1-12", "RETAIN 0 on a message that is new"); // MQTT-3.3.1-12
-        } else if active.iter().all(shared) {
-            add("U-3.8.4-3", "no retained message for a Shared Subscription"); // U-3.8.4-3
         } else if is_unasked {
-            add("MQTT-3.3.1-11", "no retained message with Retain Handling 2"); // MQTT-3.3.1-11
+            // Where there are both, its QoS may say for which of them it came.
+            let gives = |one: &Subscription, level: QoS| {
+                one.granted.iter().any(|granted| level.min(*granted) == publish.qos)
+            };
+            let fits =
+                |one: &&&Subscription| publication.levels.iter().any(|level| gives(one, *level));
+            let fitting = || active.iter().filter(fits);
+            if fitting().all(shared) {
+                add("U-3.8.4-3", "no retained message for a Shared Subscription"); // U-3.8.4-3
+            } else if !fitting().any(shared) {
+                add("MQTT-3.3.1-11", "no retained message with Retain Handling 2"); // MQTT-3.3.1-11
+            }
         }
     }
 }

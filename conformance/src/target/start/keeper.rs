@@ -245,6 +245,11 @@ impl Keeper {
         }
     }
 
+    /// The memory that it has, in bytes, as far as that is to be known.
+    pub(crate) async fn memory(&self) -> Option<u64> {
+        self.body.lock().await.as_ref()?.memory().await
+    }
+
     /// What to say of the memory that it took.
     pub(crate) fn memory_note(&self) -> Option<String> {
         let most = Some(self.most.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0)?;

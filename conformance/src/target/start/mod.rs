@@ -21,6 +21,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 pub use keeper::{Died, Keeper};
+pub(crate) use process::memory_of_process;
 pub use started::Started;
 
 /// How long a broker may take to answer, if nothing else is said.

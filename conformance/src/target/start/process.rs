@@ -231,6 +231,11 @@ pub(super) fn memory_of_group(group: u32) -> Option<u64> {
     memory_of(|_, its_group| its_group == group)
 }
 
+/// What one process has, in bytes.
+pub(crate) fn memory_of_process(id: u32) -> Option<u64> {
+    memory_of(|process, _| process == id)
+}
+
 /// What the processes have that are meant by their number and that of their group, in bytes.
 #[cfg(target_os = "linux")]
 fn memory_of(meant: impl Fn(u32, u32) -> bool) -> Option<u64> {

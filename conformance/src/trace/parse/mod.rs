@@ -20,6 +20,27 @@ use scanner::{Problem, Scanner};
 /// few characters cannot fill the memory.
 const RUN_LIMIT: usize = 1 << 30;
 
+/// What runs may stand for, in bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Budget {
+    limit: usize,
+    left: usize,
+}
+
+impl Budget {
+    /// So much in all.
+    pub(crate) fn new(limit: usize) -> Budget {
+        Budget { limit, left: limit }
+    }
+}
+
+/// What [`parse`] allows.
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget::new(RUN_LIMIT)
+    }
+}
+
 /// What is wrong with the text of a trace, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
@@ -49,25 +70,58 @@ pub fn parse(text: &str) -> Result<Vec<Event>, ParseError> {
     parse_within(text, RUN_LIMIT)
 }
 
-fn parse_within(text: &str, mut budget: usize) -> Result<Vec<Event>, ParseError> {
+/// As [`parse`], where runs may stand for `limit` bytes in all.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn parse_within(text: &str, limit: usize) -> Result<Vec<Event>, ParseError> {
+    let mut budget = Budget::new(limit);
     let mut events = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.trim_ascii_end();
         if line.is_empty() || line.trim_ascii_start().starts_with('#') {
             continue;
         }
-        let mut scanner = Scanner::new(line, budget);
-        events.push(event(&mut scanner).map_err(|problem| problem.in_line(index + 1, line))?);
-        budget = scanner.budget();
+        let read = parse_line(line, &mut budget);
+        events.push(read.map_err(|error| ParseError { line: index + 1, ..error })?);
     }
     Ok(events)
 }
 
+/// The event that one line is, which is line 1 of any error.
+pub(crate) fn parse_line(line: &str, budget: &mut Budget) -> Result<Event, ParseError> {
+    let mut scanner = Scanner::new(line, *budget);
+    let event = event(&mut scanner).map_err(|problem| problem.in_line(1, line))?;
+    *budget = scanner.budget();
+    Ok(event)
+}
+
 /// The bytes that a text begins with, as a literal, and what follows them.
-pub(crate) fn bytes_at_start(text: &str) -> Result<(Bytes, &str), String> {
-    let mut scanner = Scanner::new(text, RUN_LIMIT);
-    let bytes = scanner.bytes().map_err(|problem| problem.problem)?;
-    Ok((bytes, scanner.rest().trim_start()))
+pub(crate) fn bytes_at_start<'a>(
+    text: &'a str,
+    budget: &mut Budget,
+) -> Result<(Bytes, &'a str), String> {
+    at_start(text, budget, Scanner::bytes)
+}
+
+/// The string that a text begins with, as a literal, and what follows it.
+pub(crate) fn text_at_start<'a>(
+    text: &'a str,
+    budget: &mut Budget,
+) -> Result<(String, &'a str), String> {
+    at_start(text, budget, Scanner::text)
+}
+
+fn at_start<'a, T>(
+    text: &'a str,
+    budget: &mut Budget,
+    read: fn(&mut Scanner<'a>) -> Result<T, Problem>,
+) -> Result<(T, &'a str), String> {
+    let mut scanner = Scanner::new(text, *budget);
+    let value = read(&mut scanner).map_err(|problem| problem.problem)?;
+    *budget = scanner.budget();
+    Ok((value, scanner.rest().trim_start()))
 }
 
 fn event(scanner: &mut Scanner<'_>) -> Result<Event, Problem> {
@@ -288,12 +342,13 @@ mod tests {
 
     #[test]
     fn runs_cannot_fill_the_memory() {
-        let problem = "the runs of this text stand for more than 1073741824 bytes";
-        assert_problem("0.000 a -> PUBLISH \"ab\"*536870913", 34, problem);
+        let problem = |limit| format!("the runs of this text stand for more than {limit} bytes");
+        let whole = problem(1_073_741_824);
+        assert_problem("0.000 a -> PUBLISH \"ab\"*536870913", 34, &whole);
         let text = "0.000 a -> BYTES 00*10\n0.000 a -> BYTES 00*10 00*10\n";
         assert!(parse_within(text, 30).is_ok());
         let error = parse_within(text, 29).unwrap_err();
-        assert_eq!(error, ParseError { line: 2, column: 29, problem: problem.to_owned() });
+        assert_eq!(error, ParseError { line: 2, column: 29, problem: problem(29) });
         let error = parse("0.000 a -> PUBLISH \"a\"*99999999999999999999").unwrap_err();
         assert_eq!(
             error.to_string(),

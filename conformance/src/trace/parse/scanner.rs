@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{RUN_LIMIT, excerpt};
+use super::{Budget, RUN_LIMIT, excerpt};
 
 /// What is wrong with a line.
 #[derive(Debug)]
@@ -24,17 +24,16 @@ impl Problem {
 pub(super) struct Scanner<'a> {
     line: &'a str,
     at: usize,
-    /// How many bytes runs may still stand for.
-    budget: usize,
+    budget: Budget,
 }
 
 impl<'a> Scanner<'a> {
-    pub(super) fn new(line: &'a str, budget: usize) -> Scanner<'a> {
+    pub(super) fn new(line: &'a str, budget: Budget) -> Scanner<'a> {
         Scanner { line, at: 0, budget }
     }
 
-    /// How many bytes are left for the runs of the lines to come.
-    pub(super) fn budget(&self) -> usize {
+    /// What is left for the runs of the lines to come.
+    pub(super) fn budget(&self) -> Budget {
         self.budget
     }
 
@@ -138,24 +137,36 @@ impl<'a> Scanner<'a> {
             })
     }
 
-    /// A quoted string, which may be a run.
+    /// Quoted strings with `+` between them, each of which may be a run.
     pub(super) fn text(&mut self) -> Result<String, Problem> {
-        let unit = self.quoted()?;
-        match self.run(unit.len())? {
-            Some(count) => Ok(unit.repeat(count)),
-            None => Ok(unit),
+        let mut text = String::new();
+        loop {
+            let unit = self.quoted()?;
+            match self.run(unit.len())? {
+                Some(count) => text.push_str(&unit.repeat(count)),
+                None => text.push_str(&unit),
+            }
+            if !self.eat('+') {
+                return Ok(text);
+            }
         }
     }
 
-    /// Bytes, quoted or in hex, which may be a run.
+    /// Bytes, quoted or in hex, with `+` between parts, each of which may be a run.
     pub(super) fn bytes(&mut self) -> Result<Bytes, Problem> {
-        let unit = match self.eat('x') {
-            true => self.hex_digits()?,
-            false => self.quoted()?.into_bytes(),
-        };
-        match self.run(unit.len())? {
-            Some(count) => Ok(Bytes::from(unit.repeat(count))),
-            None => Ok(Bytes::from(unit)),
+        let mut bytes = Vec::new();
+        loop {
+            let unit = match self.eat('x') {
+                true => self.hex_digits()?,
+                false => self.quoted()?.into_bytes(),
+            };
+            match self.run(unit.len())? {
+                Some(count) => bytes.extend(unit.repeat(count)),
+                None => bytes.extend(unit),
+            }
+            if !self.eat('+') {
+                return Ok(Bytes::from(bytes));
+            }
         }
     }
 
@@ -234,14 +245,17 @@ impl<'a> Scanner<'a> {
             return Ok(None);
         }
         let count: usize = self.number(RUN_LIMIT as u64)?;
-        let left = count.checked_mul(len).and_then(|size| self.budget.checked_sub(size));
+        let left = count.checked_mul(len).and_then(|size| self.budget.left.checked_sub(size));
         match left {
             Some(left) => {
-                self.budget = left;
+                self.budget.left = left;
                 Ok(Some(count))
             }
-            None => Err(self
-                .problem(format!("the runs of this text stand for more than {RUN_LIMIT} bytes"))),
+            None => {
+                let limit = self.budget.limit;
+                Err(self
+                    .problem(format!("the runs of this text stand for more than {limit} bytes")))
+            }
         }
     }
 }
@@ -259,7 +273,7 @@ mod tests {
         line: &'a str,
         read: impl Fn(&mut Scanner<'a>) -> Result<T, Problem>,
     ) -> Result<T, String> {
-        let mut scanner = Scanner::new(line, 100);
+        let mut scanner = Scanner::new(line, Budget::new(100));
         let value =
             read(&mut scanner).map_err(|problem| format!("{}: {}", problem.at, problem.problem))?;
         assert_eq!(scanner.rest(), "", "{line}");
@@ -272,10 +286,12 @@ mod tests {
         assert_eq!(text(r#""a \"b\" \\ \u{e9}\u{0}""#).as_deref(), Ok("a \"b\" \\ é\0"));
         assert_eq!(text(r#""ab"*3"#).as_deref(), Ok("ababab"));
         assert_eq!(text(r#""a"*0"#).as_deref(), Ok(""));
+        assert_eq!(text(r#""m1"+"_"*3+"n""#).as_deref(), Ok("m1___n"));
         let bytes = |line| scan(line, Scanner::bytes);
         assert_eq!(bytes(r#""é""#), Ok(Bytes::from("é")));
         assert_eq!(bytes("x00fF"), Ok(Bytes::from_static(&[0, 0xFF])));
         assert_eq!(bytes("x0a0b*2"), Ok(Bytes::from_static(&[10, 11, 10, 11])));
+        assert_eq!(bytes(r#"x00+"a"*2+xff"#), Ok(Bytes::from_static(b"\x00aa\xFF")));
         let row = scan(" 10  0e*3 00", Scanner::hex_row);
         assert_eq!(row, Ok(Bytes::from_static(&[0x10, 0x0E, 0x0E, 0x0E, 0])));
     }
@@ -295,10 +311,7 @@ mod tests {
             (r#""\u{+1}""#, "4: '}' is missing".to_owned()),
             (r#""a"*"#, "4: '' is no number up to 1073741824".to_owned()),
             (r#""a"*+1"#, "4: '' is no number up to 1073741824".to_owned()),
-            (
-                r#""a"*101"#,
-                "7: the runs of this text stand for more than 1073741824 bytes".to_owned(),
-            ),
+            (r#""a"*101"#, "7: the runs of this text stand for more than 100 bytes".to_owned()),
         ] {
             assert_eq!(scan(line, Scanner::text), Err(problem), "{line}");
         }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::super::reader::Reader;
 use super::super::writer::Writer;
 use super::super::{DecodeError, EncodeError, Fault, Place, Properties, PropertyId, Side, Text};
-use super::{QoS, check_response_topic, is_topic_name};
+use super::{QoS, is_topic_name};
 
 const PROTOCOL_NAME: &str = "MQTT";
 const PROTOCOL_VERSION: u8 = 5;
@@ -223,9 +223,7 @@ impl Will {
         qos: QoS,
         retain: bool,
     ) -> Result<Will, DecodeError> {
-        let at = reader.offset();
         let properties = Properties::decode(reader, Place::Will, from)?;
-        check_response_topic(&properties, at)?;
         let at = reader.offset();
         let topic = reader.text()?; // MQTT-3.1.3-11
         if !is_topic_name(&topic) {

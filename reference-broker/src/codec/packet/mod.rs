@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::reader::Reader;
 use super::writer::Writer;
-use super::{DecodeError, EncodeError, Fault, Frame, Properties, PropertyId, ReasonCode, Side};
+use super::{DecodeError, EncodeError, Fault, Frame, Properties, ReasonCode, Side};
 
 pub use auth::Auth;
 pub use connack::ConnAck;
@@ -330,16 +330,8 @@ fn reason_code(
     }
 }
 
-/// A Response Topic is the Topic Name of the answer, also the one of a Will that will be published.
-fn check_response_topic(properties: &Properties, at: usize) -> Result<(), DecodeError> {
-    match properties.text(PropertyId::ResponseTopic) {
-        Some(topic) if !is_topic_name(topic) => Err(Fault::ResponseTopicInvalid.at(at)), // MQTT-3.3.2-14
-        _ => Ok(()),
-    }
-}
-
 /// Whether `text` could be a Topic Name: not empty, without wildcards.
-fn is_topic_name(text: &str) -> bool {
+pub(super) fn is_topic_name(text: &str) -> bool {
     !text.is_empty() && !has_wildcard(text) // MQTT-4.7.3-1
 }
 

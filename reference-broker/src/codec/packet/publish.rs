@@ -3,7 +3,7 @@ use bytes::Bytes;
 use super::super::reader::Reader;
 use super::super::writer::Writer;
 use super::super::{DecodeError, EncodeError, Fault, Place, Properties, PropertyId, Side, Text};
-use super::{QoS, check_response_topic, has_wildcard};
+use super::{QoS, has_wildcard};
 
 const DUP: u8 = 0b1000;
 const QOS_SHIFT: u8 = 1;
@@ -77,12 +77,10 @@ impl Publish {
             QoS::AtMostOnce => 0, // MQTT-2.2.1-2
             _ => reader.packet_id()?,
         };
-        let at = reader.offset();
         let properties = Properties::decode(reader, Place::Publish, from)?;
         if topic.is_empty() && !properties.contains(PropertyId::TopicAlias) {
             return Err(Fault::TopicMissing.at(topic_at)); // U-3.3.2.1-2
         }
-        check_response_topic(&properties, at)?;
         Ok(Publish {
             dup: flags & DUP != 0,
             qos,

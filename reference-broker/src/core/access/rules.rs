@@ -78,6 +78,11 @@ impl RuleFilter {
         Ok(RuleFilter { filter, has_placeholder })
     }
 
+    /// The text it was made from.
+    pub fn as_str(&self) -> &str {
+        self.filter.as_str()
+    }
+
     /// The filter for this client, to be matched by a rule that allows or denies; none if there is
     /// nothing it could match.
     fn resolve(&self, who: &Who<'_>, allow: bool) -> Option<Cow<'_, TopicFilter>> {

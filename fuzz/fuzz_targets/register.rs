@@ -1,0 +1,4 @@
+//! Feeds a property of the library; see there for what must hold.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz::a_register_is_its_rows(input));
