@@ -79,6 +79,8 @@ impl Tested {
         let interrupt = || interrupt().map_err(|error| trouble(error.to_string()));
         let started = self.start(interrupt()?).await?;
         let done = tokio::select! {
+            // Work that heeds interruptions itself has something to tell still.
+            biased;
             done = work(started.target()) => done,
             () = interrupt()? => Err(trouble("interrupted".to_owned())),
         };

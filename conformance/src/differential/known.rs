@@ -2,13 +2,14 @@
 //!
 //! ```toml
 //! [[divergence]]
-//! name = "violation:4.8/shared-without-filter"  # as reports name it; * stands for a run of characters
+//! name = "violation:4.8/shared-without-filter"  # as reports name it, or by a requirement that it breaks
 //! reason = "fixed in 2.1"
 //! link = "https://example.org/1"                # optional
 //! ```
 
 use serde::Deserialize;
 
+use super::Divergence;
 use crate::runner::glob;
 
 /// A list of known divergences.
@@ -24,7 +25,7 @@ pub struct KnownDivergences {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownDivergence {
-    /// The name of what it is about, with `*` for a run of characters.
+    /// A name of what it is about, with `*` for a run of characters.
     pub name: String,
     /// Why it is known.
     pub reason: String,
@@ -46,20 +47,22 @@ impl KnownDivergences {
         })
     }
 
-    /// The first entry about this name.
-    pub fn find(&self, name: &str) -> Option<&KnownDivergence> {
-        self.entries.iter().find(|entry| is_about(entry, name))
+    /// The first entry about something with these names.
+    pub fn find(&self, names: &[String]) -> Option<&KnownDivergence> {
+        self.entries.iter().find(|entry| entry.is_about(names))
     }
 
-    /// The entries about none of these names.
-    pub fn unseen<'a>(&'a self, names: &[String]) -> Vec<&'a KnownDivergence> {
-        let is_unseen = |entry: &&KnownDivergence| !names.iter().any(|it| is_about(entry, it));
-        self.entries.iter().filter(is_unseen).collect()
+    /// The entries about none of these.
+    pub fn unseen(&self, found: &[Divergence]) -> Vec<&KnownDivergence> {
+        let names: Vec<_> = found.iter().flat_map(Divergence::names).collect();
+        self.entries.iter().filter(|entry| !entry.is_about(&names)).collect()
     }
 }
 
-fn is_about(entry: &KnownDivergence, name: &str) -> bool {
-    glob(entry.name.as_bytes(), name.as_bytes())
+impl KnownDivergence {
+    fn is_about(&self, names: &[String]) -> bool {
+        names.iter().any(|name| glob(self.name.as_bytes(), name.as_bytes()))
+    }
 }
 
 #[cfg(test)]
@@ -70,9 +73,13 @@ mod tests {
     fn entries_are_found_by_name_and_mistakes_are_named() {
         let text = "[[divergence]]\nname = \"choice:*\"\nreason = \"as it likes\"\n";
         let known = KnownDivergences::parse(text).unwrap();
-        assert_eq!(known.find("choice:x").unwrap().reason, "as it likes");
-        assert!(known.find("open:x").is_none());
-        assert_eq!(known.unseen(&["open:x".to_owned()]).len(), 1);
+        let find = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|it| (*it).to_owned()).collect();
+            known.find(&names).map(|it| &*it.reason)
+        };
+        assert_eq!(find(&["open:x", "choice:x"]), Some("as it likes"));
+        assert_eq!(find(&["open:x"]), None);
+        assert_eq!(known.unseen(&[]).len(), 1);
         let wrong = KnownDivergences::parse("[[divergence]]\nname = \"x\"\nreson = \"y\"\n");
         assert!(wrong.unwrap_err().starts_with("line 3: unknown field `reson`"));
     }

@@ -176,8 +176,9 @@ fn filters() -> Vec<Mutant> {
                 vec![takes_filters_for(|subscription: &Subscription, _| {
                     let rest = subscription.filter.strip_prefix("$share/")?;
                     let name = rest.strip_suffix('/').unwrap_or(rest);
-                    let is_it = !name.is_empty() && !name.contains(['/', '+', '#']);
-                    is_it.then(|| format!("$share/{name}/{NOWHERE}"))
+                    let is_it = !name.is_empty() && !name.contains('/');
+                    // A name that is none may be granted as well.
+                    is_it.then(|| format!("$share/{}/{NOWHERE}", name.replace(['+', '#'], "name")))
                 })]
             },
         ),

@@ -14,7 +14,9 @@ use conformance::exit::Exit;
 use conformance::runner::TOPIC_PREFIX;
 use conformance::script::{Script, read};
 use conformance::target::{Connector, Target, Variant, announced};
+use reference_broker::command::interrupt;
 use reference_broker::core::Config;
+use tokio::sync::watch;
 
 use super::files::raised_limit;
 use super::reach::ReachArguments;
@@ -47,6 +49,9 @@ pub(super) struct DiffArguments {
     /// Start no more scripts after this time
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     time: Option<Duration>,
+    /// Explain no more differences after this time; the others are passed over
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "20m")]
+    explaining: Duration,
     /// The longest wait there for what a step is expected to bring
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = humantime::parse_duration)]
     patience: Duration,
@@ -137,10 +142,16 @@ fn one(arguments: &DiffArguments, tested: Tested, seed: u64) -> Result<Exit, Fai
         Format::Text => print(&of_divergences(&report, &known, &target, seed))?,
         Format::Json => print(&format!("{:#}\n", as_json(&report, &known, &target, seed)))?,
     };
-    let is_unknown = |it: &Divergence| it.is_violation() && known.find(&it.name()).is_none();
+    Ok(exit(&report, &known))
+}
+
+/// How a comparison that came to this ends.
+fn exit(report: &Divergences, known: &KnownDivergences) -> Exit {
+    let is_unknown = |it: &Divergence| it.is_violation() && known.find(&it.names()).is_none();
     match report.found.iter().any(is_unknown) {
-        true => Ok(Exit::Unexpected),
-        false => Ok(Exit::AsExpected),
+        true => Exit::Unexpected,
+        false if report.is_interrupted => Exit::Trouble,
+        false => Exit::AsExpected,
     }
 }
 
@@ -150,17 +161,23 @@ fn two(arguments: &DiffArguments, seed: u64) -> Result<Exit, Failure> {
     let mut reports = Vec::new();
     for target in &arguments.targets {
         let tested = TargetArguments::default().tested(Some(target), &arguments.reach)?;
-        reports.push((tested.name.clone(), beside(arguments, tested, seed)?));
+        let name = tested.name.clone();
+        let report = beside(arguments, tested, seed)?;
+        if report.is_interrupted {
+            // Where two part ways is not known by one of them.
+            return Err((Exit::Trouble, "interrupted".to_owned()));
+        }
+        reports.push((name, report));
     }
     let all: Vec<_> = reports.iter().map(|(_, report)| names(report)).collect();
-    let (mut text, mut exit, mut objects) = (String::new(), Exit::AsExpected, Vec::new());
+    let (mut text, mut ended, mut objects) = (String::new(), Exit::AsExpected, Vec::new());
     for (place, (target, mut report)) in reports.into_iter().enumerate() {
         report.found.retain(|it| !all[1 - place].contains(&it.name()));
         let _ = writeln!(text, "# only {target}:\n");
         text.push_str(&of_divergences(&report, &known, &target, seed));
         objects.push(as_json(&report, &known, &target, seed));
-        if report.found.iter().any(|it| it.is_violation() && known.find(&it.name()).is_none()) {
-            exit = Exit::Unexpected;
+        if ended != Exit::Unexpected && exit(&report, &known) != Exit::AsExpected {
+            ended = exit(&report, &known);
         }
         if let Some(folder) = &arguments.save {
             save(&report, &folder.join(if place == 0 { "first" } else { "second" }))?;
@@ -170,7 +187,7 @@ fn two(arguments: &DiffArguments, seed: u64) -> Result<Exit, Failure> {
         Format::Text => print(&text)?,
         Format::Json => print(&format!("{:#}\n", serde_json::Value::from(objects)))?,
     };
-    Ok(exit)
+    Ok(ended)
 }
 
 fn beside(arguments: &DiffArguments, tested: Tested, seed: u64) -> Result<Divergences, Failure> {
@@ -210,7 +227,7 @@ async fn compare(
         // What a busy broker answers late would not be known of it.
         jobs: arguments.jobs.min(ASKED_AT_ONCE),
     };
-    let mut tell = |what: &str| drop(writeln!(std::io::stderr(), "{name}: {what}"));
+    let mut tell = teller(name);
     tell("asking for its choices");
     let portrait = paint(target, &asking).await.map_err(|why| trouble(format!("{name} {why}")))?;
     let beside = Beside {
@@ -226,8 +243,31 @@ async fn compare(
         seed,
         cases: arguments.cases,
         time: arguments.time,
+        explaining: arguments.explaining,
     };
-    beside.compare(&mut tell).await.map_err(cannot)
+    let interrupted = interrupt().map_err(cannot)?;
+    let (so_far, until_now) = watch::channel(Divergences::default());
+    // In a task of its own, since it computes for long.
+    let name = name.to_owned();
+    let comparing = tokio::spawn(async move {
+        let mut tell = teller(&name);
+        beside.compare(&so_far, &mut tell).await.map_err(|error| format!("{name}: {error}"))
+    });
+    tokio::select! {
+        compared = comparing => {
+            compared.map_err(|error| trouble(error.to_string()))?.map_err(trouble)
+        }
+        () = interrupted => {
+            tell("interrupted: this is what was found until then");
+            Ok(Divergences { is_interrupted: true, ..until_now.borrow().clone() })
+        }
+    }
+}
+
+/// Tells how far it has come.
+fn teller(name: &str) -> impl FnMut(&str) + Send {
+    let name = name.to_owned();
+    move |what| drop(writeln!(std::io::stderr(), "{name}: {what}"))
 }
 
 fn known(arguments: &DiffArguments) -> Result<KnownDivergences, Failure> {

@@ -38,17 +38,17 @@ pub(super) fn of_divergences(
     for divergence in &report.found {
         let name = divergence.name();
         let _ = writeln!(text, "# {name}");
-        if let Some(entry) = known.find(&name) {
+        if let Some(entry) = known.find(&divergence.names()) {
             let _ = writeln!(text, "# known: {}", entry.reason);
         }
         let Divergence { found, scripts } = divergence;
         text.push_str(&of_found(found, (EMBEDDED, OTHER), Observed::by_class));
         let _ = writeln!(text, "# first in script {}, in {scripts} of all\n", found.case);
     }
-    for entry in known.unseen(&names(report)) {
+    for entry in known.unseen(&report.found) {
         let _ = writeln!(text, "# not seen: {} ({})", entry.name, entry.reason);
     }
-    let Divergences { played, alike, unsteady, passed_over, found, took } = report;
+    let Divergences { played, alike, unsteady, passed_over, found, took, is_interrupted } = report;
     let of = |kind: &str| found.iter().filter(|it| it.name().starts_with(kind)).count();
     let (choices, violations, open) = (of("choice:"), of("violation:"), of("open:"));
     let _ = writeln!(
@@ -56,6 +56,9 @@ pub(super) fn of_divergences(
         "{target}: {played} scripts, {alike} alike, {unsteady} unsteady, {passed_over} passed over; \
          {choices} choices, {violations} violations, {open} open; seed {seed}"
     );
+    if *is_interrupted {
+        text.push_str("interrupted before all of them were played and explained\n");
+    }
     let seconds = |time: Duration| time.as_secs_f64();
     let _ = writeln!(
         text,
@@ -107,7 +110,7 @@ pub(super) fn as_json(
         let differences: Vec<_> = differences.iter().map(of_difference).collect();
         json!({
             "name": name,
-            "known": known.find(&name).map(|entry| &entry.reason),
+            "known": known.find(&divergence.names()).map(|entry| &entry.reason),
             "explanation": explanation.to_string(),
             "switches": switches,
             "mutant": mutant,
@@ -126,13 +129,14 @@ pub(super) fn as_json(
         "alike": report.alike,
         "unsteady": report.unsteady,
         "passed_over": report.passed_over,
+        "interrupted": report.is_interrupted,
         "seconds": {
             "playing": report.took.playing.as_secs_f64(),
             "fitting": report.took.fitting.as_secs_f64(),
             "explaining": report.took.explaining.as_secs_f64(),
         },
         "divergences": divergences.collect::<Vec<_>>(),
-        "known_and_not_seen": known.unseen(&names(report)).iter().map(|it| &it.name).collect::<Vec<_>>(),
+        "known_and_not_seen": known.unseen(&report.found).iter().map(|it| &it.name).collect::<Vec<_>>(),
     })
 }
 

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use reference_broker::codec::{Packet, PacketType, Publish};
+use reference_broker::codec::{Packet, PacketType, PropertyId, Publish};
 use reference_broker::topic::is_shared;
 
+use crate::boundary::subscriptions::matches;
 use crate::oracle::tester;
 use crate::probe::policies_of;
-use crate::script::{Act, Played, Script, client_of};
+use crate::script::{Act, Played, Script, Step, client_of};
 use crate::target::Variant;
 use crate::trace::{Event, What, packet_text};
 
@@ -27,8 +28,53 @@ pub(super) fn left_open(
     let own = seeing.played(script, base);
     let step = parting(script, &own, other, seeing.view)?;
     let parting = Parting { own: &own, other, step };
-    let choice = parting.closes_on_a_breach().or_else(|| parting.refuses());
-    choice.or_else(|| parting.shares_otherwise(script)).or_else(|| parting.delivers_at_the_end())
+    parting
+        .closes_on_a_breach()
+        .or_else(|| parting.refuses())
+        .or_else(|| parting.shares_otherwise(script))
+        .or_else(|| parting.keeps_what_a_member_had(script))
+        .or_else(|| parting.takes_the_later_message(script))
+        .or_else(|| parting.hands_on_without_lifetime(script))
+        .or_else(|| parting.takes_what_came_before(script))
+        .or_else(|| parting.delivers_at_the_end())
+        .or_else(|| parting.limits_levels(script))
+}
+
+/// Of topics with more levels than this a broker may want none.
+const MANY_LEVELS: usize = 100;
+
+/// A choice that no switch has.
+fn free(name: &str, does: &str, allowed_by: &'static str) -> FreeChoice {
+    FreeChoice { name: name.to_owned(), does: does.to_owned(), allowed_by, overlooked: None }
+}
+
+/// The messages that clients publish in these steps, each with the connection.
+fn published(steps: &[Step]) -> impl Iterator<Item = (&str, &Publish)> {
+    steps.iter().filter_map(|step| match &step.act {
+        Act::Send(Packet::Publish(publish)) => Some((&*step.connection, publish)),
+        _ => None,
+    })
+}
+
+/// The filters of the Shared Subscriptions that a client makes in these steps.
+fn shared_of<'a>(client: &str, steps: &'a [Step]) -> BTreeSet<&'a str> {
+    let steps = steps.iter().filter(|it| client_of(&it.connection) == client);
+    let filters = steps.filter_map(|it| match &it.act {
+        Act::Send(Packet::Subscribe(it)) => Some(it.subscriptions.iter()),
+        _ => None,
+    });
+    filters.flatten().map(|it| &*it.filter).filter(|filter| is_shared(filter)).collect()
+}
+
+/// The first message in one of these that is not in the other, and whom it goes to.
+fn only<'a>(
+    one: &[(&'a str, &'a Publish)],
+    other: &[(&'a str, &'a Publish)],
+) -> Option<(&'a str, &'a Publish)> {
+    let is_in = |(to, publish): &(&str, &Publish)| {
+        other.iter().any(|(other_to, it)| other_to == to && it.payload == publish.payload)
+    };
+    one.iter().find(|it| !is_in(it)).copied()
 }
 
 /// The step by which two brokers part ways.
@@ -56,11 +102,12 @@ impl<'a> Parting<'a> {
 
     /// The message that only the other broker sends, and whom it goes to.
     fn only_there(&self) -> Option<(&'a str, &'a Publish)> {
-        let own = self.messages(self.own);
-        let is_own = |(to, publish): &(&str, &Publish)| {
-            own.iter().any(|(own_to, it)| own_to == to && it.payload == publish.payload)
-        };
-        self.messages(self.other).into_iter().find(|it| !is_own(it))
+        only(&self.messages(self.other), &self.messages(self.own))
+    }
+
+    /// The message that only the embedded broker sends, and whom it goes to.
+    fn only_here(&self) -> Option<(&'a str, &'a Publish)> {
+        only(&self.messages(self.own), &self.messages(self.other))
     }
 
     /// A message for a Shared Subscription goes to another of its members.
@@ -71,25 +118,98 @@ impl<'a> Parting<'a> {
             own.payload == publish.payload
                 && !there.iter().any(|(to, it)| to == own_to && it.payload == own.payload)
         })?;
-        let shared = |connection: &str| {
-            let steps = script.steps.iter().take(self.step);
-            let steps = steps.filter(|it| client_of(&it.connection) == client_of(connection));
-            let filters = steps.filter_map(|it| match &it.act {
-                Act::Send(Packet::Subscribe(it)) => Some(it.subscriptions.iter()),
-                _ => None,
-            });
-            filters
-                .flatten()
-                .map(|it| &*it.filter)
-                .filter(|filter| is_shared(filter))
+        let (to, instead) = (client_of(to), client_of(instead));
+        let steps = &script.steps[..self.step.min(script.steps.len())];
+        let is_of_both = !shared_of(to, steps).is_disjoint(&shared_of(instead, steps));
+        (to != instead && is_of_both).then(|| {
+            free(
+                "shares-with-another-member",
+                "gives a message of a Shared Subscription to another of its members",
+                "U-4.8.2-7",
+            )
+        })
+    }
+
+    /// What a member of a Shared Subscription had not acknowledged when its session ended goes to no other.
+    fn keeps_what_a_member_had(&self, script: &Script) -> Option<FreeChoice> {
+        let (to, publish) = self.only_here()?;
+        let steps = &script.steps[..self.step.min(script.steps.len())];
+        let before = self.other.trace.iter().zip(&self.other.steps);
+        let had = before.take_while(|(_, at)| **at < self.step).find_map(|(event, _)| {
+            let What::Received(Packet::Publish(it)) = &event.what else { return None };
+            (it.payload == publish.payload).then_some(client_of(&event.probe))
+        })?;
+        let is_of_both = !shared_of(had, steps).is_disjoint(&shared_of(client_of(to), steps));
+        (had != client_of(to) && is_of_both).then(|| {
+            free(
+                "keeps-what-a-lost-member-had",
+                "gives a message that a member of a Shared Subscription had and did not acknowledge to no other \
+                 when the member is gone",
+                "U-4.8.2-9",
+            )
+        })
+    }
+
+    /// Of two messages under one Packet Identifier, the second of which its client was not to send, the later one
+    /// is taken.
+    fn takes_the_later_message(&self, script: &Script) -> Option<FreeChoice> {
+        let ((to, there), (own_to, here)) = (self.only_there()?, self.only_here()?);
+        let steps = &script.steps[..self.step.min(script.steps.len())];
+        let under = |publish: &Publish| {
+            published(steps)
+                .filter(|(_, it)| it.payload == publish.payload)
+                .map(|(from, it)| (client_of(from), it.packet_id))
                 .collect::<BTreeSet<_>>()
         };
-        let is_of_both = shared(to).intersection(&shared(instead)).next().is_some();
-        (client_of(to) != client_of(instead) && is_of_both).then(|| FreeChoice {
-            name: "shares-with-another-member".to_owned(),
-            does: "gives a message of a Shared Subscription to another of its members".to_owned(),
-            allowed_by: "U-4.8.2-7",
-            overlooked: None,
+        let is_one = to == own_to && !under(here).is_disjoint(&under(there));
+        is_one.then(|| {
+            free(
+                "takes-the-later-message",
+                "takes the later one of two messages that a client sends under one Packet Identifier before PUBREL",
+                "MQTT-2.2.1-3",
+            )
+        })
+    }
+
+    /// Of a SUBSCRIBE for which both close, the filters before the one that is wrong are taken, for a session that
+    /// lasts.
+    fn takes_what_came_before(&self, script: &Script) -> Option<FreeChoice> {
+        let (to, publish) = self.only_there()?;
+        let is_for_it = |step: &Step| match &step.act {
+            Act::Send(Packet::Subscribe(it)) => {
+                it.subscriptions.iter().any(|it| matches(&it.filter, &publish.topic))
+            }
+            _ => false,
+        };
+        let steps = (1..).zip(&script.steps).take_while(|(number, _)| *number < self.step);
+        let refused = steps.filter(|(_, it)| client_of(&it.connection) == client_of(to)).any(
+            |(number, step)| {
+                let at = Parting { step: number, ..*self };
+                let closes = |played| at.closes(played, &step.connection);
+                is_for_it(step) && closes(self.own) && closes(self.other)
+            },
+        );
+        refused.then(|| {
+            free(
+                "takes-what-came-before",
+                "takes the filters of a SUBSCRIBE that stand before the one for which it closes",
+                "4.13.1",
+            )
+        })
+    }
+
+    /// A message with a Message Expiry Interval of 0 is handed on by one of both.
+    fn hands_on_without_lifetime(&self, script: &Script) -> Option<FreeChoice> {
+        let (_, publish) = self.only_there().or_else(|| self.only_here())?;
+        let mut all = published(&script.steps);
+        let (_, original) = all.find(|(_, it)| it.payload == publish.payload)?;
+        let lifetime = original.properties.number(PropertyId::MessageExpiryInterval);
+        (lifetime == Some(0)).then(|| {
+            free(
+                "hands-on-without-lifetime",
+                "hands on messages with a Message Expiry Interval of 0, or does not",
+                "3.3.2.3.3",
+            )
         })
     }
 
@@ -97,18 +217,43 @@ impl<'a> Parting<'a> {
     fn delivers_at_the_end(&self) -> Option<FreeChoice> {
         let (to, _) = self.only_there()?;
         let is_ended = self.closes(self.own, to) && self.closes(self.other, to);
-        is_ended.then(|| FreeChoice {
-            name: "delivers-before-it-closes".to_owned(),
-            does: "sends a connection that it is about to close a message of that moment"
-                .to_owned(),
-            allowed_by: "3.1.4",
-            overlooked: None,
+        is_ended.then(|| {
+            free(
+                "delivers-before-it-closes",
+                "sends a connection that it is about to close a message of that moment",
+                "3.1.4",
+            )
         })
     }
 
+    /// Only the other broker closes on a client that names a topic of very many levels.
+    fn limits_levels(&self, script: &Script) -> Option<FreeChoice> {
+        let step = script.steps.get(self.step.checked_sub(1)?)?;
+        let names = match &step.act {
+            Act::Send(Packet::Publish(publish)) => vec![&*publish.topic],
+            Act::Send(Packet::Subscribe(it)) => {
+                it.subscriptions.iter().map(|it| &*it.filter).collect()
+            }
+            _ => Vec::new(),
+        };
+        let is_deep = names.iter().any(|it| it.matches('/').count() >= MANY_LEVELS);
+        let closes = |played| self.closes(played, &step.connection);
+        (is_deep && closes(self.other) && !closes(self.own)).then(|| {
+            free("limits-levels", "closes on who names a topic of very many levels", "U-4.7.3-4")
+        })
+    }
+
+    /// Whether a connection is closed in this step, or later with nothing between but a DISCONNECT.
     fn closes(&self, played: &'a Played, connection: &str) -> bool {
-        let is_closed = |event: &Event| matches!(event.what, What::ClosedByBroker(_));
-        self.at_step(played).any(|(_, event)| event.probe == connection && is_closed(event))
+        let events = played.trace.iter().zip(&played.steps);
+        let mut events =
+            events.filter(|(event, at)| event.probe == connection && **at >= self.step);
+        events.find_map(|(event, at)| match &event.what {
+            What::ClosedByBroker(_) => Some(true),
+            What::Received(Packet::Disconnect(_)) => None,
+            _ if *at == self.step => None,
+            _ => Some(false),
+        }) == Some(true)
     }
 
     /// The client breaks a rule in this step, and only the other broker ends its connection.
@@ -179,8 +324,17 @@ a -> PUBLISH "t" qos=2 id=1 dup payload="m1"
 
     /// What is told of a broker that is seen to do otherwise than the embedded one as `change` has it.
     fn told(change: impl Fn(&mut Played)) -> Option<String> {
-        let script = parse(SCRIPT).unwrap();
-        let (config, whole) = (Config::default(), Variant::default());
+        told_of(SCRIPT, change)
+    }
+
+    fn told_of(script: &str, change: impl Fn(&mut Played)) -> Option<String> {
+        told_besides("", script, change)
+    }
+
+    /// The same beside an embedded broker that takes these choices.
+    fn told_besides(choices: &str, script: &str, change: impl Fn(&mut Played)) -> Option<String> {
+        let script = parse(script).unwrap();
+        let (config, whole): (_, Variant) = (Config::default(), choices.parse().unwrap());
         let seeing = Seeing { config: &config, view: Observed::by_class, place: None };
         let mut other = seeing.played(&script, &whole);
         change(&mut other);
@@ -217,5 +371,126 @@ a -> PUBLISH "t" qos=2 id=1 dup payload="m1"
         };
         assert_eq!(refused(ReasonCode::NotAuthorized).as_deref(), Some("refuses-by-PUBREC"));
         assert_eq!(refused(ReasonCode::PacketIdentifierInUse), None);
+    }
+    /// Leaves out what a connection gets with this payload.
+    fn without(played: &mut Played, connection: &str, payload: &str) {
+        let is_it = |event: &Event| match &event.what {
+            What::Received(Packet::Publish(publish)) => {
+                event.probe == connection && publish.payload == payload.as_bytes()
+            }
+            _ => false,
+        };
+        let events = played.trace.drain(..).zip(played.steps.drain(..));
+        let kept: Vec<_> = events.filter(|(event, _)| !is_it(event)).collect();
+        (played.trace, played.steps) = kept.into_iter().unzip();
+    }
+
+    #[test]
+    fn a_close_may_be_seen_later_than_what_it_is_for() {
+        let script = format!("{SCRIPT}b || opened\n");
+        let late = |played: &mut Played| {
+            ends(played, 4);
+            played.steps.last_mut().into_iter().for_each(|step| *step = 5);
+        };
+        assert_eq!(told_of(&script, late).as_deref(), Some("closes-for-MQTT-4.4.0-1"));
+    }
+
+    #[test]
+    fn what_a_member_had_need_not_go_to_another() {
+        let script = |filter: &str| {
+            format!(
+                r#"p || opened
+p -> CONNECT client_id="p" clean_start
+a || opened
+a -> CONNECT client_id="a" clean_start
+a -> SUBSCRIBE id=1 "$share/g/t" qos=1
+p -> PUBLISH "t" qos=1 id=1 payload="m1"
+b || opened
+b -> CONNECT client_id="b" clean_start
+b -> SUBSCRIBE id=1 "{filter}" qos=1
+a || half closed
+p -> PUBLISH "t" retain payload="m2"
+"#
+            )
+        };
+        let lost = |played: &mut Played| without(played, "b", "m1");
+        let name = told_of(&script("$share/g/t"), lost);
+        assert_eq!(name.as_deref(), Some("keeps-what-a-lost-member-had"));
+        let lost = |played: &mut Played| without(played, "b", "m2");
+        assert_eq!(told_of(&script("t"), lost), None);
+    }
+
+    #[test]
+    fn a_client_that_takes_an_identifier_twice_may_get_either_message() {
+        let script = r#"a || opened
+a -> CONNECT client_id="a" clean_start
+a -> SUBSCRIBE id=1 "t" qos=0
+a -> PUBLISH "t" qos=2 id=1 payload="m1"
+a -> PUBLISH "t" qos=2 id=1 payload="m2"
+a -> PUBREL id=1
+"#;
+        let says = |payload: &'static str| {
+            move |played: &mut Played| {
+                for event in &mut played.trace {
+                    if let What::Received(Packet::Publish(publish)) = &mut event.what {
+                        publish.payload = payload.into();
+                    }
+                }
+            }
+        };
+        let told = |payload| told_besides("?hands-on-at-release", script, says(payload));
+        assert_eq!(told("m2").as_deref(), Some("takes-the-later-message"));
+        assert_eq!(told("m3"), None);
+    }
+
+    #[test]
+    fn a_message_without_lifetime_may_come_or_not() {
+        let script = |lifetime: u32| {
+            format!(
+                "a || opened\na -> CONNECT client_id=\"a\" clean_start\n\
+                 a -> SUBSCRIBE id=1 \"t\" qos=0\n\
+                 a -> PUBLISH \"t\" message_expiry_interval={lifetime} payload=\"m1\"\n"
+            )
+        };
+        let lost = |played: &mut Played| without(played, "a", "m1");
+        assert_eq!(told_of(&script(0), lost).as_deref(), Some("hands-on-without-lifetime"));
+        assert_eq!(told_of(&script(60), lost), None);
+    }
+
+    #[test]
+    fn what_stands_before_a_wrong_filter_may_be_taken() {
+        let script = r#"a || opened
+a -> CONNECT client_id="a" session_expiry_interval=60
+a -> SUBSCRIBE id=1 "t" qos=0 "t#" qos=0
+a.2 || opened
+a.2 -> CONNECT client_id="a" session_expiry_interval=60
+b || opened
+b -> CONNECT client_id="b" clean_start
+b -> PUBLISH "t" payload="m1"
+"#;
+        let gets = |played: &mut Played| {
+            let mut event = played.trace[played.trace.len() - 1].clone();
+            "a.2".clone_into(&mut event.probe);
+            event.what = What::Received(Publish::new("t", "m1").into());
+            played.trace.push(event);
+            played.steps.push(8);
+        };
+        let told = |script: &str| told_besides("?closes-for-bad-filters", script, gets);
+        assert_eq!(told(script).as_deref(), Some("takes-what-came-before"));
+        assert_eq!(told(&script.replace("t#", "u/#")), None);
+    }
+
+    #[test]
+    fn who_names_very_many_levels_may_be_closed_upon() {
+        let script = |levels: usize| {
+            let topic = "/".repeat(levels);
+            format!(
+                "a || opened\na -> CONNECT client_id=\"a\" clean_start\n\
+                 a -> SUBSCRIBE id=1 \"{topic}\" qos=0\n"
+            )
+        };
+        let closes = |played: &mut Played| ends(played, 3);
+        assert_eq!(told_of(&script(200), closes).as_deref(), Some("limits-levels"));
+        assert_eq!(told_of(&script(20), closes), None);
     }
 }

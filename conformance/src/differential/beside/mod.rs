@@ -16,6 +16,8 @@ mod suspects;
 use std::io;
 use std::time::{Duration, Instant};
 
+use tokio::sync::watch;
+
 use reference_broker::codec::{ConnAck, PropertyId};
 use reference_broker::core::Config;
 
@@ -56,6 +58,8 @@ pub struct Beside {
     pub cases: usize,
     /// How long new scripts are begun, if not as long as there are any.
     pub time: Option<Duration>,
+    /// How long differences are explained, before the others are passed over.
+    pub explaining: Duration,
 }
 
 /// What came of playing the same scripts on both.
@@ -73,6 +77,8 @@ pub struct Divergences {
     pub found: Vec<Divergence>,
     /// What took how long.
     pub took: Took,
+    /// Whether it ended before it was through.
+    pub is_interrupted: bool,
 }
 
 /// How long the parts of a comparison took.
@@ -112,12 +118,16 @@ pub fn config_of(connack: &ConnAck) -> Config {
 
 impl Beside {
     /// Plays all scripts on both, and explains what differs. How far it has come is told to `tell`, in a
-    /// line now and then.
+    /// line now and then; what is found by then is in `so_far`.
     ///
     /// # Errors
     ///
     /// When the other broker cannot be reached.
-    pub async fn compare(self, tell: &mut dyn FnMut(&str)) -> io::Result<Divergences> {
+    pub async fn compare(
+        self,
+        so_far: &watch::Sender<Divergences>,
+        tell: &mut (dyn FnMut(&str) + Send),
+    ) -> io::Result<Divergences> {
         let until = self.time.and_then(|time| Instant::now().checked_add(time));
         let scripts = self.all_scripts();
         let playing = Playing::new(self);
@@ -127,8 +137,10 @@ impl Beside {
         let mut report = Divergences {
             played: played.cases.len() + played.unsteady,
             unsteady: played.unsteady,
+            took: Took { playing: all_played - begun, ..Took::default() },
             ..Divergences::default()
         };
+        so_far.send_replace(report.clone());
         let cases = &played.cases[..];
         tell("fitting the choices of the reference broker");
         let mut base = tokio::task::block_in_place(|| {
@@ -140,12 +152,11 @@ impl Beside {
         tell(&format!("closest to it is embedded:{base}"));
         report.found.extend(demonstrated);
         let fitted = Instant::now();
-        rest::explained(cases, &base, &playing, tell, &mut report).await?;
-        report.took = Took {
-            playing: all_played - begun,
-            fitting: fitted - all_played,
-            explaining: fitted.elapsed(),
-        };
+        report.took.fitting = fitted - all_played;
+        so_far.send_replace(report.clone());
+        rest::explained(cases, &base, &playing, &mut report, (so_far, tell)).await?;
+        report.took.explaining = fitted.elapsed();
+        report.found.sort_by_cached_key(|it| (it.rank(), it.name()));
         Ok(report)
     }
 
@@ -171,11 +182,33 @@ impl Divergence {
                 format!("violation:{}", finding.requirement.unwrap_or_default())
             }
             Explanation::Free(choice) => format!("choice:{}", choice.name),
-            Explanation::Open(_) => {
+            Explanation::Open(Some(mutant)) => format!("open:{}", mutant.id),
+            Explanation::Open(None) => {
                 let mut kinds: Vec<_> = self.found.differences.iter().map(|it| it.kind()).collect();
                 kinds.dedup();
                 format!("open:{}", kinds.join(", "))
             }
+        }
+    }
+
+    /// Its name, and the same with each requirement that it breaks, or seems to: which of the faults that break it
+    /// a broker is said to have may depend on the scripts.
+    pub fn names(&self) -> Vec<String> {
+        let (kind, broken) = match &self.found.explanation {
+            Explanation::Violation(mutant) => ("violation", mutant.requirements),
+            Explanation::Open(Some(mutant)) => ("open", mutant.requirements),
+            _ => ("", &[][..]),
+        };
+        let broken = broken.iter().map(|requirement| format!("{kind}:{requirement}"));
+        std::iter::once(self.name()).chain(broken).collect()
+    }
+
+    /// Faults come before what is open, and choices last.
+    fn rank(&self) -> u8 {
+        match self.found.explanation {
+            Explanation::Violation(_) | Explanation::Told(_) => 0,
+            Explanation::Open(_) => 1,
+            Explanation::Choice(_) | Explanation::Free(_) => 2,
         }
     }
 

@@ -132,7 +132,7 @@ impl Playing {
         &self,
         mut scripts: Vec<(String, Script)>,
         until: Option<Instant>,
-        tell: &mut dyn FnMut(&str),
+        tell: &mut (dyn FnMut(&str) + Send),
     ) -> io::Result<All> {
         let (jobs, few) = (self.beside.jobs, self.beside.jobs / CALM);
         // What takes longest is begun first, so that all ends at about the same time.
@@ -160,7 +160,7 @@ impl Playing {
         scripts: Vec<(String, Script)>,
         jobs: usize,
         until: Option<Instant>,
-        tell: &mut dyn FnMut(&str),
+        tell: &mut (dyn FnMut(&str) + Send),
     ) -> io::Result<(Vec<Case>, Vec<(String, Script)>)> {
         let room = Arc::new(Semaphore::new(jobs.max(1)));
         let mut tasks = JoinSet::new();

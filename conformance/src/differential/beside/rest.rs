@@ -1,11 +1,15 @@
 //! What no single choice explains: faults, and what is open.
 //!
 //! Of the cases that look alike the quickest is made small and explained, several at once. Those that come to the
-//! same with the faults found by then are explained too; of the others the quickest are next, until there are none.
+//! same with the faults found by then are explained too; of the others the quickest are next, until there are none
+//! or time is up.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::time::Instant;
 
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::mutant::Mutant;
@@ -31,9 +35,10 @@ pub(super) async fn explained(
     cases: &[Case],
     base: &Variant,
     playing: &Playing,
-    tell: &mut dyn FnMut(&str),
     report: &mut Divergences,
+    progress: Progress<'_>,
 ) -> io::Result<()> {
+    let until = Instant::now().checked_add(playing.beside.explaining);
     let explaining = Explaining {
         base: base.clone(),
         faulty: base.clone(),
@@ -44,13 +49,19 @@ pub(super) async fn explained(
     report.alike = cases.len() - left.len();
     let mut rest = Rest { explaining, left, faults: Vec::new() };
     let mut budget = EXPLAINED;
-    while budget > 0 && !rest.left.is_empty() {
+    let (so_far, tell) = progress;
+    while budget > 0 && !rest.left.is_empty() && until.is_none_or(|it| Instant::now() < it) {
         tell(&format!("{} differences to explain", rest.left.len()));
-        budget -= rest.round(budget.min(AT_ONCE), report).await?;
+        budget -= rest.round(budget.min(AT_ONCE), until, report, (so_far, tell)).await?;
+        report.passed_over = rest.left.len();
+        so_far.send_replace(report.clone());
     }
     report.passed_over = rest.left.len();
     Ok(())
 }
+
+/// What is found so far, and to whom it is told how far it has come.
+type Progress<'a> = (&'a watch::Sender<Divergences>, &'a mut (dyn FnMut(&str) + Send));
 
 /// By what cases look alike: what is known of why they differ, and else in which kinds of parts.
 type Key = (Why, BTreeSet<String>);
@@ -77,6 +88,26 @@ fn keyed(cases: &[Case], explaining: &Explaining) -> Vec<(Key, Case)> {
     keyed.collect()
 }
 
+/// What to explain at once, no more than so many: of each kind of cases the quickest, those that are seen most often
+/// first, then of each the second one, and so on. Each comes with the others of its kind behind it.
+fn next(left: &[(Key, Case)], most: usize) -> Vec<(Key, Vec<Case>)> {
+    let mut of_key = BTreeMap::<&Key, Vec<&Case>>::new();
+    for (key, case) in left {
+        of_key.entry(key).or_default().push(case);
+    }
+    let mut groups: Vec<_> = of_key.into_iter().collect();
+    groups.sort_by_key(|(_, cases)| Reverse(cases.len()));
+    let longest = groups.first().map_or(0, |(_, cases)| cases.len());
+    let in_turn = (0..longest).flat_map(|place| groups.iter().map(move |group| (place, group)));
+    let in_turn = in_turn.filter_map(|(place, (key, cases))| {
+        // What is known of why they differ holds for all of them.
+        let is_next = place < cases.len() && (place == 0 || key.0 == Why::Unknown);
+        let cases = || cases[place..].iter().map(|case| (*case).clone());
+        is_next.then(|| ((*key).clone(), cases().collect()))
+    });
+    in_turn.take(most).collect()
+}
+
 /// Takes in an explanation: each once.
 fn note(divergence: Divergence, report: &mut Divergences) {
     let name = divergence.name();
@@ -95,36 +126,47 @@ struct Rest {
 }
 
 impl Rest {
-    /// Explains the quickest case of each kind, no more than so many; gives how many.
-    async fn round(&mut self, most: usize, report: &mut Divergences) -> io::Result<usize> {
-        let mut of_key = BTreeMap::<Key, Vec<Case>>::new();
-        for (key, case) in &self.left {
-            of_key.entry(key.clone()).or_default().push(case.clone());
-        }
-        let mut groups: Vec<_> = of_key.into_iter().collect();
-        // What is seen most often first.
-        groups.sort_by_key(|(_, cases)| std::cmp::Reverse(cases.len()));
-        groups.truncate(most);
+    /// Explains the quickest cases of each kind, no more than so many; gives how many.
+    async fn round(
+        &mut self,
+        most: usize,
+        until: Option<Instant>,
+        report: &mut Divergences,
+        (so_far, tell): Progress<'_>,
+    ) -> io::Result<usize> {
+        let groups = next(&self.left, most);
         let count = groups.len();
         let mut tasks = JoinSet::new();
-        for (place, (key, cases)) in groups.into_iter().enumerate() {
+        for (key, cases) in groups {
             let explaining = self.explaining.clone();
             tasks.spawn(async move {
                 let found = match cases.first() {
                     Some(case) => explaining.explain(case, key.0, &cases).await,
                     None => Ok(None),
                 };
-                (place, key, cases, found)
+                (key, cases, found)
             });
         }
-        let mut done = BTreeMap::new();
-        while let Some(one) = tasks.join_next().await {
-            let (place, key, cases, found) = one.map_err(io::Error::other)?;
-            done.insert(place, (key, cases, found?));
-        }
-        for (key, cases, found) in done.into_values() {
-            match found {
-                Some(found) => self.take(&key, &cases, found, report),
+        let ended = async {
+            match until {
+                Some(until) => tokio::time::sleep_until(until.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(ended);
+        loop {
+            let one = tokio::select! {
+                one = tasks.join_next() => one,
+                () = &mut ended => None,
+            };
+            let Some(one) = one else { break };
+            let (key, cases, found) = one.map_err(io::Error::other)?;
+            match found? {
+                Some(found) => {
+                    tell(&format!("{} in script {}", found.explanation, found.case));
+                    self.take(&key, &cases, found, report);
+                    so_far.send_replace(report.clone());
+                }
                 None => {
                     report.unsteady += 1;
                     self.drop_first(&cases);
