@@ -51,10 +51,10 @@ pub(super) async fn explained(
     let mut budget = EXPLAINED;
     let (so_far, tell) = progress;
     while budget > 0 && !rest.left.is_empty() && until.is_none_or(|it| Instant::now() < it) {
-        tell(&format!("{} differences to explain", rest.left.len()));
-        budget -= rest.round(budget.min(AT_ONCE), until, report, (so_far, tell)).await?;
         report.passed_over = rest.left.len();
         so_far.send_replace(report.clone());
+        tell(&format!("{} differences to explain", rest.left.len()));
+        budget -= rest.round(budget.min(AT_ONCE), until, report, (so_far, tell)).await?;
     }
     report.passed_over = rest.left.len();
     Ok(())
