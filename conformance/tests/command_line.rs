@@ -253,6 +253,27 @@ fn a_report_on_standard_output_stands_alone() {
 }
 
 #[test]
+fn reports_are_pages_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("report.html");
+    let summary = folder.path().join("summary.md");
+    std::fs::write(&summary, "of a step before\n").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_mqttspec"))
+        .args(["run", "3.12", "--report", &format!("html={}", page.display())])
+        .args(["--report", "markdown=-"])
+        .env("GITHUB_STEP_SUMMARY", &summary)
+        .output()
+        .unwrap();
+    let markdown = String::from_utf8(output.stdout).unwrap();
+    assert!(markdown.starts_with("## MQTT 5.0 conformance of embedded:\n"), "{markdown}");
+    let summary = std::fs::read_to_string(summary).unwrap();
+    assert_eq!(summary, format!("of a step before\n{markdown}"));
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>"));
+    assert!(page.contains("id=\"3.12/"), "no scenario");
+}
+
+#[test]
 fn a_report_keeps_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);

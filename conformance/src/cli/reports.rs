@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use conformance::exit::Exit;
-use conformance::report::{Report, json, junit};
+use conformance::report::{Report, html, json, junit, markdown};
 use conformance::runner::Repeat;
 
 use super::Failure;
@@ -24,8 +24,10 @@ pub(super) struct Destination {
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
+    Html,
     Json,
     JUnit,
+    Markdown,
 }
 
 impl FromStr for Destination {
@@ -34,11 +36,14 @@ impl FromStr for Destination {
     fn from_str(text: &str) -> Result<Destination, String> {
         let (kind, path) = text.split_once('=').unwrap_or((text, ""));
         let kind = match kind {
+            "html" => Kind::Html,
             "json" => Kind::Json,
             "junit" => Kind::JUnit,
+            "markdown" => Kind::Markdown,
             other => {
                 return Err(format!(
-                    "no report '{other}': use json=FILE or junit=FILE, or - for standard output"
+                    "no report '{other}': use html=FILE, json=FILE, junit=FILE or markdown=FILE, or - for \
+                     standard output"
                 ));
             }
         };
@@ -47,6 +52,23 @@ impl FromStr for Destination {
             path => Ok(Destination { kind, path: path.into() }),
         }
     }
+}
+
+/// The file in which GitHub Actions takes the summary of a step, as Markdown.
+const STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
+
+/// Adds a summary to that of the step of a workflow, if this is one.
+pub(super) fn summarise(report: &Report) -> Result<(), Failure> {
+    let Some(path) = std::env::var_os(STEP_SUMMARY).filter(|path| !path.is_empty()) else {
+        return Ok(());
+    };
+    let file = OpenOptions::new().create(true).append(true).open(&path);
+    let written = file.and_then(|file| {
+        let mut out = BufWriter::new(file);
+        markdown::write(report, &mut out)?;
+        out.flush()
+    });
+    written.map_err(|error| (Exit::Trouble, format!("{STEP_SUMMARY} {}: {error}", path.display())))
 }
 
 /// The reports of a run, whose places have been looked at.
@@ -107,7 +129,9 @@ impl Reports {
                     }
                     None => json::write(report, out),
                 },
+                Kind::Html => html::write(report, out),
                 Kind::JUnit => junit::write(report, out),
+                Kind::Markdown => markdown::write(report, out),
             });
             let told = written.map_err(|error| (Exit::Trouble, format!("{place}: {error}")));
             done = done.and(told);

@@ -21,7 +21,7 @@ use reference_broker::command::Interruptions;
 
 use super::files::{raised_limit, scenarios_within};
 use super::reach::ReachArguments;
-use super::reports::{Destination, Place, Reports};
+use super::reports::{Destination, Place, Reports, summarise};
 use super::target::{TargetArguments, Tested};
 use super::{Failure, repeat};
 
@@ -52,7 +52,7 @@ pub(super) struct RunArguments {
     /// Multiply every time the target is given, for slow machines
     #[arg(long, value_name = "FACTOR", value_parser = positive)]
     timeout_scale: Option<f64>,
-    /// Write a report: json=FILE or junit=FILE, with - for standard output; may be repeated
+    /// Write a report: html=FILE, json=FILE, junit=FILE or markdown=FILE, with - for standard output; may be repeated
     #[arg(long = "report", value_name = "KIND=FILE")]
     reports: Vec<Destination>,
     /// A TOML list of what this broker is known to get wrong
@@ -174,6 +174,7 @@ fn conclude(
 ) -> Result<Exit, Failure> {
     let repeat = arguments.repeat.map(|_| &ran.repeat);
     reports.write(&ran.last, repeat)?;
+    summarise(&ran.last)?;
     let trouble = ran.failure.clone().or(stopped.err());
     let exit = match ran.repeat.exit() {
         // It was seen, whatever went wrong besides.

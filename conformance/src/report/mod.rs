@@ -9,13 +9,16 @@ mod cause;
 pub mod coverage;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod html;
 pub mod json;
 pub mod junit;
+pub mod markdown;
 pub mod matrix;
 mod obstacle;
 pub mod portrait;
 pub mod progress;
 mod section;
+mod standard;
 mod table;
 pub mod terminal;
 mod text;

@@ -59,7 +59,7 @@ use reference_broker::codec::{Packet, PacketType, Properties, ReasonCode};
 use crate::target::Need;
 
 pub use alteration::{Alteration, Change};
-pub(crate) use alteration::{Part, Parts};
+pub(crate) use alteration::{Layout, Part, Parts, layout};
 pub use audit::audit;
 pub use clear::clear;
 pub use clients::Played;

@@ -21,7 +21,7 @@ use std::fmt;
 use bytes::Bytes;
 use reference_broker::codec::Packet;
 
-pub(crate) use parts::{Part, Parts};
+pub(crate) use parts::{Layout, Part, Parts};
 
 /// A change to one field of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,12 @@ pub enum Change {
     Gone,
     /// It stands there twice.
     Twice,
+}
+
+/// The fields of a packet, as rows of a table; none of what is no packet, or not a single one.
+pub(crate) fn layout(bytes: &[u8]) -> Option<Vec<Layout>> {
+    let parts = Parts::of(bytes)?;
+    (parts.to_bytes() == bytes).then(|| parts.layout())
 }
 
 impl Alteration {

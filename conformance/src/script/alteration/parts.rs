@@ -21,6 +21,10 @@ pub(crate) enum Part {
     Whole { name: String, parts: Vec<Part> },
 }
 
+/// A row of a table of fields: how deep it stands within others, its name, how many bytes it has itself, and
+/// what they are: `number`, `variable`, `text`, `bytes`, or nothing where it only goes around others.
+pub(crate) type Layout = (usize, String, usize, &'static str);
+
 /// What a length says.
 #[derive(Clone, Debug)]
 pub(crate) enum Says {
@@ -64,6 +68,13 @@ impl Parts {
                 change_one(&mut self.0, field, &mut before, &|part| part.add(*more));
             }
         }
+    }
+
+    /// The rows of a table of its fields, in their order.
+    pub(crate) fn layout(&self) -> Vec<Layout> {
+        let mut rows = Vec::new();
+        self.0.iter().for_each(|part| part.lay_out(0, &mut rows));
+        rows
     }
 
     pub(crate) fn to_bytes(&self) -> Bytes {
@@ -183,6 +194,34 @@ impl Part {
             }
             Part::Measured { says, .. } => *says = Some(Says::More(more)),
             Part::Whole { .. } => {}
+        }
+    }
+
+    fn lay_out(&self, depth: usize, rows: &mut Vec<Layout>) {
+        let name = self.name().to_owned();
+        match self {
+            Part::Field { kind, bytes, .. } => {
+                let kind = match kind {
+                    Kind::Byte | Kind::TwoByte | Kind::FourByte => "number",
+                    Kind::Variable => "variable",
+                    Kind::String | Kind::Pair => "text",
+                    Kind::Binary => "bytes",
+                };
+                rows.push((depth, name, bytes.len(), kind));
+            }
+            Part::Whole { parts, .. } => {
+                rows.push((depth, name, 0, ""));
+                parts.iter().for_each(|part| part.lay_out(depth + 1, rows));
+            }
+            Part::Measured { is_variable, parts, .. } => {
+                let mut whole = BytesMut::new();
+                self.write(&mut whole);
+                let mut inner = BytesMut::new();
+                parts.iter().for_each(|part| part.write(&mut inner));
+                let kind = if *is_variable { "variable" } else { "number" };
+                rows.push((depth, name, whole.len() - inner.len(), kind));
+                parts.iter().for_each(|part| part.lay_out(depth + 1, rows));
+            }
         }
     }
 

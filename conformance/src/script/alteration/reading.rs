@@ -127,6 +127,17 @@ impl<'a> Cursor<'a> {
                 }
             }
             PacketType::Disconnect | PacketType::Auth => self.reason(&mut parts)?,
+            PacketType::ConnAck => {
+                parts.push(self.number("Connect Acknowledge Flags", Kind::Byte)?);
+                self.reason(&mut parts)?;
+            }
+            PacketType::SubAck | PacketType::UnsubAck => {
+                parts.push(self.number("Packet Identifier", Kind::TwoByte)?);
+                parts.push(self.properties("Property Length")?);
+                while !self.0.is_empty() {
+                    parts.push(self.number("Reason Code", Kind::Byte)?);
+                }
+            }
             _ => parts.push(field("body", Kind::Binary, self.0)),
         }
         Some(parts)
