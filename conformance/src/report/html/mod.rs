@@ -4,6 +4,8 @@
 //! filter the scenarios and draw a trace when it is opened, from the JSON that stands beside it. All that
 //! comes from a target is text: it is escaped, and a policy in the page forbids anything else.
 
+#[cfg(test)]
+mod browser;
 mod causes;
 mod scenarios;
 mod summary;

@@ -57,4 +57,5 @@ document.addEventListener("keydown", (event) => {
   keys[event.key]();
 });
 
+filterNow();
 follow();
