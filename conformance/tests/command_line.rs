@@ -274,6 +274,26 @@ fn reports_are_pages_too() {
 }
 
 #[test]
+fn what_got_worse_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = |target: &str, name: &str| {
+        let path = folder.path().join(name).display().to_string();
+        mqttspec(&["run", target, "3.12", "--report", &format!("json={path}")]);
+        path
+    };
+    let whole = report("embedded:", "whole.json");
+    let broken = report("embedded:?mutant=3.12/pingresp-lost", "broken.json");
+    let (code, stdout, _) = mqttspec(&["compare", &whole, &broken]);
+    assert_eq!(code, Some(1), "{stdout}");
+    assert!(stdout.contains("\nWorse\n  pass -> fail"), "{stdout}");
+    let (code, stdout, _) = mqttspec(&["compare", &broken, &whole, "--format", "markdown"]);
+    assert_eq!(code, Some(0), "{stdout}");
+    assert!(stdout.contains("### Better\n"), "{stdout}");
+    let (code, _, stderr) = mqttspec(&["compare", &whole, "Cargo.toml"]);
+    assert!(code == Some(2) && stderr.contains("Cargo.toml: this is no report"), "{stderr}");
+}
+
+#[test]
 fn a_report_keeps_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);

@@ -4,6 +4,7 @@
 mod broker;
 mod chameleon;
 mod choices;
+mod compare;
 mod coverage;
 mod diff;
 mod explain;
@@ -59,6 +60,8 @@ enum Command {
     Fuzz(Box<fuzz::FuzzArguments>),
     /// Print what a broker does wherever the standard leaves it open, or where two part ways in that.
     Choices(choices::ChoicesArguments),
+    /// Tell what got worse from one JSON report to another, and what got better.
+    Compare(compare::CompareArguments),
     /// Play a script, or the clients of any trace, on a broker.
     Replay(replay::ReplayArguments),
     /// List scenarios, oracles or switches.
@@ -92,6 +95,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Diff(arguments) => diff::diff(&arguments),
         Command::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Command::Choices(arguments) => choices::choices(&arguments),
+        Command::Compare(arguments) => compare::compare(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::List(arguments) => list::list(&arguments),
         Command::Coverage(arguments) => coverage::coverage(&arguments),

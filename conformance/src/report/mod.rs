@@ -6,6 +6,7 @@
 
 mod by_cause;
 mod cause;
+pub mod compare;
 pub mod coverage;
 #[cfg(test)]
 pub(crate) mod fixture;
