@@ -2,7 +2,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use conformance::exit::Exit;
-use conformance::report::compare::{Earlier, compare as compared};
+use conformance::report::compare::compare as compared;
+use conformance::report::read::Reread;
 
 use super::{Failure, print};
 
@@ -35,8 +36,8 @@ pub(super) fn compare(arguments: &CompareArguments) -> Result<Exit, Failure> {
     Ok(if comparison.is_worse() { Exit::Unexpected } else { Exit::AsExpected })
 }
 
-fn read(path: &Path) -> Result<Earlier, Failure> {
+pub(super) fn read(path: &Path) -> Result<Reread, Failure> {
     let usage = |what: String| (Exit::Usage, format!("{}: {what}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| usage(error.to_string()))?;
-    Earlier::parse(&text).map_err(usage)
+    Reread::parse(&text).map_err(usage)
 }

@@ -11,6 +11,7 @@ mod explain;
 mod files;
 mod fuzz;
 mod list;
+mod matrix;
 mod mutants;
 mod reach;
 mod repeat;
@@ -62,6 +63,8 @@ enum Command {
     Choices(choices::ChoicesArguments),
     /// Tell what got worse from one JSON report to another, and what got better.
     Compare(compare::CompareArguments),
+    /// Show several brokers side by side, as a page, from their JSON reports.
+    Matrix(matrix::MatrixArguments),
     /// Play a script, or the clients of any trace, on a broker.
     Replay(replay::ReplayArguments),
     /// List scenarios, oracles or switches.
@@ -96,6 +99,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Fuzz(arguments) => fuzz::fuzz(&arguments),
         Command::Choices(arguments) => choices::choices(&arguments),
         Command::Compare(arguments) => compare::compare(&arguments),
+        Command::Matrix(arguments) => matrix::matrix(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::List(arguments) => list::list(&arguments),
         Command::Coverage(arguments) => coverage::coverage(&arguments),

@@ -18,6 +18,7 @@ pub mod matrix;
 mod obstacle;
 pub mod portrait;
 pub mod progress;
+pub mod read;
 mod section;
 mod standard;
 mod table;

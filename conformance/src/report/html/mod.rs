@@ -8,10 +8,13 @@
 mod browser;
 mod causes;
 mod scenarios;
+mod side_by_side;
 mod summary;
 #[cfg(test)]
 mod tests;
 mod trace;
+
+pub use side_by_side::write_side_by_side;
 
 use std::io::{self, Write};
 
