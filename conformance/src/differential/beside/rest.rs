@@ -17,7 +17,7 @@ use crate::target::Variant;
 
 use super::super::parallel::in_parallel;
 use super::super::search::Found;
-use super::super::{Difference, Explanation, differences};
+use super::super::{Difference, Evidence, Explanation, differences};
 use super::explaining::{Explaining, Why};
 use super::playing::{Case, Playing};
 use super::suspects::Suspects;
@@ -47,7 +47,7 @@ pub(super) async fn explained(
     };
     let left = tokio::task::block_in_place(|| keyed(cases, &explaining));
     report.alike = cases.len() - left.len();
-    let mut rest = Rest { explaining, left, faults: Vec::new() };
+    let mut rest = Rest { explaining, left, faults: Vec::new(), suspected: Vec::new() };
     let mut budget = EXPLAINED;
     let (so_far, tell) = progress;
     while budget > 0 && !rest.left.is_empty() && until.is_none_or(|it| Instant::now() < it) {
@@ -123,6 +123,8 @@ struct Rest {
     left: Vec<(Key, Case)>,
     /// The faults found.
     faults: Vec<&'static Mutant>,
+    /// Those that something looks like that is open.
+    suspected: Vec<&'static Mutant>,
 }
 
 impl Rest {
@@ -188,10 +190,14 @@ impl Rest {
             Why::Told(requirement) | Why::Overlooked(requirement) => told == Some(requirement),
             Why::Unknown => false,
         };
-        if let Explanation::Violation(mutant) = found.explanation
-            && !self.faults.contains(&mutant)
-        {
-            self.faults.push(mutant);
+        match found.explanation {
+            Explanation::Violation(mutant) if !self.faults.contains(&mutant) => {
+                self.faults.push(mutant);
+            }
+            Explanation::Open(Some(mutant)) if !self.suspected.contains(&mutant) => {
+                self.suspected.push(mutant);
+            }
+            _ => {}
         }
         match is_same {
             true => self.left.retain(|(other, _)| other != key),
@@ -206,33 +212,70 @@ impl Rest {
         self.left.retain(|(_, case)| Some(case.name.as_str()) != first);
     }
 
-    /// Drops the cases that come to the same with one of the faults found, or with all of them.
+    /// Drops the cases that come to the same with one of the faults found, with all of them, or with one that is
+    /// suspected, be it alone or besides all of them.
     fn sort_out(&mut self, report: &mut Divergences) {
         let Explaining { base, playing, .. } = &self.explaining;
         let faulty = base.clone().also_broken(&self.faults);
-        let with: Vec<_> =
-            self.faults.iter().map(|mutant| base.clone().and_broken(mutant)).collect();
-        let gives = |case: &Case, variant: &Variant| {
-            playing.own(&case.evidence.script, variant) == case.evidence.seen
-        };
+        let alone = |mutant: &&'static Mutant| (base.clone().and_broken(mutant), Some(*mutant));
+        let besides = |mutant: &&'static Mutant| (faulty.clone().and_broken(mutant), Some(*mutant));
+        let mut reasons: Vec<_> = self.faults.iter().map(alone).collect();
+        reasons.push((faulty.clone(), None));
+        reasons.extend(self.suspected.iter().map(alone));
+        reasons.extend(self.suspected.iter().map(besides));
         let explained = in_parallel(&self.left, |(key, case)| {
             // What oracles say is said of it in any case.
             if !matches!(key.0, Why::Unknown) {
                 return None;
             }
-            let alone = with.iter().position(|variant| gives(case, variant));
-            alone.map(Some).or_else(|| gives(case, &faulty).then_some(None))
+            let Evidence { script, seen } = &case.evidence;
+            let reason = reasons.iter().find(|(variant, _)| playing.own(script, variant) == *seen);
+            reason.map(|(_, mutant)| *mutant)
         });
-        for fault in explained.iter().flatten().flatten() {
-            let is_it = |it: &&mut Divergence| {
-                it.found.explanation == Explanation::Violation(self.faults[*fault])
+        for mutant in explained.iter().flatten().flatten() {
+            let of = |it: &Explanation| match it {
+                Explanation::Violation(of) | Explanation::Open(Some(of)) => of == mutant,
+                _ => false,
             };
-            if let Some(divergence) = report.found.iter_mut().find(is_it) {
-                divergence.scripts += 1;
+            if let Some(it) = report.found.iter_mut().find(|it| of(&it.found.explanation)) {
+                it.scripts += 1;
             }
         }
         let mut explained = explained.into_iter();
         self.left.retain(|_| explained.next().flatten().is_none());
         self.explaining.faulty = faulty;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::differential::Observed;
+    use crate::script::Script;
+
+    #[test]
+    fn each_kind_has_its_turn_and_then_the_next_of_each() {
+        let case = |name: &str, why, kind: &str| {
+            let evidence = Evidence { script: Script::default(), seen: Observed::default() };
+            let case = Case { name: name.to_owned(), evidence, broken: Vec::new() };
+            ((why, BTreeSet::from([kind.to_owned()])), case)
+        };
+        let left = [
+            case("1", Why::Unknown, "few"),
+            case("2", Why::Told("MQTT-3.1.0-1"), "told"),
+            case("3", Why::Unknown, "many"),
+            case("4", Why::Told("MQTT-3.1.0-1"), "told"),
+            case("5", Why::Unknown, "many"),
+            case("6", Why::Unknown, "many"),
+            case("7", Why::Told("MQTT-3.1.0-1"), "told"),
+        ];
+        let names = |most| {
+            let next = next(&left, most);
+            next.iter().map(|(_, cases)| cases[0].name.clone()).collect::<Vec<_>>()
+        };
+        // What oracles tell of one case holds for all like it.
+        assert_eq!(names(9), ["2", "3", "1", "5", "6"]);
+        assert_eq!(names(2), ["2", "3"]);
+        assert_eq!(next(&left, 2)[1].1.len(), 3, "with the others of its kind");
     }
 }
