@@ -147,7 +147,9 @@ impl Model {
             self.retained.retain(|old| old.topic != message.topic);
             if is_kept && !message.payload.is_empty() {
                 self.retained.push(Rc::clone(&message));
-                self.retained.sort_by(|one, other| one.topic.cmp(&other.topic));
+                // No order is asked for between topics: this is that of their levels.
+                self.retained
+                    .sort_by(|one, other| one.topic.split('/').cmp(other.topic.split('/')));
             }
         }
         let clients: Vec<_> = self.sessions.iter().map(|it| it.client.clone()).collect();
