@@ -290,11 +290,12 @@ fn what_got_worse_fails() {
     assert_eq!(code, Some(0), "{stdout}");
     assert!(stdout.contains("### Better\n"), "{stdout}");
     let page = folder.path().join("matrix.html");
-    let (code, _, stderr) =
-        mqttspec(&["matrix", &whole, &broken, "--html", page.to_str().unwrap()]);
+    let named = format!("mine={broken}");
+    let (code, _, stderr) = mqttspec(&["matrix", &whole, &named, "--html", page.to_str().unwrap()]);
     assert_eq!(code, Some(0), "{stderr}");
     let page = std::fs::read_to_string(page).unwrap();
     assert!(page.contains("<code>3.12/"), "a scenario that differs");
+    assert!(page.contains("<th scope=\"col\">mine</th>"), "a broker by its name");
     let (code, _, stderr) = mqttspec(&["compare", &whole, "Cargo.toml"]);
     assert!(code == Some(2) && stderr.contains("Cargo.toml: this is no report"), "{stderr}");
 }

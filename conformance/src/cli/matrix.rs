@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use conformance::exit::Exit;
@@ -10,9 +10,9 @@ use super::reports::Place;
 
 #[derive(Args, Debug)]
 pub(super) struct MatrixArguments {
-    /// The reports to show side by side (JSON)
-    #[arg(value_name = "FILE.json", num_args = 1.., required = true)]
-    reports: Vec<PathBuf>,
+    /// The reports to show side by side (JSON), each under its address or under a name
+    #[arg(value_name = "[NAME=]FILE.json", num_args = 1.., required = true)]
+    reports: Vec<String>,
     /// The page to write
     #[arg(long, value_name = "FILE")]
     html: PathBuf,
@@ -20,7 +20,12 @@ pub(super) struct MatrixArguments {
 
 /// Writes a page with several brokers side by side.
 pub(super) fn matrix(arguments: &MatrixArguments) -> Result<Exit, Failure> {
-    let reports = arguments.reports.iter().map(|path| read(path));
+    let reports = arguments.reports.iter().map(|text| match text.split_once('=') {
+        Some((name, path)) if !Path::new(text).exists() => {
+            read(Path::new(path)).map(|report| report.named(name))
+        }
+        _ => read(Path::new(text)),
+    });
     let reports = reports.collect::<Result<Vec<_>, _>>()?;
     let path = &arguments.html;
     let told = |exit, error: std::io::Error| (exit, format!("{}: {error}", path.display()));

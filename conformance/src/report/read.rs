@@ -100,6 +100,13 @@ impl Reread {
         }
     }
 
+    /// The same under a name that a reader knows.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Reread {
+        name.clone_into(&mut self.target.url);
+        self
+    }
+
     /// What was tried, and with what.
     pub(super) fn heading(&self) -> String {
         format!("{} (mqttspec {})", visible(&self.target.url), visible(&self.tool.version))
