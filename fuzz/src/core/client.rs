@@ -50,6 +50,8 @@ pub(super) struct Client {
     pub(super) connect: Option<Connect>,
     /// What the broker answered.
     pub(super) connack: Option<ConnAck>,
+    /// When it was opened.
+    pub(super) opened: Moment,
     /// When it was opened, or sent its last packet.
     pub(super) last_sent: Moment,
     /// What it has to answer, oldest first.
@@ -75,6 +77,7 @@ impl Client {
             is_honest: true,
             connect: None,
             connack: None,
+            opened: now,
             last_sent: now,
             steps: VecDeque::new(),
             open: BTreeMap::new(),

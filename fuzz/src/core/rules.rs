@@ -1,7 +1,7 @@
 //! What a broker owes a packet, and what is a reason to close a connection.
 
 use reference_broker::codec::{Packet, PacketType, PropertyId, QoS};
-use reference_broker::core::{Config, ConnectionId, Input};
+use reference_broker::core::{Config, ConnectionId, Input, Moment};
 
 use super::client::Client;
 
@@ -10,10 +10,12 @@ pub(super) fn is_cause(
     id: ConnectionId,
     client: &Client,
     cause: &Input,
-    silence: u64,
+    now: Moment,
     config: &Config,
 ) -> bool {
-    let is_late = u128::from(silence) >= config.connect_timeout.as_millis();
+    let silence = now.0 - client.last_sent.0;
+    // Who waits for an answer about who it is may send all the while.
+    let is_late = u128::from(now.0 - client.opened.0) >= config.connect_timeout.as_millis();
     if is_late && client.connack.is_none() {
         return true;
     }

@@ -313,7 +313,7 @@ impl World {
             || self.is_redirected
             || !wire.client.is_honest
             || wire.client.packet_limit() < SMALL
-            || is_cause(id, &wire.client, cause, silence, self.broker.config());
+            || is_cause(id, &wire.client, cause, self.now, self.broker.config());
         if !is_known {
             let probe = &wire.probe;
             self.fail(&format!("{probe} was closed after {silence} ms for no reason: {cause:?}"));
