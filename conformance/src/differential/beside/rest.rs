@@ -23,8 +23,8 @@ use super::playing::{Case, Playing};
 use super::suspects::Suspects;
 use super::{Divergence, Divergences};
 
-/// No more differences are made small and explained than these: each may take seconds.
-const EXPLAINED: usize = 80;
+/// No more differences are made small and explained than these, be there time or not.
+const EXPLAINED: usize = 400;
 
 /// So many of them at once, before those are sorted out that come to the same with what was found.
 const AT_ONCE: usize = 32;
