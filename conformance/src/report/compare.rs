@@ -224,9 +224,8 @@ mod tests {
 
     #[test]
     fn what_is_written_today_can_be_compared() {
-        let mut out = Vec::new();
-        json::write(&fixture::report(), &mut out).unwrap();
-        let report = Reread::parse(&String::from_utf8(out).unwrap()).unwrap();
+        let json = fixture::written(|out| json::write(&fixture::report(), out));
+        let report = Reread::parse(&json).unwrap();
         let comparison = compare(&report, &report);
         assert_eq!(comparison.changes, []);
         assert!(comparison.alike > fixture::report().scenarios.len());

@@ -1,6 +1,7 @@
 //! One report with every verdict, expected and not, and with text that means harm.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::time::Duration;
 
 use reference_broker::codec::{Connect, Packet};
@@ -12,6 +13,13 @@ use crate::verdict::{Finding, Known, Verdict, general, step};
 /// What breaks naive writers: markup, the end of a CDATA section, NUL, a colour, a new line, a
 /// change of direction, something that is no character.
 pub(crate) const HOSTILE: &str = "<&\"]]>'\0\u{1b}[31mred\r\n\u{202e}\u{fffe}</script>";
+
+/// What a writer writes, as text.
+pub(crate) fn written(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
+    let mut out = Vec::new();
+    write(&mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
 
 fn result(id: &'static str, section: &'static str, verdict: Verdict) -> ScenarioResult {
     ScenarioResult {

@@ -352,9 +352,7 @@ mod tests {
     use crate::report::fixture::{self, HOSTILE};
 
     fn written(report: &Report) -> String {
-        let mut out = Vec::new();
-        write(report, &mut out).unwrap();
-        String::from_utf8(out).unwrap()
+        fixture::written(|out| write(report, out))
     }
 
     #[test]

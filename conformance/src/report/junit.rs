@@ -205,9 +205,7 @@ mod tests {
     use crate::report::fixture;
 
     fn written() -> String {
-        let mut out = Vec::new();
-        write(&fixture::report(), &mut out).unwrap();
-        String::from_utf8(out).unwrap()
+        fixture::written(|out| write(&fixture::report(), out))
     }
 
     #[test]

@@ -85,13 +85,11 @@ pub(super) fn text(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::{faulty, report};
+    use super::super::fixture::{self, faulty, report};
     use super::*;
 
     fn written(report: &Report) -> String {
-        let mut out = Vec::new();
-        write(report, &mut out).unwrap();
-        String::from_utf8(out).unwrap()
+        fixture::written(|out| write(report, out))
     }
 
     #[test]

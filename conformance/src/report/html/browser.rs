@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
 
-use super::super::fixture::report;
+use super::super::fixture::{report, written};
 use super::write;
 
 const READER: &str = include_str!("browser.js");
@@ -37,9 +37,7 @@ fn browser() -> Option<PathBuf> {
 /// What a reader finds wrong with the page, so many pixels wide, with more flags.
 fn found_wrong(browser: &PathBuf, width: usize, flags: &[&str], reader: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let mut page = Vec::new();
-    write(&report(), &mut page).unwrap();
-    let page = String::from_utf8(page).unwrap();
+    let page = written(|out| write(&report(), out));
     let axe = env::var_os("MQTTSPEC_AXE").map(|path| fs::read_to_string(path).unwrap());
     assert!(
         axe.is_some() || env::var_os("CI").is_none(),

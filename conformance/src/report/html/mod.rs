@@ -45,6 +45,23 @@ pub fn write(report: &Report, mut out: impl Write) -> io::Result<()> {
 fn page(report: &Report) -> Markup {
     let causes = causes_of(report);
     let names = CauseNames::new(&causes);
+    let body = html! {
+        a class="skip" href="#scenarios" { "To the scenarios" }
+        (summary::header(report))
+        main {
+            (causes::causes(report, &causes))
+            (summary::sections(report))
+            (causes::rules(report))
+            (scenarios::scenarios(report, &names))
+        }
+        (summary::keys())
+        script { (PreEscaped(format!("\"use strict\";\n{}", SCRIPTS.join("\n")))) }
+    };
+    around(&format!("mqttspec: {}", visible(&report.target)), &body)
+}
+
+/// A page around what it is to show.
+fn around(title: &str, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -52,21 +69,10 @@ fn page(report: &Report) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
-                title { "mqttspec: " (visible(&report.target)) }
+                title { (title) }
                 style { (PreEscaped(STYLE)) }
             }
-            body {
-                a class="skip" href="#scenarios" { "To the scenarios" }
-                (summary::header(report))
-                main {
-                    (causes::causes(report, &causes))
-                    (summary::sections(report))
-                    (causes::rules(report))
-                    (scenarios::scenarios(report, &names))
-                }
-                (summary::keys())
-                script { (PreEscaped(format!("\"use strict\";\n{}", SCRIPTS.join("\n")))) }
-            }
+            body { (body) }
         }
     }
 }

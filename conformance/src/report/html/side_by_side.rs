@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::super::read::{Reread, Scenario};
 use super::super::text::visible;
 use super::super::title;
-use super::{POLICY, STYLE, requirement};
+use super::{around, requirement};
 use crate::verdict::Verdict;
 
 /// Writes several reports as one HTML page.
@@ -18,31 +18,20 @@ pub fn write_side_by_side(reports: &[Reread], mut out: impl Write) -> io::Result
 }
 
 fn page(reports: &[Reread]) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
-                title { "mqttspec: brokers side by side" }
-                style { (PreEscaped(STYLE)) }
-            }
-            body {
-                header {
-                    h1 { "MQTT 5.0 brokers side by side" }
-                    ul { @for report in reports { li { (report.heading()) } } }
-                }
-                main {
-                    (part("verdicts", "Verdicts", reports, &verdicts(reports)))
-                    (part("announced", "What they announce", reports, &announced(reports)))
-                    (part("sections", "Sections", reports, &sections(reports)))
-                    (part("requirements", "Requirements that one of them does not keep", reports, &requirements(reports)))
-                    (part("scenarios", "Scenarios that do not come to the same", reports, &scenarios(reports)))
-                }
-            }
+    let body = html! {
+        header {
+            h1 { "MQTT 5.0 brokers side by side" }
+            ul { @for report in reports { li { (report.heading()) } } }
         }
-    }
+        main {
+            (part("verdicts", "Verdicts", reports, &verdicts(reports)))
+            (part("announced", "What they announce", reports, &announced(reports)))
+            (part("sections", "Sections", reports, &sections(reports)))
+            (part("requirements", "Requirements that one of them does not keep", reports, &requirements(reports)))
+            (part("scenarios", "Scenarios that do not come to the same", reports, &scenarios(reports)))
+        }
+    };
+    around("mqttspec: brokers side by side", &body)
 }
 
 /// A row: its name, and a cell for each report.
@@ -220,9 +209,8 @@ mod tests {
     use super::*;
 
     fn report(change: impl Fn(&mut serde_json::Value)) -> Reread {
-        let mut out = Vec::new();
-        json::write(&fixture::report(), &mut out).unwrap();
-        let mut report: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let json = fixture::written(|out| json::write(&fixture::report(), out));
+        let mut report: serde_json::Value = serde_json::from_str(&json).unwrap();
         change(&mut report);
         Reread::parse(&report.to_string()).unwrap()
     }

@@ -1,10 +1,8 @@
-use super::super::fixture::{HOSTILE, report};
+use super::super::fixture::{self, HOSTILE, report};
 use super::*;
 
 fn written() -> String {
-    let mut out = Vec::new();
-    write(&report(), &mut out).unwrap();
-    String::from_utf8(out).unwrap()
+    fixture::written(|out| write(&report(), out))
 }
 
 /// The elements of a page by their names, and how often each is there.
