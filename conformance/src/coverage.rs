@@ -9,10 +9,6 @@ use crate::runner::{Options, RunError, matches};
 use crate::scenario;
 use crate::{chameleon, oracle};
 
-/// Requirements that are not to be covered, with the reason: a heading, then a row a line, with a
-/// tab between its columns.
-const EXCEPTIONS: &str = include_str!("../../fixtures/spec/exceptions.tsv");
-
 /// A requirement and all that cites it.
 #[derive(Clone, Debug)]
 pub struct Row {
@@ -75,7 +71,7 @@ fn exception(requirement: &Requirement) -> Option<&'static str> {
 fn exceptions() -> &'static BTreeMap<&'static str, &'static str> {
     static ALL: OnceLock<BTreeMap<&str, &str>> = OnceLock::new();
     ALL.get_or_init(|| {
-        EXCEPTIONS.lines().skip(1).filter_map(|line| line.split_once('\t')).collect()
+        fixtures::EXCEPTIONS.lines().skip(1).filter_map(|line| line.split_once('\t')).collect()
     })
 }
 
@@ -214,7 +210,7 @@ mod tests {
     #[test]
     fn exceptions_are_requirements_that_nothing_covers() {
         let mut seen = BTreeSet::new();
-        for (index, line) in EXCEPTIONS.lines().enumerate() {
+        for (index, line) in fixtures::EXCEPTIONS.lines().enumerate() {
             let (id, reason) = line.split_once('\t').unwrap_or_else(|| panic!("no tab: {line}"));
             if index == 0 {
                 assert_eq!((id, reason), ("id", "reason"));

@@ -4,9 +4,6 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-/// The register as it is kept: a heading, then a row a line, with tabs between columns.
-const FILE: &str = include_str!("../../fixtures/spec/requirements.tsv");
-
 const COLUMNS: [&str; 7] = ["id", "section", "binds", "level", "observable", "how", "text"];
 
 /// One row of the register.
@@ -50,7 +47,7 @@ impl std::error::Error for RegisterError {}
 /// [`parse`] says why, and the tests hold the file to it.
 pub fn all() -> &'static [Requirement] {
     static ALL: OnceLock<Vec<Requirement>> = OnceLock::new();
-    ALL.get_or_init(|| parse(FILE).unwrap_or_default())
+    ALL.get_or_init(|| parse(fixtures::REQUIREMENTS).unwrap_or_default())
 }
 
 /// The requirement with this id.
@@ -118,7 +115,7 @@ mod tests {
 
     #[test]
     fn the_register_is_whole() {
-        let requirements = parse(FILE).unwrap();
+        let requirements = parse(fixtures::REQUIREMENTS).unwrap();
         let numbered = requirements.iter().filter(|row| row.id.starts_with("MQTT-")).count();
         assert_eq!((requirements.len(), numbered), (710, 251), "rows, and those with a number");
         assert_eq!(all().len(), requirements.len());

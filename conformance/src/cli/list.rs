@@ -54,7 +54,7 @@ pub(super) fn list(arguments: &ListArguments) -> Result<Exit, Failure> {
 
 fn targets() -> Result<String, Failure> {
     let mut text = String::new();
-    for provided in Provided::ALL {
+    for provided in Provided::all() {
         let file = provided.file().map_err(|error| (Exit::Trouble, error))?;
         let untried = if file.untried { " (untried)" } else { "" };
         let transports: Vec<_> = file.transports().collect();

@@ -37,136 +37,6 @@ const ASKS: &str = "# asks ";
 /// Begins the line that says what a broker does that does not take the choice.
 const OTHERWISE: &str = "# else ";
 
-macro_rules! scripts {
-    ($($name:literal)*) => {
-        &[$(($name, include_str!(concat!("../../../../fixtures/choices/", $name, ".script")))),*]
-    };
-}
-
-/// The scripts, each under the name of its switch.
-const SCRIPTS: &[(&str, &str)] = scripts! {
-    "accepts-wills-that-are-not-allowed"
-    "acknowledges-what-is-not-allowed"
-    "adds-user-properties"
-    "all-topic-aliases"
-    "always-says-no-matching-subscribers"
-    "answers-a-first-packet-that-is-no-connect"
-    "assigns-long-client-identifiers"
-    "checks-payload-formats"
-    "clean-start-deletes-will"
-    "closes-at-every-tenth-request"
-    "closes-for-a-connect-of-100-bytes"
-    "closes-for-bad-filters"
-    "closes-for-filters-of-everything"
-    "closes-for-refused-topics"
-    "closes-for-releases-out-of-order"
-    "closes-for-repeated-messages"
-    "closes-for-unknown-acknowledgements"
-    "closes-for-what-is-not-allowed"
-    "closes-very-late"
-    "closes-without-disconnect"
-    "copies-for-each-subscription"
-    "counts-begun-seconds"
-    "counts-packet-identifiers-down"
-    "counts-wrong-acknowledgements"
-    "deletes-sessions-late"
-    "discards-large-connacks"
-    "drops-dollar-topics"
-    "drops-messages-without-lifetime"
-    "drops-qos-0-of-users"
-    "few-filters-at-once"
-    "few-response-topic-levels"
-    "few-subscriptions"
-    "few-topic-levels"
-    "forgets-retained-qos-0"
-    "gives-no-reason-strings"
-    "gives-response-information"
-    "grants-qos-0"
-    "grants-qos-1"
-    "hands-dollar-topics-on"
-    "hands-on-at-release"
-    "hands-on-at-release-or-never"
-    "hides-reasons"
-    "holds-all-back-during-an-exchange"
-    "ignores-wrong-acknowledgements"
-    "is-talkative"
-    "keep-alive-of-3-seconds"
-    "keep-alive-of-5-seconds"
-    "keep-alive-of-a-minute"
-    "keep-alive-of-a-second"
-    "keep-alive-off"
-    "keeps-no-session-under-assigned-identifiers"
-    "keeps-no-sessions"
-    "keeps-sessions-for-a-minute"
-    "keeps-sessions-for-a-second"
-    "keeps-sessions-for-an-hour-at-least"
-    "keeps-sessions-for-five-seconds-at-least"
-    "keeps-sessions-for-half-a-minute-at-least"
-    "keeps-sessions-for-ten-seconds"
-    "leaves-closing-to-the-client"
-    "lets-nobody-authenticate-anew"
-    "looks-at-timers-now-and-then"
-    "maximum-qos-0"
-    "maximum-qos-1"
-    "moves-topic-aliases"
-    "names-another-server"
-    "names-errors-generally"
-    "never-says-no-matching-subscribers"
-    "never-says-packet-identifier-not-found"
-    "no-retained-messages"
-    "no-shared-subscriptions"
-    "no-subscription-identifiers"
-    "no-topic-aliases"
-    "no-wildcards"
-    "one-message-at-a-time"
-    "one-retained-copy-for-a-subscribe"
-    "one-retained-message"
-    "one-topic-tree"
-    "packet-limit-unsaid"
-    "packet-size-unsaid"
-    "packets-of-100-bytes"
-    "packets-of-300-bytes"
-    "packets-of-64-bytes"
-    "publishes-wills-late"
-    "pubrel-takes-the-window"
-    "queues-of-few-bytes"
-    "queues-of-few-messages"
-    "queues-qos-0"
-    "receive-maximum-1"
-    "receive-maximum-not-enforced"
-    "receive-maximum-unsaid"
-    "refuses-clients-that-take-little"
-    "refuses-disallowed-code-points"
-    "refuses-empty-client-identifiers"
-    "refuses-every-fourth-subscribe"
-    "refuses-every-second-unsubscribe"
-    "refuses-long-client-identifiers"
-    "refuses-unavailable-subscriptions-in-suback"
-    "refuses-unexplained"
-    "refuses-unusual-client-identifiers"
-    "refuses-without-connack"
-    "repeats-downgraded-messages"
-    "repeats-publish-before-pubrel"
-    "repeats-pubrec-on-resume"
-    "retain-if-all-ask-for-it"
-    "reverses-properties"
-    "says-not-authorized-to-strangers"
-    "scatters-packet-identifiers"
-    "sends-last-data-in-an-auth"
-    "sends-own-retained-despite-no-local"
-    "serves-other-versions"
-    "shares-again-at-a-loss"
-    "shares-with-absent-members"
-    "shares-with-the-same-member"
-    "spells-defaults-out"
-    "takeover-deletes-will"
-    "uses-the-lowest-packet-identifier"
-    "uses-topic-aliases"
-    "waits-two-seconds-for-connect"
-    "welcomes"
-    "welcomes-on-a-dollar-topic"
-};
-
 /// Switches without a script, and why.
 const UNASKED: &[(&str, &str)] = &[
     ("closes-late", "a second is too little to tell from a slow network"),
@@ -212,7 +82,7 @@ pub fn questions() -> &'static [Question] {
     static ALL: OnceLock<Vec<Question>> = OnceLock::new();
     ALL.get_or_init(|| {
         let mut all: Vec<_> =
-            SCRIPTS.iter().filter_map(|(name, text)| question(name, text)).collect();
+            fixtures::CHOICES.iter().filter_map(|(name, text)| question(name, text)).collect();
         // All answers to a question stand where the first of them does.
         let sections = all.iter().map(|one: &Question| {
             let same = all.iter().filter(|other| other.asks == one.asks);
@@ -258,7 +128,7 @@ mod tests {
 
     #[test]
     fn every_switch_has_a_script_or_a_reason_why_not() {
-        let asked: Vec<_> = SCRIPTS.iter().map(|(name, _)| *name).collect();
+        let asked: Vec<_> = fixtures::CHOICES.iter().map(|(name, _)| *name).collect();
         let unasked: Vec<_> = UNASKED.iter().map(|(name, _)| *name).collect();
         let named: BTreeSet<_> = asked.iter().chain(&unasked).copied().collect();
         let all: BTreeSet<_> = chameleon::all().iter().map(|switch| switch.name).collect();
@@ -266,18 +136,11 @@ mod tests {
         let gone: Vec<_> = named.difference(&all).collect();
         assert!(missing.is_empty() && gone.is_empty(), "missing {missing:?}, gone {gone:?}");
         assert_eq!(asked.len() + unasked.len(), named.len(), "one is named twice");
-        assert_eq!(questions().len(), SCRIPTS.len());
+        assert_eq!(questions().len(), fixtures::CHOICES.len());
     }
 
     #[test]
-    fn every_script_is_listed_and_says_what_it_asks() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/choices");
-        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
-        let files = files.filter_map(|path| {
-            Some(path.file_name()?.to_str()?.strip_suffix(".script")?.to_owned())
-        });
-        let listed: BTreeSet<_> = SCRIPTS.iter().map(|(name, _)| (*name).to_owned()).collect();
-        assert_eq!(files.collect::<BTreeSet<_>>(), listed);
+    fn every_script_says_what_it_asks() {
         for question in questions() {
             assert!(!question.asks.is_empty(), "{:?}", question.switch);
             assert!(!question.otherwise.is_empty(), "{:?}", question.switch);

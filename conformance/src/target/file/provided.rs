@@ -12,15 +12,6 @@ pub struct Provided {
     pub text: &'static str,
 }
 
-macro_rules! provided {
-    ($($name:literal),+ $(,)?) => {
-        &[$(Provided {
-            name: $name,
-            text: include_str!(concat!("../../../../fixtures/targets/", $name, ".toml")),
-        }),+]
-    };
-}
-
 impl Provided {
     /// What is in it, read.
     ///
@@ -33,19 +24,9 @@ impl Provided {
     }
 
     /// All of them.
-    pub const ALL: &[Provided] = provided![
-        "embedded",
-        "mosquitto",
-        "mosquitto-container",
-        "blackbull",
-        "emqx",
-        "hivemq",
-        "vernemq",
-        "nanomq",
-        "rabbitmq",
-        "artemis",
-        "flashmq",
-    ];
+    pub fn all() -> impl Iterator<Item = Provided> {
+        fixtures::TARGETS.iter().map(|&(name, text)| Provided { name, text })
+    }
 }
 
 /// The provided file of this name.
@@ -54,14 +35,12 @@ impl Provided {
 ///
 /// In one sentence, that there is none, and which name is nearest.
 pub fn provided(name: &str) -> Result<Provided, String> {
-    let names = || Provided::ALL.iter().map(|it| it.name);
-    Provided::ALL.iter().copied().find(|it| it.name == name).ok_or_else(|| {
-        match nearest(name, names()) {
-            Some(near) => format!("there is no target '{name}': did you mean '{near}'?"),
-            None => format!(
-                "there is no target '{name}', only {}; write ./{name} for a file of that name",
-                names().collect::<Vec<_>>().join(", ")
-            ),
-        }
+    let names = || Provided::all().map(|it| it.name);
+    Provided::all().find(|it| it.name == name).ok_or_else(|| match nearest(name, names()) {
+        Some(near) => format!("there is no target '{name}': did you mean '{near}'?"),
+        None => format!(
+            "there is no target '{name}', only {}; write ./{name} for a file of that name",
+            names().collect::<Vec<_>>().join(", ")
+        ),
     })
 }

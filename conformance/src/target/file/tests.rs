@@ -13,7 +13,7 @@ fn error_of(more: &str) -> String {
 
 #[test]
 fn every_provided_file_can_be_used_in_every_variant() {
-    for provided in Provided::ALL {
+    for provided in Provided::all() {
         let file = provided.file().unwrap_or_else(|error| panic!("{error}"));
         let variants: Vec<_> = file.variants().map(|(name, _)| vec![name.to_owned()]).collect();
         for variants in variants.into_iter().chain([Vec::new()]) {
