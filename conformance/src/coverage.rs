@@ -100,13 +100,17 @@ pub fn selected(rows: Vec<Row>, arguments: &[String]) -> Result<Vec<Row>, String
 }
 
 /// Tries every mutant of these rows against the scenarios that cite what it breaks, and notes who was
-/// caught.
+/// caught. `on_trial` is called when one of so many was tried.
 ///
 /// # Errors
 ///
 /// When no scenario could be run.
-pub async fn with_mutants(mut rows: Vec<Row>, options: &Options) -> Result<Vec<Row>, RunError> {
-    let matrix = trials(&rows, options).await?;
+pub async fn with_mutants(
+    mut rows: Vec<Row>,
+    options: &Options,
+    on_trial: impl FnMut(usize),
+) -> Result<Vec<Row>, RunError> {
+    let matrix = trials(&rows, options, on_trial).await?;
     let is_caught = |id: &&&str| {
         let trial = matrix.trials.iter().find(|trial| trial.mutant.id == **id);
         trial.is_some_and(|trial| trial.fate() == Fate::Caught)
@@ -117,7 +121,11 @@ pub async fn with_mutants(mut rows: Vec<Row>, options: &Options) -> Result<Vec<R
     Ok(rows)
 }
 
-async fn trials(rows: &[Row], options: &Options) -> Result<Matrix, RunError> {
+async fn trials(
+    rows: &[Row],
+    options: &Options,
+    mut on_trial: impl FnMut(usize),
+) -> Result<Matrix, RunError> {
     let named: BTreeSet<_> = rows.iter().flat_map(|row| &row.mutants).collect();
     let mutants: Vec<_> = mutant::all().iter().filter(|it| named.contains(&it.id)).collect();
     let scenarios: Vec<_> = scenario::all().iter().collect();
@@ -126,6 +134,7 @@ async fn trials(rows: &[Row], options: &Options) -> Result<Matrix, RunError> {
     let mut matrix = Matrix::default();
     while let Some(trial) = tries.next().await? {
         matrix.trials.push(trial);
+        on_trial(mutants.len());
     }
     Ok(matrix)
 }
@@ -258,7 +267,9 @@ mod tests {
         let mut row = Row::new(requirement);
         row.mutants = vec!["3.12/pingresp-lost"];
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let Ok(rows) = runtime.block_on(with_mutants(vec![row], &options)) else { panic!() };
+        let Ok(rows) = runtime.block_on(with_mutants(vec![row], &options, |_| ())) else {
+            panic!()
+        };
         assert_eq!(rows[0].caught, ["3.12/pingresp-lost"]);
     }
 }

@@ -4,6 +4,8 @@ use std::time::Instant;
 use clap::Args;
 use conformance::chameleon::{self, Baseline, Mixtures, Switch, Trial, Wrong, try_switches};
 use conformance::exit::Exit;
+use conformance::report::counted;
+use conformance::report::progress::Steps;
 use conformance::runner::{Options, RunError, Selection};
 use conformance::scenario::Scenario;
 use conformance::target::{Target, Variant};
@@ -47,14 +49,18 @@ pub(super) fn chameleon(arguments: &ChameleonArguments) -> Result<Exit, Failure>
     };
     let tried = runtime.block_on(everything).map_err(|error| (Exit::Trouble, format!("{error:?}")));
     runtime.shutdown_background();
-    let Some(wrong) = tried? else { return Err((Exit::Trouble, "interrupted".to_owned())) };
+    let Some(Tried { brokers, served, wrong }) = tried? else {
+        return Err((Exit::Trouble, "interrupted".to_owned()));
+    };
     let verdicts = match wrong {
         0 => "no wrong verdict".to_owned(),
-        1 => "1 wrong verdict".to_owned(),
-        count => format!("{count} wrong verdicts"),
+        count => counted(count, "wrong verdict", "wrong verdicts"),
     };
+    let brokers = counted(brokers, "broker", "brokers");
     let seconds = started.elapsed().as_secs_f64();
-    print(&format!("\n{verdicts}; seed {seed}  ({seconds:.1} s)\n"))?;
+    print(&format!(
+        "\n{brokers}, {served} scenarios served: {verdicts}; seed {seed}  ({seconds:.1} s)\n"
+    ))?;
     Ok(if wrong == 0 { Exit::AsExpected } else { Exit::Unexpected })
 }
 
@@ -67,26 +73,40 @@ fn alone(names: &[String]) -> Result<Vec<Variant>, Failure> {
     }
 }
 
-/// Tries all, telling of each; gives how many verdicts were wrong.
+/// What was tried, and how many verdicts were wrong.
+#[derive(Debug, Default)]
+struct Tried {
+    brokers: usize,
+    /// Scenarios that were served.
+    served: usize,
+    wrong: usize,
+}
+
+/// Tries all, telling of each.
 async fn try_all(
     alone: Vec<Variant>,
     mixtures: Vec<Variant>,
     scenarios: &[(usize, &'static Scenario)],
     options: &Options,
-) -> Result<usize, RunError> {
+) -> Result<Tried, RunError> {
     let baseline = Baseline::new(scenarios, options).await?;
-    let mut count = 0;
+    let mut tried = Tried::default();
+    let mut steps = Steps::new(alone.len() + mixtures.len(), "brokers tried");
     for variant in alone.into_iter().chain(mixtures) {
         let mut trial = try_switches(variant, scenarios, &baseline, options).await?;
         let wrong = std::mem::take(&mut trial.wrong);
+        tried.brokers += 1;
+        tried.served += trial.served;
+        tried.wrong += wrong.len();
         let mut text = line(&trial, wrong.len());
         for wrong in wrong {
-            count += 1;
             block(&wrong.shrunk(&baseline, options).await?, &mut text);
         }
-        print(&text).map_err(|(_, error)| RunError::Trouble(std::io::Error::other(error)))?;
+        let printed = steps.next(|| print(&text));
+        printed.map_err(|(_, error)| RunError::Trouble(std::io::Error::other(error)))?;
     }
-    Ok(count)
+    steps.done();
+    Ok(tried)
 }
 
 fn line(trial: &Trial, wrong: usize) -> String {

@@ -2,6 +2,7 @@ use clap::Args;
 use conformance::coverage::{rows, selected, with_mutants};
 use conformance::exit::Exit;
 use conformance::report::coverage;
+use conformance::report::progress::Steps;
 use conformance::runner::RunError;
 
 use super::{Failure, in_memory, print};
@@ -26,7 +27,13 @@ pub(super) fn coverage(arguments: &CoverageArguments) -> Result<Exit, Failure> {
     let rows = selected(rows(), &arguments.names)
         .map_err(|name| (Exit::Usage, format!("'{name}' is no section and no requirement")))?;
     let (runtime, options) = in_memory()?;
-    let rows = runtime.block_on(with_mutants(rows, &options)).map_err(|error| match error {
+    let mut steps = None;
+    let on_trial = |all| steps.get_or_insert_with(|| Steps::new(all, "mutants tried")).pass();
+    let tried = runtime.block_on(with_mutants(rows, &options, on_trial));
+    if let Some(steps) = steps {
+        steps.done();
+    }
+    let rows = tried.map_err(|error| match error {
         RunError::Unusable(why) => (Exit::Trouble, format!("the embedded broker {why}")),
         RunError::Trouble(error) => (Exit::Trouble, format!("cannot run: {error}")),
     })?;

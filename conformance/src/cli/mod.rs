@@ -11,6 +11,7 @@ mod explain;
 mod files;
 mod fuzz;
 mod list;
+mod lists;
 mod matrix;
 mod mutants;
 mod reach;
@@ -20,6 +21,7 @@ mod reports;
 mod run;
 mod saved;
 mod secret;
+mod several;
 mod target;
 mod wait;
 
@@ -36,6 +38,7 @@ use tokio::runtime::Runtime;
 #[command(
     name = "mqttspec",
     version,
+    max_term_width = 100,
     about = "Tells whether an MQTT 5.0 broker keeps the standard, and shows it.",
     long_about = "Tells whether an MQTT 5.0 broker keeps the standard, and shows it.\n\n\
         Without a command it runs the whole suite against the reference broker in this process."

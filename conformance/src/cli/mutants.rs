@@ -6,7 +6,8 @@ use clap::Args;
 use conformance::exit::Exit;
 use conformance::mutant::{self, Collateral, Fate, Matrix, Mutant, Reach, Trial, Tries};
 use conformance::report::matrix;
-use conformance::report::terminal::{Terminal, wants_colour};
+use conformance::report::progress::Steps;
+use conformance::report::terminal::{Terminal, columns, wants_colour};
 use conformance::requirement;
 use conformance::runner::{RunError, Selection, matches};
 use conformance::scenario::Scenario;
@@ -114,14 +115,18 @@ fn try_all(
         tokio::pin!(interrupt);
         let mut tries = Tries::begin(mutants, scenarios, reach, &options).await.map_err(failed)?;
         let mut matrix = Matrix::default();
+        let mut steps = Steps::new(mutants.len(), "mutants tried");
         loop {
             let trial = tokio::select! {
                 biased;
                 () = &mut interrupt => return Err((Exit::Trouble, "interrupted".to_owned())),
                 trial = tries.next() => trial.map_err(failed)?,
             };
-            let Some(mut trial) = trial else { return Ok(matrix) };
-            tell(&trial, trace)?;
+            let Some(mut trial) = trial else {
+                steps.done();
+                return Ok(matrix);
+            };
+            steps.next(|| tell(&trial, trace))?;
             // Hundreds of traces would fill the memory.
             trial.witness = None;
             matrix.trials.push(trial);
@@ -151,6 +156,7 @@ fn tell(trial: &Trial, trace: bool) -> Result<(), Failure> {
         bytes: false,
         colour: wants_colour(&stdout()),
         verbose: false,
+        width: columns(&stdout()),
         requirement_text: &|id| requirement::find(id).map(|requirement| requirement.text),
     };
     let rerun = format!("mqttspec run 'embedded:?mutant={id}' {}", witness.id);

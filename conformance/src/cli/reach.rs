@@ -14,7 +14,7 @@ use super::Failure;
 /// No CONNECT has room for a longer password.
 const LONGEST_PASSWORD: u64 = 65_535;
 
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Reaching a broker")]
 pub(super) struct ReachArguments {
     /// The user name of the suite's clients

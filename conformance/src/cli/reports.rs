@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use conformance::exit::Exit;
-use conformance::report::{Report, html, json, junit, markdown};
+use conformance::report::html::write_side_by_side;
+use conformance::report::read::Reread;
+use conformance::report::{Report, badge, html, json, junit, markdown, pcapng};
 use conformance::runner::Repeat;
 
 use super::Failure;
@@ -24,10 +26,17 @@ pub(super) struct Destination {
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
+    /// The JSON that a badge is made from.
+    Badge,
+    /// A badge as an image.
+    BadgeImage,
     Html,
     Json,
     JUnit,
     Markdown,
+    /// A page with several targets side by side.
+    Matrix,
+    Pcapng,
 }
 
 impl FromStr for Destination {
@@ -36,14 +45,18 @@ impl FromStr for Destination {
     fn from_str(text: &str) -> Result<Destination, String> {
         let (kind, path) = text.split_once('=').unwrap_or((text, ""));
         let kind = match kind {
+            "badge" if path.ends_with(".svg") => Kind::BadgeImage,
+            "badge" => Kind::Badge,
             "html" => Kind::Html,
             "json" => Kind::Json,
             "junit" => Kind::JUnit,
             "markdown" => Kind::Markdown,
+            "matrix" => Kind::Matrix,
+            "pcapng" => Kind::Pcapng,
             other => {
                 return Err(format!(
-                    "no report '{other}': use html=FILE, json=FILE, junit=FILE or markdown=FILE, or - for \
-                     standard output"
+                    "no report '{other}': use badge=FILE.json, badge=FILE.svg, html=FILE, json=FILE, junit=FILE, \
+                     markdown=FILE, matrix=FILE or pcapng=FILE, or - for standard output"
                 ));
             }
         };
@@ -52,6 +65,65 @@ impl FromStr for Destination {
             path => Ok(Destination { kind, path: path.into() }),
         }
     }
+}
+
+/// What stands in a file's name for that of a target.
+const TARGET: &str = "{target}";
+
+/// A file's name with that of a target in its place. Several targets need one each.
+pub(super) fn of_target(path: &Path, target: &str) -> Result<PathBuf, Failure> {
+    let name = path.to_string_lossy();
+    let target = Path::new(target).file_stem().unwrap_or_default().to_string_lossy();
+    match name.contains(TARGET) {
+        true => Ok(name.replace(TARGET, &target).into()),
+        false => Err((
+            Exit::Usage,
+            format!("{name}: several targets need a file each: put {TARGET} into its name"),
+        )),
+    }
+}
+
+impl Destination {
+    /// Whether it is about all targets at once.
+    pub(super) fn is_matrix(&self) -> bool {
+        matches!(self.kind, Kind::Matrix)
+    }
+
+    /// The one for this target of several.
+    pub(super) fn of_target(&self, target: &str) -> Result<Destination, Failure> {
+        Ok(Destination { path: of_target(&self.path, target)?, ..*self })
+    }
+}
+
+/// The pages with all targets side by side.
+#[derive(Debug)]
+pub(super) struct Matrices(Reports);
+
+impl Matrices {
+    /// Looks at their places before the run.
+    pub(super) fn prepare(destinations: &[Destination]) -> Result<Matrices, Failure> {
+        Reports::prepare(destinations, &[]).map(Matrices)
+    }
+
+    /// Writes them, with the reports of all targets.
+    pub(super) fn write(&self, reports: &[Report]) -> Result<(), Failure> {
+        for (_, place) in &self.0.0 {
+            let told = |error: io::Error| (Exit::Trouble, format!("{place}: {error}"));
+            let reports = reread(reports).map_err(told)?;
+            place.write(|out| write_side_by_side(&reports, out)).map_err(told)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reports as those are who read them later.
+fn reread(reports: &[Report]) -> io::Result<Vec<Reread>> {
+    let again = reports.iter().map(|report| {
+        let mut text = Vec::new();
+        json::write(report, &mut text)?;
+        Reread::parse(&String::from_utf8_lossy(&text)).map_err(io::Error::other)
+    });
+    again.collect()
 }
 
 /// The file in which GitHub Actions takes the summary of a step, as Markdown.
@@ -129,9 +201,13 @@ impl Reports {
                     }
                     None => json::write(report, out),
                 },
+                Kind::Badge => badge::write_json(report, out),
+                Kind::BadgeImage => badge::write_svg(report, out),
                 Kind::Html => html::write(report, out),
                 Kind::JUnit => junit::write(report, out),
                 Kind::Markdown => markdown::write(report, out),
+                Kind::Matrix => write_side_by_side(&reread(std::slice::from_ref(report))?, out),
+                Kind::Pcapng => pcapng::write(report, out),
             });
             let told = written.map_err(|error| (Exit::Trouble, format!("{place}: {error}")));
             done = done.and(told);

@@ -1,29 +1,29 @@
-use std::fs::File;
-use std::io::{self, Read, Write, stderr, stdout};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write, stderr, stdout};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use conformance::deviation::{self, KnownDeviations};
+use conformance::deviation::KnownDeviations;
 use conformance::differential::name_look_alikes;
 use conformance::exit::Exit;
 use conformance::report::Report;
 use conformance::report::progress::Progress;
-use conformance::report::terminal::{Terminal, wants_colour};
+use conformance::report::terminal::{Terminal, columns, wants_colour};
 use conformance::requirement;
 use conformance::runner::{
     Interrupts, News, Options, Repeat, RunError, Selection, TOPIC_PREFIX, run_watched,
 };
-use conformance::scenario::{self, Scenario};
+use conformance::scenario::Scenario;
 use conformance::target::{Started, Target};
 use reference_broker::command::Interruptions;
 
 use super::files::{raised_limit, scenarios_within};
+use super::lists::{known_deviations, lists, new_list, write_list};
 use super::reach::ReachArguments;
-use super::reports::{Destination, Place, Reports, summarise};
+use super::reports::{Destination, Matrices, Reports, summarise};
 use super::target::{TargetArguments, Tested};
-use super::{Failure, repeat};
+use super::{Failure, repeat, several};
 
 /// How many scenarios run at once on a broker that is reached over a network: most of their time
 /// is waiting.
@@ -32,10 +32,7 @@ const JOBS: usize = 32;
 /// There is to be room for more behind it.
 const LONGEST_PREFIX: usize = 64;
 
-/// No list of known deviations has more bytes.
-const LONGEST_LIST: u64 = 1 << 20;
-
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub(super) struct RunArguments {
     /// The broker, if not the embedded one: mqtt://host:port (mqtts, ws, wss; user:password@),
     /// embedded:, embedded+tcp: or container:image (Mosquitto in a container). Then what to run:
@@ -52,15 +49,16 @@ pub(super) struct RunArguments {
     /// Multiply every time the target is given, for slow machines
     #[arg(long, value_name = "FACTOR", value_parser = positive)]
     timeout_scale: Option<f64>,
-    /// Write a report: html=FILE, json=FILE, junit=FILE or markdown=FILE, with - for standard output; may be repeated
+    /// Write a report: html=FILE, matrix=FILE (a page with all targets side by side), json=FILE, junit=FILE, markdown=FILE, pcapng=FILE (the traces as packets, for
+    /// Wireshark) or badge=FILE (.json for shields.io, or .svg), with - for standard output; may be repeated
     #[arg(long = "report", value_name = "KIND=FILE")]
-    reports: Vec<Destination>,
+    pub(super) reports: Vec<Destination>,
     /// A TOML list of what this broker is known to get wrong
     #[arg(long, value_name = "FILE")]
-    known_deviations: Option<PathBuf>,
+    pub(super) known_deviations: Option<PathBuf>,
     /// Write the list with which this run would have been as expected, its reasons to be filled in
     #[arg(long, value_name = "FILE")]
-    write_known_deviations: Option<PathBuf>,
+    pub(super) write_known_deviations: Option<PathBuf>,
     /// Leave out what this selects, as SELECTION does; may be repeated
     #[arg(long, value_name = "SELECTION")]
     exclude: Vec<String>,
@@ -74,7 +72,7 @@ pub(super) struct RunArguments {
     #[arg(long)]
     bytes: bool,
     #[command(flatten)]
-    target: TargetArguments,
+    pub(super) target: TargetArguments,
     #[command(flatten)]
     reach: ReachArguments,
 }
@@ -99,8 +97,25 @@ fn positive(text: &str) -> Result<f64, String> {
     factor.ok_or_else(|| "not a number from 0.01 to 1000".to_owned())
 }
 
-/// Runs the suite and reports.
+/// Runs the suite and reports, on one target or on several, one after another.
 pub(super) fn run(arguments: &RunArguments) -> Result<Exit, Failure> {
+    let (matrices, others): (Vec<_>, Vec<_>) =
+        arguments.reports.iter().cloned().partition(Destination::is_matrix);
+    let matrices = Matrices::prepare(&matrices)?;
+    let arguments = RunArguments { reports: others, ..arguments.clone() };
+    let (exit, reports) = match arguments.target.files() {
+        [] | [_] => {
+            let (exit, report) = run_one(&arguments)?;
+            (exit, vec![report])
+        }
+        files => several::run(&arguments, files)?,
+    };
+    matrices.write(&reports)?;
+    Ok(exit)
+}
+
+/// Runs the suite on one target.
+pub(super) fn run_one(arguments: &RunArguments) -> Result<(Exit, Report), Failure> {
     let (first, selection) = split(&arguments.arguments);
     let tested = arguments.target.tested(first, &arguments.reach)?;
     let (name, rerun) = (tested.name.clone(), tested.rerun.clone());
@@ -117,7 +132,8 @@ pub(super) fn run(arguments: &RunArguments) -> Result<Exit, Failure> {
             if let Some(list) = list {
                 write_list(&list, &ran.last, &deviations)?;
             }
-            conclude(arguments, &ran, stopped, &reports)
+            let exit = conclude(arguments, &ran, stopped, &reports)?;
+            Ok((exit, ran.last))
         }
         // There is nothing to report but why, and whoever reads a report is to find that there.
         Err((exit, why)) => {
@@ -295,45 +311,6 @@ fn split(arguments: &[String]) -> (Option<&str>, Selection) {
     }
 }
 
-fn known_deviations(arguments: &RunArguments) -> Result<KnownDeviations, Failure> {
-    let Some(path) = &arguments.known_deviations else { return Ok(KnownDeviations::default()) };
-    let fail = |error: String| (Exit::Usage, format!("{}: {error}", path.display()));
-    let text = read_list(path).map_err(|error| fail(error.to_string()))?;
-    let ids: Vec<_> = scenario::all().iter().map(|scenario| scenario.id).collect();
-    KnownDeviations::parse(&text, &ids).map_err(|error| fail(error.to_string()))
-}
-
-/// The place for the list that is to be written, which may be that of the one that was read.
-fn new_list(arguments: &RunArguments) -> Result<Option<Place>, Failure> {
-    let Some(path) = &arguments.write_known_deviations else { return Ok(None) };
-    let place = Place::at(path);
-    place.map(Some).map_err(|error| (Exit::Usage, format!("{}: {error}", path.display())))
-}
-
-fn write_list(place: &Place, report: &Report, old: &KnownDeviations) -> Result<(), Failure> {
-    let written = place.write(|mut out| deviation::write(report, old, &mut out));
-    written.map_err(|error| (Exit::Trouble, format!("{place}: {error}")))
-}
-
-/// Files that no report may take the place of.
-fn lists(arguments: &RunArguments) -> Vec<&Path> {
-    let lists = [&arguments.known_deviations, &arguments.write_known_deviations];
-    lists.into_iter().flatten().map(PathBuf::as_path).collect()
-}
-
-/// Reads a list of deviations, which is written by hand: what is longer than any hand writes is
-/// refused before it fills memory.
-fn read_list(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let read = File::open(path)?.take(LONGEST_LIST + 1).read_to_string(&mut text)?;
-    match u64::try_from(read) {
-        Ok(..=LONGEST_LIST) => Ok(text),
-        _ => {
-            Err(io::Error::other(format!("more than {LONGEST_LIST} bytes: no list of deviations")))
-        }
-    }
-}
-
 fn print(
     report: &Report,
     repeat: Option<&Repeat>,
@@ -341,14 +318,15 @@ fn print(
     arguments: &RunArguments,
     reports: &Reports,
 ) -> Result<(), Failure> {
-    let (to_stderr, colour) = match reports.take_standard_output() {
-        true => (true, wants_colour(&stderr())),
-        false => (false, wants_colour(&stdout())),
+    let (to_stderr, colour, width) = match reports.take_standard_output() {
+        true => (true, wants_colour(&stderr()), columns(&stderr())),
+        false => (false, wants_colour(&stdout()), columns(&stdout())),
     };
     let terminal = Terminal {
         colour,
         verbose: arguments.verbose,
         bytes: arguments.bytes,
+        width,
         requirement_text: &|id| requirement::find(id).map(|requirement| requirement.text),
     };
     let mut text = Vec::new();

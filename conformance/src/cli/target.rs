@@ -12,13 +12,13 @@ use super::reach::ReachArguments;
 /// Where a command serves if nothing else is said.
 const STARTED_AT: &str = "mqtt://127.0.0.1:{port}";
 
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Starting a broker")]
 pub(super) struct TargetArguments {
     /// The broker of a target file: the path of one, or the name of one that is provided (`mqttspec list
     /// --targets`)
-    #[arg(long, value_name = "FILE | NAME", conflicts_with = "start")]
-    target: Option<String>,
+    #[arg(id = "target", long = "target", value_name = "FILE | NAME", conflicts_with = "start")]
+    targets: Vec<String>,
     /// A variant of its configuration; may be repeated
     #[arg(long = "variant", value_name = "NAME", requires = "target")]
     variants: Vec<String>,
@@ -92,7 +92,17 @@ impl Tested {
 impl TargetArguments {
     /// Whether they name a broker.
     pub(super) fn names_one(&self) -> bool {
-        self.target.is_some() || self.start.is_some()
+        !self.targets.is_empty() || self.start.is_some()
+    }
+
+    /// The target files.
+    pub(super) fn files(&self) -> &[String] {
+        &self.targets
+    }
+
+    /// With this target file only.
+    pub(super) fn only(&self, file: &str) -> TargetArguments {
+        TargetArguments { targets: vec![file.to_owned()], ..self.clone() }
     }
 
     /// The broker that is meant by these, by how it is to be reached, and by what stands first among the
@@ -102,10 +112,13 @@ impl TargetArguments {
         first: Option<&str>,
         reach: &ReachArguments,
     ) -> Result<Tested, Failure> {
-        match (&self.target, &self.start) {
-            (Some(file), _) => self.of_file(file, first, reach),
-            (None, Some(command)) => of_command(command, first.unwrap_or(STARTED_AT), reach),
-            (None, None) => {
+        match (self.targets.as_slice(), &self.start) {
+            ([file], _) => self.of_file(file, first, reach),
+            ([_, other, ..], _) => {
+                Err(usage(format!("--target {other}: only `mqttspec run` takes more than one")))
+            }
+            ([], Some(command)) => of_command(command, first.unwrap_or(STARTED_AT), reach),
+            ([], None) => {
                 let target = first.map(str::parse).transpose().map_err(usage)?.unwrap_or_default();
                 let (target, rerun) = reach.apply(target)?;
                 let name = target.to_string();

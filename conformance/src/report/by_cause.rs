@@ -103,7 +103,9 @@ impl Terminal<'_> {
             false => text.to_owned(),
         };
         match (self.requirement_text)(cause.cause.requirement).filter(|_| is_short) {
-            Some(text) => self.value("requirement", &clip(&visible(text), WIDTH - VALUE), out)?,
+            Some(text) => {
+                self.value("requirement", &clip(&visible(text), self.width - VALUE), out)?
+            }
             None => self.requirement(finding, out)?,
         }
         self.value("expected", &cut(&finding.expected), out)?;
@@ -140,7 +142,7 @@ impl Terminal<'_> {
         let verdict = cause.verdict.name().to_uppercase();
         let verdict = self.paint(style(cause.verdict, cause.expected).bold(), verdict);
         let id = visible(&cause.cause.id());
-        let room = (WIDTH - 8).saturating_sub(ID.max(id.chars().count()));
+        let room = (self.width - 8).saturating_sub(ID.max(id.chars().count()));
         let counts = clip(&self.counts_of(cause).join(", "), room);
         writeln!(out, "{verdict}  {id:ID$}  {}", self.paint(LABEL, counts))
     }
@@ -198,7 +200,7 @@ impl Terminal<'_> {
     /// As `value`, however long it is.
     fn whole_value(&self, name: &str, value: &str, out: &mut impl Write) -> io::Result<()> {
         self.label(name, out)?;
-        let lines = wrap(&visible(value), WIDTH - VALUE);
+        let lines = wrap(&visible(value), self.width - VALUE);
         writeln!(out, "{}", lines.join(&format!("\n{:VALUE$}", "")))
     }
 
@@ -309,8 +311,8 @@ impl Terminal<'_> {
         };
         for text in &told[..shown] {
             let text = visible(text);
-            let text = if self.verbose { text } else { clip(&text, 2 * WIDTH - 20) };
-            let lines = wrap(&text, WIDTH - 4);
+            let text = if self.verbose { text } else { clip(&text, 2 * self.width - 20) };
+            let lines = wrap(&text, self.width - 4);
             writeln!(out, "  {}", lines.join("\n    "))?;
         }
         if shown < told.len() {

@@ -4,7 +4,8 @@
 //! that is gone; known deviations and scenarios that do not apply are skipped, as are those that are
 //! blocked, by a cause that has a case of its own in the suite `causes`, and those that are unsteady;
 //! inconclusive ones are errors; advisories pass and carry their text as output. Rules of oracles are
-//! cases of the suite `oracles`.
+//! cases of the suite `oracles`. Properties of a case are the requirements that it proves, each followed by
+//! its level.
 
 use std::io::{self, Write};
 
@@ -13,6 +14,7 @@ use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use super::terminal::Terminal;
 use super::text::{clip, visible};
 use super::{CauseNames, CauseResult, Report, ScenarioResult, by_whom, causes, rules, title};
+use crate::requirement;
 use crate::verdict::{Finding, Verdict};
 
 /// Build servers show a message in one line; the text below it has more.
@@ -147,6 +149,10 @@ fn case(result: &ScenarioResult, rerun: &str, names: &CauseNames) -> io::Result<
     };
     let mut case = named(result.id, result.section, status);
     case.set_time(result.duration);
+    for id in &result.requirements {
+        let level = requirement::find(id).map_or("", |found| found.level);
+        case.add_property(("requirement", visible(id).as_str())).add_property(("level", level));
+    }
     if result.verdict == Verdict::Advisory && result.expected {
         case.set_system_out(text);
     }
@@ -246,6 +252,8 @@ mod tests {
         let expected = [
             ("error", 6_usize),
             ("failure", 12),
+            ("properties", 23),
+            ("property", 46),
             ("skipped", 11),
             ("system-out", 2),
             ("testcase", 32 + oracle::rules().count()),

@@ -4,6 +4,7 @@
 //! clock or asks the environment. What a target sent may hold anything: JSON keeps it in its own
 //! escapes, the others show control characters as `\u{1b}`.
 
+pub mod badge;
 mod by_cause;
 mod cause;
 pub mod compare;
@@ -16,6 +17,7 @@ pub mod junit;
 pub mod markdown;
 pub mod matrix;
 mod obstacle;
+pub mod pcapng;
 pub mod portrait;
 pub mod progress;
 pub mod read;
@@ -28,6 +30,7 @@ mod text;
 pub use cause::{CauseNames, CauseResult, RuleResult, causes, rules};
 pub use obstacle::{Obstacle, obstacles};
 pub use section::title;
+pub use standard::link as standard_link;
 pub use text::counted;
 
 use std::collections::BTreeMap;

@@ -89,6 +89,45 @@ impl Progress {
     }
 }
 
+/// A bar for work of many steps of one kind, on standard error, or where that is no terminal a line now and then.
+#[derive(Debug)]
+pub struct Steps {
+    bar: ProgressBar,
+    what: &'static str,
+    told: Instant,
+}
+
+impl Steps {
+    /// A bar for so many steps, called by what is done in them, such as `mutants tried`.
+    pub fn new(total: usize, what: &'static str) -> Steps {
+        let bar = Progress::new(total).bar;
+        bar.set_message(what);
+        Steps { bar, what, told: Instant::now() }
+    }
+
+    /// Counts a step, and prints what there is to say of it, above the bar.
+    pub fn next<T>(&mut self, print: impl FnOnce() -> T) -> T {
+        self.bar.inc(1);
+        self.bar.suspend(print)
+    }
+
+    /// Counts a step of which nothing is said.
+    pub fn pass(&mut self) {
+        self.bar.inc(1);
+        if self.bar.is_hidden() && self.told.elapsed() >= PAUSE {
+            let (done, all) = (self.bar.position(), self.bar.length().unwrap_or_default());
+            // When even standard error is gone, the work goes on.
+            let _ = writeln!(stderr(), "mqttspec: {done} of {all} {}", self.what);
+            self.told = Instant::now();
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn done(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +146,15 @@ mod tests {
         let counts = format!("{} fail, {} inconclusive", totals.fail, totals.inconclusive);
         assert_eq!(progress.message(), counts);
         progress.done();
+    }
+
+    #[test]
+    fn steps_are_counted_and_told() {
+        let mut steps = Steps::new(3, "mutants tried");
+        steps.pass();
+        assert_eq!(steps.next(|| "said"), "said");
+        assert_eq!((steps.bar.position(), steps.bar.length()), (2, Some(3)));
+        steps.done();
     }
 
     #[test]

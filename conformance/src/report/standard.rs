@@ -39,7 +39,7 @@ const SECTIONS: &str = "\
     5.4.10 5.4.11 5.4.12 5.4.12.1 5.4.12.2 5.4.12.3 5.4.12.4 6 6.1 7 7.1 7.1.1 7.1.2";
 
 /// The address of a section, or of the nearest one around it.
-pub(super) fn link(section: &str) -> String {
+pub fn link(section: &str) -> String {
     let mut section = section;
     loop {
         if let Some(place) = SECTIONS.split_whitespace().position(|known| known == section) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anstyle::Style;
 
-use super::terminal::{Terminal, WIDTH, style};
+use super::terminal::{Terminal, style};
 use super::text::{clip, counted, visible, wrap};
 use super::{CauseResult, Report, ScenarioResult, causes, title};
 use crate::exit::Exit;
@@ -126,7 +126,7 @@ impl Terminal<'_> {
     pub fn totals(&self, report: &Report, out: &mut impl Write) -> io::Result<()> {
         let totals = report.totals();
         if !report.target.is_empty() {
-            writeln!(out, "{}", clip(&visible(&report.target), WIDTH))?;
+            writeln!(out, "{}", clip(&visible(&report.target), self.width))?;
         }
         for note in &report.notes {
             writeln!(out, "{}", self.paint(style(Verdict::Inconclusive, true), visible(note)))?;
@@ -159,7 +159,7 @@ impl Terminal<'_> {
         let notes = notes.iter().filter(|(n, ..)| *n > 0);
         let notes: Vec<String> = notes.map(|(n, one, many)| counted(*n, one, many)).collect();
         if !notes.is_empty() {
-            writeln!(out, "{}", wrap(&notes.join(", "), WIDTH).join("\n"))?;
+            writeln!(out, "{}", wrap(&notes.join(", "), self.width).join("\n"))?;
         }
         if advisories + totals.known_deviations + totals.unsteady > 0 && !self.verbose {
             let hint = "--verbose lists advisories, known deviations and what is unsteady";
@@ -215,6 +215,9 @@ mod tests {
 
     #[test]
     fn a_row_fits_a_terminal() {
-        assert!(SECTION + TITLE + Verdict::ALL.into_iter().map(width).sum::<usize>() <= WIDTH);
+        assert!(
+            SECTION + TITLE + Verdict::ALL.into_iter().map(width).sum::<usize>()
+                <= super::super::terminal::WIDTH
+        );
     }
 }

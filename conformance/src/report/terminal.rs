@@ -1,9 +1,11 @@
 //! The report for a person at a terminal: what needs a look, then a table, then one line.
 //!
-//! Made for 100 columns. Colour carries no meaning of its own: without it the same words are there.
+//! As wide as the terminal, and 100 columns where there is none. Colour carries no meaning of its own: without it the
+//! same words are there.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
+use std::ops::RangeInclusive;
 
 use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
@@ -15,7 +17,10 @@ use crate::mutant;
 use crate::trace::bytes_text;
 use crate::verdict::{Finding, Verdict};
 
+/// How wide a report is that goes to no terminal.
 pub(super) const WIDTH: usize = 100;
+/// Narrower terminals break lines themselves; wider ones would make values hard to read.
+const WIDTHS: RangeInclusive<usize> = 60..=200;
 /// Where values begin, behind their labels.
 pub(super) const VALUE: usize = 15;
 /// Longer values are cut; the JSON report has them whole.
@@ -54,6 +59,14 @@ pub fn wants_colour(stream: &impl RawStream) -> bool {
     AutoStream::choice(stream) != ColorChoice::Never
 }
 
+/// How many columns a report on this stream may have.
+pub fn columns(stream: &impl IsTerminal) -> usize {
+    // Of the first of the standard streams that is a terminal: there is one at most.
+    let size = terminal_size::terminal_size().filter(|_| stream.is_terminal());
+    let columns = size.map(|(columns, _)| usize::from(columns.0));
+    columns.map_or(WIDTH, |columns| columns.clamp(*WIDTHS.start(), *WIDTHS.end()))
+}
+
 /// How to write for a terminal.
 #[derive(Clone, Copy)]
 pub struct Terminal<'a> {
@@ -63,6 +76,8 @@ pub struct Terminal<'a> {
     pub verbose: bool,
     /// Whether to show the bytes of each packet of a trace.
     pub bytes: bool,
+    /// How many columns there are; see [`columns`].
+    pub width: usize,
     /// The text of a requirement, by its id.
     pub requirement_text: &'a dyn Fn(&str) -> Option<&'a str>,
 }
@@ -70,7 +85,8 @@ pub struct Terminal<'a> {
 impl<'a> Terminal<'a> {
     /// Plain, brief, and without the text of requirements.
     pub fn plain() -> Terminal<'a> {
-        Terminal { colour: false, verbose: false, bytes: false, requirement_text: &|_| None }
+        let requirement_text = &|_: &str| None;
+        Terminal { colour: false, verbose: false, bytes: false, width: WIDTH, requirement_text }
     }
 
     /// Writes everything: findings, the table by section, the summary.
@@ -130,7 +146,7 @@ impl<'a> Terminal<'a> {
             return Ok(());
         }
         self.label(name, out)?;
-        let lines = wrap(&shortened(value), WIDTH - VALUE);
+        let lines = wrap(&shortened(value), self.width - VALUE);
         writeln!(out, "{}", lines.join(&format!("\n{:VALUE$}", "")))
     }
 
@@ -139,7 +155,7 @@ impl<'a> Terminal<'a> {
         self.label("requirement", out)?;
         writeln!(out, "{}{}", visible(id), visible(&by_whom(finding)))?;
         if let Some(text) = (self.requirement_text)(id) {
-            for line in wrap(&shortened(text), WIDTH - VALUE) {
+            for line in wrap(&shortened(text), self.width - VALUE) {
                 writeln!(out, "{:VALUE$}{}", "", self.paint(LABEL, line))?;
             }
         }
@@ -165,7 +181,7 @@ impl<'a> Terminal<'a> {
         self.left_out(start, out)?;
         for (i, line) in lines.iter().enumerate().take(end).skip(start) {
             let line = visible(line);
-            let line = if self.verbose { line } else { clip(&line, WIDTH - 4) };
+            let line = if self.verbose { line } else { clip(&line, self.width - 4) };
             if place == Some(i) {
                 writeln!(out, "  {} {}", self.paint(NAME, '>'), self.paint(NAME, line))?;
             } else {
@@ -185,7 +201,7 @@ impl<'a> Terminal<'a> {
         const INDENT: usize = 13;
         let event = result.trace.get(place).filter(|_| self.bytes);
         let text = event.and_then(|event| bytes_text(event, result.bytes.get(&place)));
-        for line in text.iter().flat_map(|text| wrap(text, WIDTH - INDENT)) {
+        for line in text.iter().flat_map(|text| wrap(text, self.width - INDENT)) {
             writeln!(out, "{:INDENT$}{}", "", self.paint(LABEL, line))?;
         }
         Ok(())
@@ -322,11 +338,13 @@ mod tests {
 
     #[test]
     fn brief_output_fits() {
-        let text = shown(Terminal { requirement_text: &text_of, ..Terminal::plain() });
-        // Ids and commands stay whole, to be copied.
-        let breakable = |line: &&str| line.starts_with(' ') && !line.starts_with("  rerun");
-        for line in text.lines().filter(breakable) {
-            assert!(line.chars().count() <= WIDTH, "{line}");
+        for width in [*WIDTHS.start(), 80, WIDTH, *WIDTHS.end()] {
+            let text = shown(Terminal { width, requirement_text: &text_of, ..Terminal::plain() });
+            // Ids and commands stay whole, to be copied.
+            let breakable = |line: &&str| line.starts_with(' ') && !line.starts_with("  rerun");
+            for line in text.lines().filter(breakable) {
+                assert!(line.chars().count() <= width, "{width}: {line}");
+            }
         }
     }
 

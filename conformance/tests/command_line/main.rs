@@ -191,6 +191,11 @@ fn lists_and_explanations() {
         ("0x8e", "session taken over"),
         ("session-present", "MQTT-3.2.2-3  MUST (3.2.2"),
         ("MQTT-3.1.2-24", "oracle    maximum-packet-size"),
+        ("3.12", "section 3.12  PINGREQ: still there?"),
+        ("3.12.4", "MQTT-3.12.4-1  MUST"),
+        ("3.12/pingresp-lost", "mqttspec broker --mutant 3.12/pingresp-lost"),
+        ("few-topic-levels", "chameleon --switch few-topic-levels"),
+        ("MQTT-3.14.4-2/close/still-open", "cause = \"MQTT-3.14.4-2\""),
     ] {
         let (code, stdout, stderr) = mqttspec(&["explain", id]);
         assert_eq!(code, Some(0), "{stderr}");

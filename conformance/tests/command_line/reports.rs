@@ -109,3 +109,52 @@ fn a_report_keeps_its_place() {
     assert!(path("link").is_symlink() && read("report").contains("\"trouble\": null"));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing beside is left");
 }
+
+#[test]
+fn traces_and_badges_are_reports() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let kinds = [("pcapng", "traces.pcapng"), ("badge", "badge.json"), ("badge", "badge.svg")];
+    let reports = kinds.map(|(kind, name)| format!("--report={kind}={}", path(name).display()));
+    let mut arguments = vec!["run", "3.12"];
+    arguments.extend(reports.iter().map(String::as_str));
+    let (code, _, stderr) = mqttspec(&arguments);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let capture = std::fs::read(path("traces.pcapng")).unwrap();
+    assert_eq!(capture[..4], [0x0a, 0x0d, 0x0d, 0x0a]);
+    let badge = std::fs::read_to_string(path("badge.json")).unwrap();
+    assert!(badge.contains("passed of a selection"), "{badge}");
+    assert!(std::fs::read_to_string(path("badge.svg")).unwrap().starts_with("<svg "));
+}
+
+#[test]
+fn several_targets_have_a_report_each_and_one_for_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = |name: &str, mutant: &str| {
+        let path = folder.path().join(name);
+        let start =
+            format!("{{mqttspec}} broker --mutant {mutant} --listen mqtt://127.0.0.1:{{port}}");
+        let file = format!(
+            "about = \"{name}\"\n[address]\nmqtt = \"mqtt://127.0.0.1:{{port}}\"\n[start]\ncommand = \"{start}\"\n"
+        );
+        std::fs::write(&path, file).unwrap();
+        path.display().to_string()
+    };
+    let (one, other) =
+        (target("one.toml", "3.12/pingresp-lost"), target("other.toml", "3.12/pingresp-twice"));
+    let (json, page) = (folder.path().join("{target}.json"), folder.path().join("matrix.html"));
+    let (json, page) = (format!("json={}", json.display()), format!("matrix={}", page.display()));
+    let arguments =
+        ["run", "3.12/answers-each", "--target", &one, "--target", &other, "--report", &page];
+    let (code, stdout, stderr) = mqttspec(&[&arguments[..], &["--report", &json]].concat());
+    assert_eq!(code, Some(1), "{stdout}{stderr}");
+    assert!(stdout.contains("one.toml\n") && stdout.contains("other.toml\n"), "{stdout}");
+    let page = std::fs::read_to_string(folder.path().join("matrix.html")).unwrap();
+    for name in ["one", "other"] {
+        let report = std::fs::read_to_string(folder.path().join(format!("{name}.json"))).unwrap();
+        assert!(report.contains("3.12/answers-each"), "{report}");
+        assert!(page.contains(&format!("{name}.toml")));
+    }
+    let (code, _, stderr) = mqttspec(&[&arguments[..], &["--report", "json=one.json"]].concat());
+    assert!(code == Some(2) && stderr.contains("put {target} into its name"), "{stderr}");
+}
