@@ -42,6 +42,8 @@ pub struct Found {
     pub explanation: Explanation,
     /// What came of it on the first broker, and on the second one.
     pub played: (Played, Played),
+    /// What was seen of the second one there.
+    pub(super) seen: Observed,
 }
 
 /// The first cases of a seed, played on a broker that takes these choices.
@@ -94,6 +96,6 @@ pub fn first_difference(
         let differences = differences(&seen(&script, first), &other);
         let played = (seeing.played(&script, first), seeing.played(&script, second));
         let case = number.to_string();
-        return Some(Found { case, script, differences, explanation, played });
+        return Some(Found { case, script, differences, explanation, played, seen: other });
     }
 }

@@ -5,6 +5,9 @@ use std::fmt::{self, Display, Formatter, Write};
 /// The longest row of equal units that is written in full.
 const LONGEST_ROW: usize = 16;
 
+/// Of so many units at most that come again a row is made.
+const LONGEST_UNIT: usize = 4;
+
 /// A string as a quoted literal.
 pub(super) struct TextLiteral<'a>(pub(super) &'a str);
 
@@ -62,7 +65,8 @@ impl Display for HexRow<'_> {
     }
 }
 
-/// Writes units with `+` between long rows of equal ones, of which the unit is written once, and the rest.
+/// Writes units with `+` between long rows in which a few of them come again and again, of which these are written
+/// once, and the rest.
 fn write_parts<T: PartialEq>(
     f: &mut Formatter<'_>,
     units: &[T],
@@ -70,27 +74,30 @@ fn write_parts<T: PartialEq>(
 ) -> fmt::Result {
     let mut rest = units;
     loop {
-        let rows = rest.chunk_by(|one, next| one == next);
-        let short = rows.take_while(|row| row.len() <= LONGEST_ROW).map(<[T]>::len).sum();
-        let (before, from_row) = rest.split_at(short);
-        let row = from_row.chunk_by(|one, next| one == next).next().unwrap_or_default();
-        if !before.is_empty() || row.is_empty() {
-            write(f, before)?;
-        }
-        let Some(unit) = row.get(..1) else {
-            return Ok(());
-        };
-        if !before.is_empty() {
+        let row = (0..rest.len()).find_map(|start| Some((start, row(&rest[start..])?)));
+        let Some((start, (unit, times))) = row else { return write(f, rest) };
+        if start > 0 {
+            write(f, &rest[..start])?;
             f.write_char('+')?;
         }
         write(f, unit)?;
-        write!(f, "*{}", row.len())?;
-        rest = from_row.get(row.len()..).unwrap_or_default();
+        write!(f, "*{times}")?;
+        rest = &rest[start + unit.len() * times..];
         if rest.is_empty() {
             return Ok(());
         }
         f.write_char('+')?;
     }
+}
+
+/// What these units begin with again and again, and how often, if that makes a long row.
+fn row<T: PartialEq>(units: &[T]) -> Option<(&[T], usize)> {
+    let of = |length: usize| {
+        let unit = units.get(..length)?;
+        let times = units.chunks(length).take_while(|chunk| *chunk == unit).count();
+        (times * length > LONGEST_ROW).then_some((unit, times))
+    };
+    (1..=LONGEST_UNIT).find_map(of)
 }
 
 fn quote(f: &mut Formatter<'_>, text: impl Iterator<Item = char>) -> fmt::Result {
@@ -161,5 +168,17 @@ mod tests {
         for (name, literal) in [("alice", "alice"), ("", "\"\""), ("a b", "\"a b\"")] {
             assert_eq!(NameLiteral(name).to_string(), literal);
         }
+    }
+
+    #[test]
+    fn what_comes_again_and_again_is_written_once() {
+        let text = |text: &str| TextLiteral(text).to_string();
+        assert_eq!(text(""), "\"\"");
+        assert_eq!(text("aaaaaaaaaaaaaaaa"), "\"aaaaaaaaaaaaaaaa\"");
+        assert_eq!(text(&"a".repeat(17)), "\"a\"*17");
+        assert_eq!(text(&format!("~{}", "/a".repeat(300))), "\"~\"+\"/a\"*300");
+        assert_eq!(text(&format!("~/{}b", "+/".repeat(9))), "\"~\"+\"/+\"*9+\"/b\"");
+        let bytes = |bytes: &[u8]| BytesLiteral(bytes).to_string();
+        assert_eq!(bytes(&[0xc3, 0xa9].repeat(20)), "xc3a9*20");
     }
 }

@@ -10,6 +10,7 @@ mod explaining;
 mod left_open;
 mod overlooked;
 mod playing;
+mod reasons;
 mod rest;
 mod suspects;
 

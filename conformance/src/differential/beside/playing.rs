@@ -123,7 +123,7 @@ impl Playing {
         let own = self.seeing().played(&script, base);
         let differences = differences(&Observed::by_class(&own), &seen.observed);
         let (case, played) = (case.name.clone(), (own, seen.played));
-        Found { case, script, differences, explanation, played }
+        Found { case, script, differences, explanation, played, seen: seen.observed }
     }
 
     /// Plays all scripts, those that differ twice. Then, few at once, those that get what others publish too,

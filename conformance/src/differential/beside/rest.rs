@@ -20,6 +20,7 @@ use super::super::search::Found;
 use super::super::{Difference, Evidence, Explanation, differences};
 use super::explaining::{Explaining, Why};
 use super::playing::{Case, Playing};
+use super::reasons::{Reasons, count};
 use super::suspects::Suspects;
 use super::{Divergence, Divergences};
 
@@ -57,6 +58,7 @@ pub(super) async fn explained(
         budget -= rest.round(budget.min(AT_ONCE), until, report, (so_far, tell)).await?;
     }
     report.passed_over = rest.left.len();
+    tokio::task::block_in_place(|| rest.settle(report));
     Ok(())
 }
 
@@ -212,38 +214,28 @@ impl Rest {
         self.left.retain(|(_, case)| Some(case.name.as_str()) != first);
     }
 
-    /// Drops the cases that come to the same with one of the faults found, with all of them, or with one that is
-    /// suspected, be it alone or besides all of them.
+    /// Drops the cases that come to the same with faults that are found, or suspected.
     fn sort_out(&mut self, report: &mut Divergences) {
         let Explaining { base, playing, .. } = &self.explaining;
-        let faulty = base.clone().also_broken(&self.faults);
-        let alone = |mutant: &&'static Mutant| (base.clone().and_broken(mutant), Some(*mutant));
-        let besides = |mutant: &&'static Mutant| (faulty.clone().and_broken(mutant), Some(*mutant));
-        let mut reasons: Vec<_> = self.faults.iter().map(alone).collect();
-        reasons.push((faulty.clone(), None));
-        reasons.extend(self.suspected.iter().map(alone));
-        reasons.extend(self.suspected.iter().map(besides));
+        let reasons = Reasons { playing, base, faults: &self.faults, suspected: &self.suspected };
         let explained = in_parallel(&self.left, |(key, case)| {
             // What oracles say is said of it in any case.
-            if !matches!(key.0, Why::Unknown) {
-                return None;
-            }
             let Evidence { script, seen } = &case.evidence;
-            let reason = reasons.iter().find(|(variant, _)| playing.own(script, variant) == *seen);
-            reason.map(|(_, mutant)| *mutant)
+            matches!(key.0, Why::Unknown).then(|| reasons.of(script, seen)).flatten()
         });
-        for mutant in explained.iter().flatten().flatten() {
-            let of = |it: &Explanation| match it {
-                Explanation::Violation(of) | Explanation::Open(Some(of)) => of == mutant,
-                _ => false,
-            };
-            if let Some(it) = report.found.iter_mut().find(|it| of(&it.found.explanation)) {
-                it.scripts += 1;
-            }
+        for faults in explained.iter().flatten() {
+            count(1, faults, &mut report.found);
         }
         let mut explained = explained.into_iter();
         self.left.retain(|_| explained.next().flatten().is_none());
-        self.explaining.faulty = faulty;
+        self.explaining.faulty = self.explaining.base.clone().also_broken(&self.faults);
+    }
+
+    /// Looks once more at what is open, with all that is known in the end.
+    fn settle(&self, report: &mut Divergences) {
+        let Explaining { base, playing, .. } = &self.explaining;
+        let reasons = Reasons { playing, base, faults: &self.faults, suspected: &self.suspected };
+        report.found = reasons.settled(std::mem::take(&mut report.found));
     }
 }
 

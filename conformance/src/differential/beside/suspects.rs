@@ -80,7 +80,7 @@ impl Suspects {
 
     /// Whether the broker does as the fault does in other scripts too in which it shows: what gives the
     /// same in one script may be something else, and no fault. In none of them it does as without the
-    /// fault, and in half of them all that it does is as with it.
+    /// fault, and in half of them all that the fault touches is as with it.
     pub(super) async fn is_confirmed(
         &self,
         found: &Script,
@@ -99,10 +99,12 @@ impl Suspects {
         let count = scripts.len();
         let mut alike = 0;
         for (script, seen) in self.seen_of(scripts).await? {
-            if self.playing.own(&script, &self.base) == seen {
+            let (own, with) =
+                (self.playing.own(&script, &self.base), self.playing.own(&script, &broken));
+            if own == seen {
                 return Ok(false);
             }
-            alike += usize::from(self.playing.own(&script, &broken) == seen);
+            alike += usize::from(is_as_with(&own, &with, &seen));
         }
         Ok(alike >= CONFIRMING && alike * 2 >= count)
     }
@@ -197,6 +199,13 @@ impl Suspects {
     }
 }
 
+/// Whether all that a fault touches is as with it; other faults may touch something else.
+fn is_as_with(own: &Observed, with: &Observed, seen: &Observed) -> bool {
+    let part = |it: Difference| (it.connection, it.part);
+    let touched: BTreeSet<_> = differences(own, with).into_iter().map(part).collect();
+    differences(with, seen).into_iter().map(part).all(|part| !touched.contains(&part))
+}
+
 /// The script without what it waits at its end.
 fn without_rest(script: &Script) -> Script {
     let mut script = script.clone();
@@ -204,4 +213,24 @@ fn without_rest(script: &Script) -> Script {
         script.steps.pop();
     }
     script
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn observed(parts: &[(&str, &str)]) -> Observed {
+        let parts = parts.iter().map(|(part, what)| ((*part).to_owned(), (*what).to_owned()));
+        Observed { connections: [("a".to_owned(), parts.collect())].into() }
+    }
+
+    #[test]
+    fn other_faults_may_touch_what_a_fault_does_not() {
+        let own = observed(&[("PUBACK 1", "0x00"), ("end", "open")]);
+        let with = observed(&[("PUBACK 1", "0x10"), ("end", "open")]);
+        assert!(is_as_with(&own, &with, &with));
+        assert!(is_as_with(&own, &with, &observed(&[("PUBACK 1", "0x10"), ("end", "closed")])));
+        assert!(!is_as_with(&own, &with, &own));
+        assert!(!is_as_with(&own, &with, &observed(&[("PUBACK 1", "0x83"), ("end", "open")])));
+    }
 }

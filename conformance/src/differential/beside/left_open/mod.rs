@@ -41,6 +41,7 @@ pub(super) fn left_open(
         .or_else(|| parting.takes_what_came_before(script))
         .or_else(|| parting.delivers_at_the_end())
         .or_else(|| parting.limits_levels(script))
+        .or_else(|| parting.keeps_its_own_topics())
 }
 
 /// Of topics with more levels than this a broker may want none.
@@ -243,6 +244,18 @@ impl<'a> Parting<'a> {
         let closes = |played| self.closes(played, &step.connection);
         (is_deep && closes(self.other) && !closes(self.own)).then(|| {
             free("limits-levels", "closes on a client that names a topic with very many levels, which `run` reports as an advisory", "U-4.7.3-4")
+        })
+    }
+
+    /// A message of a client under a topic that begins with `$` is not handed on: such topics are the broker's.
+    fn keeps_its_own_topics(&self) -> Option<FreeChoice> {
+        let (_, publish) = self.only_here()?;
+        publish.topic.starts_with('$').then(|| {
+            free(
+                "keeps-dollar-topics-to-itself",
+                "hands on no message that a client publishes under a topic that begins with $, or under some of these",
+                "4.7.2",
+            )
         })
     }
 

@@ -183,3 +183,23 @@ fn who_names_very_many_levels_may_be_closed_upon() {
     assert_eq!(told_of(&script(200), closes).as_deref(), Some("limits-levels"));
     assert_eq!(told_of(&script(20), closes), None);
 }
+
+#[test]
+fn topics_that_begin_with_a_dollar_are_the_brokers_own() {
+    let script = r#"a || opened
+a -> CONNECT client_id="a" clean_start
+a -> SUBSCRIBE id=1 "TOPIC" qos=0
+a -> PUBLISH "TOPIC" payload="m1"
+"#;
+    let drops = |played: &mut Played| {
+        let is_kept = |event: &Event| !matches!(event.what, What::Received(Packet::Publish(_)));
+        let kept: Vec<_> = played.trace.iter().map(is_kept).collect();
+        let (mut events, mut steps) = (kept.iter(), kept.iter());
+        played.trace.retain(|_| *events.next().unwrap());
+        played.steps.retain(|_| *steps.next().unwrap());
+    };
+    let choice = "?hands-dollar-topics-on";
+    let own = told_besides(choice, &script.replace("TOPIC", "$SYS/a"), drops);
+    assert_eq!(own.as_deref(), Some("keeps-dollar-topics-to-itself"));
+    assert_eq!(told_besides(choice, &script.replace("TOPIC", "a"), drops), None);
+}
