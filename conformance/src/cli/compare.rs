@@ -33,7 +33,11 @@ pub(super) fn compare(arguments: &CompareArguments) -> Result<Exit, Failure> {
         Form::Text => comparison.text(),
         Form::Markdown => comparison.markdown(),
     })?;
-    Ok(if comparison.is_worse() { Exit::Unexpected } else { Exit::AsExpected })
+    Ok(match comparison.is_worse() {
+        true => Exit::Unexpected,
+        false if comparison.is_whole() => Exit::AsExpected,
+        false => Exit::Trouble,
+    })
 }
 
 pub(super) fn read(path: &Path) -> Result<Reread, Failure> {

@@ -140,6 +140,7 @@ pub(super) fn run_one(arguments: &RunArguments) -> Result<(Exit, Report), Failur
             let nothing =
                 Report { target: name, rerun, trouble: Some(why.clone()), ..Report::default() };
             reports.write(&nothing, None)?;
+            summarise(&nothing)?;
             Err((exit, why))
         }
     }

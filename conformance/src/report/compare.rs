@@ -56,6 +56,8 @@ impl Way {
 #[derive(Clone, Debug)]
 pub struct Comparison {
     heading: String,
+    /// Why the later report is not whole, if it is not.
+    early_end: Option<String>,
     changes: Vec<Change>,
     alike: usize,
 }
@@ -89,7 +91,9 @@ pub fn compare(earlier: &Reread, later: &Reread) -> Comparison {
         changes.push(Change { id: (*id).to_owned(), before, after: None, why: String::new() });
     }
     let heading = format!("{} and then {}", earlier.heading(), later.heading());
-    Comparison { heading, changes, alike }
+    let early_end =
+        later.early_end().map(|why| format!("the later run is not whole: {}", visible(why)));
+    Comparison { heading, early_end, changes, alike }
 }
 
 impl Change {
@@ -130,6 +134,11 @@ impl Comparison {
         self.of(Way::Worse).next().is_some()
     }
 
+    /// Whether the later run came to its end: else what is gone may be worse.
+    pub fn is_whole(&self) -> bool {
+        self.early_end.is_none()
+    }
+
     fn summary(&self) -> String {
         let counts =
             Way::ALL.map(|way| format!("{} {}", self.of(way).count(), way.title().to_lowercase()));
@@ -140,6 +149,9 @@ impl Comparison {
     /// As text.
     pub fn text(&self) -> String {
         let mut text = format!("{}\n", self.heading);
+        if let Some(why) = &self.early_end {
+            let _ = writeln!(text, "{why}");
+        }
         for way in Way::ALL.into_iter().filter(|way| self.of(*way).next().is_some()) {
             let _ = writeln!(text, "\n{}", way.title());
             for change in self.of(way) {
@@ -157,6 +169,9 @@ impl Comparison {
     pub fn markdown(&self) -> String {
         use super::markdown::text as plain;
         let mut text = format!("## MQTT 5.0 conformance: {}\n", plain(&self.heading));
+        if let Some(why) = &self.early_end {
+            let _ = writeln!(text, "\n> {}", plain(why));
+        }
         for way in Way::ALL.into_iter().filter(|way| self.of(*way).next().is_some()) {
             let _ = writeln!(text, "\n### {}\n\n| | | |\n|---|---|---|", way.title());
             for change in self.of(way) {
@@ -220,6 +235,20 @@ mod tests {
         let markdown = comparison.markdown();
         assert!(markdown.contains("| pass -\\> fail | a |  |\n"), "{markdown}");
         assert!(markdown.starts_with("## MQTT 5.0 conformance: mqtt://a\\|b "), "{markdown}");
+    }
+
+    #[test]
+    fn a_run_that_came_to_an_early_end_is_not_taken_for_a_good_one() {
+        let before = report(&[("3.1/a", "pass")]);
+        let lost = Reread::parse(
+            r#"{"schema": 2, "tool": {"version": "1"}, "target": {"url": "a"}, "scenarios": [],
+                "trouble": "nobody answers"}"#,
+        );
+        let comparison = compare(&before, &lost.unwrap());
+        assert!(!comparison.is_worse() && !comparison.is_whole());
+        assert!(comparison.text().contains("the later run is not whole: nobody answers\n"));
+        assert!(comparison.markdown().contains("> the later run is not whole"));
+        assert!(compare(&before, &before).is_whole());
     }
 
     #[test]

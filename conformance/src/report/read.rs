@@ -15,6 +15,10 @@ pub struct Reread {
     pub(super) target: Target,
     pub(super) scenarios: Vec<Scenario>,
     #[serde(default)]
+    trouble: Option<String>,
+    #[serde(default)]
+    interrupted: bool,
+    #[serde(default)]
     pub(super) causes: Vec<Cause>,
     #[serde(default)]
     pub(super) oracles: Vec<Rule>,
@@ -110,6 +114,12 @@ impl Reread {
     /// What was tried, and with what.
     pub(super) fn heading(&self) -> String {
         format!("{} (mqttspec {})", visible(&self.target.url), visible(&self.tool.version))
+    }
+
+    /// Why it came to an early end, if it did.
+    pub(super) fn early_end(&self) -> Option<&str> {
+        let interrupted = self.interrupted.then_some("it was interrupted");
+        self.trouble.as_deref().or(interrupted)
     }
 
     pub(super) fn scenario(&self, id: &str) -> Option<&Scenario> {
