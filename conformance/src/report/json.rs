@@ -425,6 +425,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn it_is_as_its_json_schema_says() {
+        let schema = serde_json::from_str(include_str!("../../report.schema.json")).unwrap();
+        let validator = jsonschema::draft202012::new(&schema).unwrap();
+        let mut out = Vec::new();
+        let verdicts = vec![(Verdict::Pass, 1), (Verdict::NotApplicable, 1)];
+        let changed = Changed { id: "3.1/a", verdicts, unsteady: false };
+        write_repeat(&fixture::report(), 2, &[changed], &mut out).unwrap();
+        let json = serde_json::from_slice(&out).unwrap();
+        let errors = validator.iter_errors(&json);
+        let errors: Vec<_> = errors.map(|it| format!("{}: {it}", it.instance_path())).collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+    }
+
     /// The paths of all keys of a value, such as `causes[].id`; keys that are data as `*`.
     fn paths(value: &Value, path: &str, into: &mut BTreeSet<String>) {
         match value {

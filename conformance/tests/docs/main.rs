@@ -1,0 +1,5 @@
+//! The documentation is held to the truth.
+
+#[allow(dead_code)]
+mod page;
+mod reports;
