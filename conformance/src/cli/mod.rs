@@ -7,6 +7,8 @@ mod choices;
 mod compare;
 mod coverage;
 mod diff;
+#[cfg(test)]
+mod documented;
 mod explain;
 mod files;
 mod fuzz;
