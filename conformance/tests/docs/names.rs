@@ -135,7 +135,7 @@ fn words() -> BTreeSet<String> {
     words.extend(oracle::all().iter().map(|it| it.name.to_owned()));
     words.extend(Answer::KINDS.map(str::to_owned));
     words.extend(Verdict::ALL.iter().map(|it| it.name().to_owned()));
-    for target in Provided::ALL {
+    for target in Provided::all() {
         words.insert(target.name.to_owned());
         words.extend(target.file().unwrap().variants().map(|(name, _)| name.to_owned()));
     }
