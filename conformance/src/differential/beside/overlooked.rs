@@ -4,8 +4,10 @@
 //! with it. That needs no mutant, so it is found for every packet that can be told to be wrong by itself.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use reference_broker::codec::{DecodeError, Framer, Packet, ReasonCode, Side, SubscribeAck};
+use reference_broker::topic::{SubscriptionFilter, TopicError, is_shared};
 
 use crate::scenario::{RIGOUR, has_to_be_noticed};
 use crate::script::{Act, Alteration, Played, Script, Step};
@@ -17,8 +19,59 @@ use super::super::{Explanation, FreeChoice, Observed};
 /// Larger than any packet.
 const LIMIT: u32 = 1 << 28;
 
-/// No Local on a Shared Subscription: whoever refuses that filter alone has noticed.
-const NO_LOCAL: &str = "MQTT-3.8.3-4";
+/// No Local on a Shared Subscription, and names of shares that are none: whoever refuses that filter alone has noticed.
+const REFUSED_ALONE: [&str; 3] = ["MQTT-3.8.3-4", "MQTT-4.8.2-1", "MQTT-4.8.2-2"];
+
+/// What is wrong with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// It is malformed, or breaks the protocol; with its first byte.
+    Packet(DecodeError, u8),
+    /// It names a Shared Subscription that is none, and whether that is to be made.
+    Filter(TopicError, bool),
+}
+
+impl Fault {
+    /// That of a whole packet: a filter, if it has one that is wrong.
+    fn of(packet: &Packet) -> Option<Fault> {
+        let (filters, is_made): (Vec<&str>, _) = match packet {
+            Packet::Subscribe(it) => {
+                (it.subscriptions.iter().map(|it| &*it.filter).collect(), true)
+            }
+            Packet::Unsubscribe(it) => (it.filters.iter().map(|it| &**it).collect(), false),
+            _ => return None,
+        };
+        let mut shared = filters.into_iter().filter(|filter| is_shared(filter));
+        shared.find_map(|filter| {
+            let error = SubscriptionFilter::parse(filter).err()?;
+            REFUSED_ALONE.contains(&error.requirement()).then_some(Fault::Filter(error, is_made))
+        })
+    }
+
+    fn requirement(&self) -> &'static str {
+        match self {
+            Fault::Packet(error, _) => error.fault.requirement(Side::Client),
+            Fault::Filter(error, _) => error.requirement(),
+        }
+    }
+
+    /// Whether the standard demands that it is noticed, as far as that is known.
+    fn has_to_be_noticed(&self) -> Option<bool> {
+        match self {
+            Fault::Packet(error, first) => has_to_be_noticed(*first, error.fault),
+            Fault::Filter(_, is_made) => Some(*is_made),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Packet(error, _) => error.fmt(f),
+            Fault::Filter(error, _) => error.fmt(f),
+        }
+    }
+}
 
 /// A step by which a client sent what no client may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,16 +79,14 @@ pub(super) struct Wrong<'a> {
     /// The number of the step, from 0.
     step: usize,
     connection: &'a str,
-    error: DecodeError,
-    /// The first byte of the packet.
-    first: u8,
+    fault: Fault,
     /// Whether it is in what has to be a CONNECT.
     is_connect: bool,
 }
 
 impl Wrong<'_> {
     pub(super) fn requirement(&self) -> &'static str {
-        self.error.fault.requirement(Side::Client)
+        self.fault.requirement()
     }
 }
 
@@ -97,23 +148,23 @@ pub(super) fn shown(
             (index, "the packet accepted, and a later PINGREQ answered")
         }
     };
-    let is_refused = requirement == NO_LOCAL && here().any(|(_, event)| refuses(event));
+    let is_refused =
+        REFUSED_ALONE.contains(&requirement) && here().any(|(_, event)| refuses(event));
     let finding = Finding {
         requirement: Some(requirement),
         oracle: None,
         step: step::CHECK,
-        expected: format!("the connection closed: {}", wrong.error),
+        expected: format!("the connection closed: {}", wrong.fault),
         observed: observed.to_owned(),
         seen: String::new(),
         event: Some(event),
         known: None,
     };
-    match has_to_be_noticed(wrong.first, wrong.error.fault)? && !is_refused && finding.is_failure()
-    {
+    match wrong.fault.has_to_be_noticed()? && !is_refused && finding.is_failure() {
         true => Some(Explanation::Told(Box::new(finding))),
         false => Some(Explanation::Free(Box::new(FreeChoice {
             name: format!("overlooks-{requirement}"),
-            does: format!("accepts a malformed packet ({})", wrong.error),
+            does: format!("accepts a packet that is wrong ({})", wrong.fault),
             allowed_by: RIGOUR,
             overlooked: Some(requirement),
         }))),
@@ -147,7 +198,7 @@ fn wrongs(script: &Script) -> Vec<Wrong<'_>> {
     for (number, step) in script.steps.iter().enumerate() {
         let connection = step.connection.as_str();
         let line = lines.entry(connection).or_default();
-        let error = match &step.act {
+        let fault = match &step.act {
             Act::SendBytes(bytes) => line.take(bytes),
             Act::Alters(alteration) => {
                 line.alters = Some(alteration);
@@ -167,9 +218,9 @@ fn wrongs(script: &Script) -> Vec<Wrong<'_>> {
             },
             _ => None,
         };
-        if let Some((error, first)) = error {
+        if let Some(fault) = fault {
             let is_connect = line.is_first;
-            wrongs.push(Wrong { step: number, connection, error, first, is_connect });
+            wrongs.push(Wrong { step: number, connection, fault, is_connect });
         }
     }
     wrongs
@@ -192,28 +243,30 @@ impl Default for Line<'_> {
 }
 
 impl Line<'_> {
-    /// The first error in what has come by now, with the first byte of its packet; after it nothing more is
-    /// read.
-    fn take(&mut self, bytes: &[u8]) -> Option<(DecodeError, u8)> {
+    /// The first fault in what has come by now; after it nothing more is read.
+    fn take(&mut self, bytes: &[u8]) -> Option<Fault> {
         if self.is_over {
             return None;
         }
         self.framer.buffer().extend_from_slice(bytes);
         loop {
             let first = *self.framer.pending_bytes().first()?;
-            let error = match self.framer.next_frame() {
+            let fault = match self.framer.next_frame() {
                 Ok(None) => return None,
                 Ok(Some(frame)) => match Packet::decode(&frame, Side::Client) {
-                    Ok(_) => {
-                        self.is_first = false;
-                        continue;
-                    }
-                    Err(error) => error,
+                    Ok(packet) => match Fault::of(&packet) {
+                        Some(fault) => fault,
+                        None => {
+                            self.is_first = false;
+                            continue;
+                        }
+                    },
+                    Err(error) => Fault::Packet(error, first),
                 },
-                Err(error) => error,
+                Err(error) => Fault::Packet(error, first),
             };
             self.is_over = true;
-            return Some((error, first));
+            return Some(fault);
         }
     }
 }
@@ -285,6 +338,27 @@ mod tests {
             played.steps.insert(at, step);
         }
         assert!(shown(&script, &played, "U-2.1.3-1").is_some());
+    }
+
+    #[test]
+    fn a_share_without_a_name_that_is_granted_is_a_violation() {
+        let text = "a || opened\na -> CONNECT client_id=\"a\" clean_start\n\
+                    a -> SUBSCRIBE id=1 \"a\" qos=0 \"$share//t\" qos=1\n";
+        let script = parse(text).unwrap();
+        let strict: Variant = "?closes-for-bad-filters".parse().unwrap();
+        let broken = strict.clone().and_broken(mutant::find("4.8/empty-name-works").unwrap());
+        let seen = |script: &Script, variant: &Variant| play(script, variant, &Config::default());
+        let own = Observed::by_class(&seen(&script, &strict));
+        let wrong =
+            overlooked(&script, &own, &Observed::by_class(&seen(&script, &broken))).unwrap();
+        assert_eq!(wrong.requirement(), "MQTT-4.8.2-1");
+        let proof = proof(&script, &wrong);
+        assert_eq!(shown(&proof, &seen(&proof, &strict), "MQTT-4.8.2-1"), None);
+        let refused = seen(&proof, &Variant::default());
+        let is_free = |it| matches!(it, Some(Explanation::Free(_)));
+        assert!(is_free(shown(&proof, &refused, "MQTT-4.8.2-1")), "refused alone, it was noticed");
+        let granted = shown(&proof, &seen(&proof, &broken), "MQTT-4.8.2-1");
+        assert!(matches!(granted, Some(Explanation::Told(_))), "{granted:?}");
     }
 
     #[test]
