@@ -9,7 +9,7 @@ use crate::target::Variant;
 use super::super::explain::explanations;
 use super::super::search::Found;
 use super::super::{Evidence, Explanation, FreeChoice};
-use super::left_open::left_open;
+use super::left_open::{hidden, left_open};
 use super::overlooked;
 use super::playing::{Case, Playing, Seen};
 use super::suspects::Suspects;
@@ -138,8 +138,13 @@ impl Explaining {
                 let small = &case.evidence;
                 let explanation = match self.searched(small, alike).await? {
                     Explanation::Open(like) => {
-                        left_open(&small.script, base, playing.seeing(), &seen.played)
-                            .map_or(Explanation::Open(like), |it| Explanation::Free(Box::new(it)))
+                        let (script, seeing) = (&small.script, playing.seeing());
+                        match left_open(script, base, seeing, &seen.played) {
+                            Some(choice) => Explanation::Free(Box::new(choice)),
+                            None => Explanation::Open(
+                                hidden(script, base, seeing, &seen.played).or(like),
+                            ),
+                        }
                     }
                     explanation => explanation,
                 };

@@ -79,8 +79,13 @@ impl Reasons<'_> {
             match reasons.iter().find(|faults| self.suspected_of(faults).is_none()) {
                 Some(faults) => count(it.scripts, faults, &mut settled),
                 None => {
+                    let like = match it.found.explanation {
+                        Explanation::Open(like) => like,
+                        _ => None,
+                    };
                     let suspects = reasons.iter().filter_map(|faults| self.suspected_of(faults));
-                    left.push((it, suspects.map(|it| it.id).collect::<BTreeSet<_>>()));
+                    let suspects = suspects.chain(like).map(|it| it.id).collect::<BTreeSet<_>>();
+                    left.push((it, suspects));
                 }
             }
         }

@@ -10,6 +10,7 @@ use reference_broker::codec::{Packet, PacketType, PropertyId, Publish};
 use reference_broker::topic::is_shared;
 
 use crate::boundary::subscriptions::matches;
+use crate::mutant::{self, Mutant};
 use crate::oracle::tester;
 use crate::probe::policies_of;
 use crate::script::{Act, Played, Script, Step, client_of};
@@ -42,6 +43,20 @@ pub(super) fn left_open(
         .or_else(|| parting.delivers_at_the_end())
         .or_else(|| parting.limits_levels(script))
         .or_else(|| parting.keeps_its_own_topics())
+}
+
+/// The fault that the step looks like by which the two part ways, if it is one that comes with others that hide it: a
+/// Will with a delay that waits though its session has ended.
+pub(super) fn hidden(
+    script: &Script,
+    base: &Variant,
+    seeing: Seeing<'_>,
+    other: &Played,
+) -> Option<&'static Mutant> {
+    let own = seeing.played(script, base);
+    let step = parting(script, &own, other, seeing.view)?;
+    let waits = Parting { own: &own, other, step }.waits_with_a_will(script);
+    waits.then(|| mutant::find("3.1/will-waits-though-session-ends")).flatten()
 }
 
 /// Of topics with more levels than this a broker may want none.
@@ -200,6 +215,34 @@ impl<'a> Parting<'a> {
                 "4.13.1",
             )
         })
+    }
+
+    /// The Will of a connection that has ended on both, and its session with it, comes from the embedded broker only,
+    /// and had a delay.
+    fn waits_with_a_will(&self, script: &Script) -> bool {
+        let Some((_, publish)) = self.only_here() else { return false };
+        let steps = &script.steps[..self.step.min(script.steps.len())];
+        let connects = steps.iter().filter_map(|step| match &step.act {
+            Act::Send(Packet::Connect(connect)) => Some((&*step.connection, connect)),
+            _ => None,
+        });
+        let mut waiting = connects.filter(|(_, connect)| {
+            let lasts = connect.properties.number(PropertyId::SessionExpiryInterval);
+            connect.will.as_ref().is_some_and(|will| {
+                let delay = will.properties.number(PropertyId::WillDelayInterval);
+                will.payload == publish.payload && delay.is_some_and(|it| it > 0)
+            }) && lasts.unwrap_or_default() == 0
+        });
+        let ended = |played: &Played, connection: &str| {
+            let events = played.trace.iter().zip(&played.steps).filter(|(_, at)| **at <= self.step);
+            events.filter(|(event, _)| event.probe == connection).any(|(event, _)| {
+                matches!(
+                    event.what,
+                    What::ClosedByBroker(_) | What::ClosedByProbe | What::HalfClosed
+                )
+            })
+        };
+        waiting.any(|(connection, _)| ended(self.own, connection) && ended(self.other, connection))
     }
 
     /// A message with a Message Expiry Interval of 0 is handed on by one of both.

@@ -203,3 +203,27 @@ a -> PUBLISH "TOPIC" payload="m1"
     assert_eq!(own.as_deref(), Some("keeps-dollar-topics-to-itself"));
     assert_eq!(told_besides(choice, &script.replace("TOPIC", "a"), drops), None);
 }
+
+#[test]
+fn a_will_that_waits_after_its_session_is_known_by_that() {
+    let script = r#"a || opened
+a -> CONNECT client_id="a" clean_start
+a -> SUBSCRIBE id=1 "w" qos=0
+b || opened
+b -> CONNECT client_id="b" clean_start will.topic="w" will.payload="m1" will.will_delay_interval=2
+b || closed
+"#;
+    let told = |text: &str| {
+        let (script, config) = (parse(text).unwrap(), Config::default());
+        let seeing = Seeing { config: &config, view: Observed::by_class, place: None };
+        let whole = Variant::default();
+        let mut other = seeing.played(&script, &whole);
+        let is_will = |event: &Event| matches!(&event.what, What::Received(Packet::Publish(_)));
+        let at = other.trace.iter().position(is_will).unwrap();
+        other.trace.remove(at);
+        other.steps.remove(at);
+        hidden(&script, &whole, seeing, &other).map(|it| it.id)
+    };
+    assert_eq!(told(script), Some("3.1/will-waits-though-session-ends"));
+    assert_eq!(told(&script.replace("will.will_delay_interval=2", "")), None);
+}
