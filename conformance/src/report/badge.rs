@@ -8,16 +8,16 @@ use std::io::{self, Write};
 use maud::html;
 use serde::Serialize;
 
-use super::Report;
 use super::text::counted;
+use super::{Report, rules};
 use crate::scenario;
 use crate::verdict::Verdict;
 
 /// What is on its left half.
 const LABEL: &str = "MQTT 5.0";
 
-/// Letters of this size and font are about so many pixels wide.
-const LETTER: usize = 7;
+/// Ten letters of this size and font are about so many pixels wide.
+const TEN_LETTERS: usize = 64;
 
 /// Left and right of the text of a half.
 const MARGIN: usize = 10;
@@ -86,7 +86,7 @@ pub fn write_json(report: &Report, mut out: impl Write) -> io::Result<()> {
 /// Writes an image.
 pub fn write_svg(report: &Report, mut out: impl Write) -> io::Result<()> {
     let Badge { message, colour } = badge(report);
-    let width = |text: &str| text.chars().count() * LETTER + 2 * MARGIN;
+    let width = |text: &str| text.chars().count() * TEN_LETTERS / 10 + 2 * MARGIN;
     let (left, right) = (width(LABEL), width(&message));
     let said = format!("{LABEL}: {message}");
     let half = |from: usize, width: usize, text: &str| {
@@ -110,25 +110,23 @@ pub fn write_svg(report: &Report, mut out: impl Write) -> io::Result<()> {
 
 fn badge(report: &Report) -> Badge {
     let totals = report.totals();
-    let failures = totals.fail + totals.blocked;
     let all = totals.scenarios;
+    let broken = rules(report).iter().filter(|rule| rule.verdict == Verdict::Fail).count();
+    let faulty = if totals.unexpected == 0 { Colour::Known } else { Colour::Bad };
     let part = if all < scenario::all().len() { " of a selection" } else { "" };
     let (message, colour) = if report.trouble.is_some() {
         ("not tested".to_owned(), Colour::Unclear)
     } else if report.interrupted {
         ("test interrupted".to_owned(), Colour::Unclear)
-    } else if failures > 0 {
-        let failed =
-            format!("{failures} of {} failed{part}", counted(all, "scenario", "scenarios"));
-        (failed, if totals.unexpected == 0 { Colour::Known } else { Colour::Bad })
+    } else if totals.fail > 0 {
+        let all = counted(all, "scenario", "scenarios");
+        (format!("{} of {all} failed{part}", totals.fail), faulty)
+    } else if broken > 0 {
+        (format!("{} broken{part}", counted(broken, "rule", "rules")), faulty)
     } else {
         let passed = totals.pass + totals.advisory;
-        let colour = if totals.of(Verdict::Inconclusive) > 0 || totals.unexpected > 0 || passed == 0
-        {
-            Colour::Unclear
-        } else {
-            Colour::Good
-        };
+        let unclear = totals.inconclusive + totals.blocked + totals.unexpected;
+        let colour = if unclear > 0 || passed == 0 { Colour::Unclear } else { Colour::Good };
         (format!("{} passed{part}", counted(passed, "scenario", "scenarios")), colour)
     };
     Badge { message, colour }
