@@ -24,6 +24,7 @@ mod run;
 mod saved;
 mod secret;
 mod several;
+mod shell;
 mod target;
 mod wait;
 
@@ -78,8 +79,12 @@ enum Command {
     Coverage(coverage::CoverageArguments),
     /// Serve the reference broker, whole or broken on purpose.
     Broker(broker::AnyBrokerArguments),
-    /// Explain a scenario, a requirement, an oracle, a property or a reason code.
+    /// Explain whatever has a name here: sections, scenarios, requirements, causes, mutants, switches and so on.
     Explain(explain::ExplainArguments),
+    /// Print a script by which a shell completes commands.
+    Completions(shell::CompletionsArguments),
+    /// Print the manual page.
+    Man(shell::ManArguments),
 }
 
 /// How a result is printed.
@@ -110,6 +115,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Coverage(arguments) => coverage::coverage(&arguments),
         Command::Broker(arguments) => broker::broker(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments),
+        Command::Completions(arguments) => shell::completions(&arguments),
+        Command::Man(arguments) => shell::man(&arguments),
     };
     let exit = done.unwrap_or_else(|(exit, message)| {
         // When even standard error is gone, the exit code still tells.

@@ -203,6 +203,22 @@ fn lists_and_explanations() {
     }
 }
 
+#[test]
+fn shells_and_man_are_told_of_every_command() {
+    let (code, script, _) = mqttspec(&["completions", "bash"]);
+    assert!(
+        code == Some(0) && script.contains("chameleon") && script.contains("--known-deviations")
+    );
+    let (code, page, _) = mqttspec(&["man"]);
+    assert!(code == Some(0) && page.contains(".TH mqttspec 1"), "{page}");
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    let (code, _, stderr) = mqttspec(&["man", "--folder", &pages.display().to_string()]);
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    let run = std::fs::read_to_string(pages.join("mqttspec-run.1")).unwrap();
+    assert!(run.contains("timeout"), "{run}");
+}
+
 /// A broker that tells every run from the one before by its first client, and in the runs in which
 /// `ignores` says so takes no notice of a second CONNECT.
 fn unsteady_broker(ignores: fn(usize) -> bool) -> SocketAddr {
