@@ -20,6 +20,7 @@ mod reach;
 mod repeat;
 mod replay;
 mod reports;
+mod repro;
 mod run;
 mod saved;
 mod secret;
@@ -73,6 +74,8 @@ enum Command {
     Matrix(matrix::MatrixArguments),
     /// Play a script, or the clients of any trace, on a broker.
     Replay(replay::ReplayArguments),
+    /// Print a Python program, or an issue, that shows how a scenario fails on a broker.
+    Repro(Box<repro::ReproArguments>),
     /// List scenarios, oracles or switches.
     List(list::ListArguments),
     /// Show what of the standard's requirements is covered, and by what.
@@ -111,6 +114,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Compare(arguments) => compare::compare(&arguments),
         Command::Matrix(arguments) => matrix::matrix(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Repro(arguments) => repro::repro(&arguments),
         Command::List(arguments) => list::list(&arguments),
         Command::Coverage(arguments) => coverage::coverage(&arguments),
         Command::Broker(arguments) => broker::broker(&arguments),

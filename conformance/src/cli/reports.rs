@@ -9,10 +9,13 @@ use std::str::FromStr;
 use conformance::exit::Exit;
 use conformance::report::html::write_side_by_side;
 use conformance::report::read::Reread;
-use conformance::report::{Report, badge, html, json, junit, markdown, pcapng};
+use conformance::report::{Report, badge, causes, html, json, junit, markdown, pcapng};
+use conformance::repro::Failure as Shown;
 use conformance::runner::Repeat;
+use conformance::verdict::Verdict;
+use reference_broker::transport::url::Endpoint;
 
-use super::Failure;
+use super::{Failure, saved};
 
 /// The name that stands for standard output.
 const STANDARD_OUTPUT: &str = "-";
@@ -37,6 +40,10 @@ enum Kind {
     /// A page with several targets side by side.
     Matrix,
     Pcapng,
+    /// A folder with a program for each cause of a failure.
+    Repro,
+    /// A folder with the text of an issue for each.
+    Issue,
 }
 
 impl FromStr for Destination {
@@ -53,15 +60,21 @@ impl FromStr for Destination {
             "markdown" => Kind::Markdown,
             "matrix" => Kind::Matrix,
             "pcapng" => Kind::Pcapng,
+            "repro" => Kind::Repro,
+            "issue" => Kind::Issue,
             other => {
                 return Err(format!(
                     "no report '{other}': use badge=FILE.json, badge=FILE.svg, html=FILE, json=FILE, junit=FILE, \
-                     markdown=FILE, matrix=FILE or pcapng=FILE, or - for standard output"
+                     markdown=FILE, matrix=FILE or pcapng=FILE, or - for standard output; or repro=FOLDER or \
+                     issue=FOLDER"
                 ));
             }
         };
         match path {
             "" => Err("no file after '='".to_owned()),
+            STANDARD_OUTPUT if kind.is_of_many() => {
+                Err("a folder is needed: `mqttspec repro` prints a single one".to_owned())
+            }
             path => Ok(Destination { kind, path: path.into() }),
         }
     }
@@ -126,6 +139,13 @@ fn reread(reports: &[Report]) -> io::Result<Vec<Reread>> {
     again.collect()
 }
 
+impl Kind {
+    /// Whether it is a folder of files.
+    fn is_of_many(self) -> bool {
+        matches!(self, Kind::Repro | Kind::Issue)
+    }
+}
+
 /// The file in which GitHub Actions takes the summary of a step, as Markdown.
 const STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 
@@ -155,6 +175,8 @@ pub(super) enum Place {
     Replaced(PathBuf),
     /// What cannot be replaced, such as a pipe, or a file in a folder that takes no other.
     Overwritten(PathBuf),
+    /// A folder of files that are written by their own names.
+    Folder(PathBuf),
 }
 
 impl Reports {
@@ -170,6 +192,12 @@ impl Reports {
             let fail = |error: String| (Exit::Usage, format!("{}: {error}", path.display()));
             let (name, place) = match path.as_os_str() == STANDARD_OUTPUT {
                 true => (path.clone(), Place::StandardOutput),
+                false if kind.is_of_many() => {
+                    fs::create_dir_all(path).map_err(|error| fail(error.to_string()))?;
+                    let whole = whole(path).map_err(|error| fail(error.to_string()))?;
+                    // The programs of the issues may stand beside them.
+                    (whole.join(format!("{kind:?}")), Place::Folder(path.clone()))
+                }
                 false => {
                     let whole = whole(path).map_err(|error| fail(error.to_string()))?;
                     let place = Place::of(&whole).map_err(|error| fail(error.to_string()))?;
@@ -191,9 +219,18 @@ impl Reports {
     }
 
     /// Writes all of them; the first error is told when all have been tried.
-    pub(super) fn write(&self, report: &Report, repeat: Option<&Repeat>) -> Result<(), Failure> {
+    pub(super) fn write(
+        &self,
+        report: &Report,
+        repeat: Option<&Repeat>,
+        endpoint: &Endpoint,
+    ) -> Result<(), Failure> {
         let mut done = Ok(());
         for (kind, place) in &self.0 {
+            if let Place::Folder(folder) = place {
+                done = done.and(write_all(*kind, folder, report, endpoint));
+                continue;
+            }
             let written = place.write(|out| match kind {
                 Kind::Json => match repeat {
                     Some(repeat) => {
@@ -208,12 +245,39 @@ impl Reports {
                 Kind::Markdown => markdown::write(report, out),
                 Kind::Matrix => write_side_by_side(&reread(std::slice::from_ref(report))?, out),
                 Kind::Pcapng => pcapng::write(report, out),
+                Kind::Repro | Kind::Issue => Ok(()),
             });
             let told = written.map_err(|error| (Exit::Trouble, format!("{place}: {error}")));
             done = done.and(told);
         }
         done
     }
+}
+
+/// Writes a file for each cause of a failure; says of which there is none.
+fn write_all(
+    kind: Kind,
+    folder: &Path,
+    report: &Report,
+    endpoint: &Endpoint,
+) -> Result<(), Failure> {
+    let causes = causes(report);
+    for cause in causes.iter().filter(|cause| cause.verdict == Verdict::Fail) {
+        let shown = Shown { report, cause, endpoint };
+        let file = |extension: &str| folder.join(format!("{}.{extension}", shown.file_name()));
+        if matches!(kind, Kind::Issue) {
+            saved::write(&file("md"), &shown.issue())?;
+        }
+        match shown.program() {
+            Ok(program) => saved::write(&file("py"), &program.text)?,
+            Err(why) => {
+                let id = cause.cause.id();
+                // Whoever does not see it sees that there is no file.
+                let _ = writeln!(io::stderr(), "mqttspec: no program for {id}: {why}");
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Place {
@@ -252,6 +316,7 @@ impl Place {
             out.flush()
         };
         match self {
+            Place::Folder(_) => Err(io::ErrorKind::IsADirectory.into()),
             Place::StandardOutput => match whole(&mut stdout().lock()) {
                 // A reader that has seen enough, such as `head`, is no error.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -280,7 +345,9 @@ impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Place::StandardOutput => f.write_str("standard output"),
-            Place::Replaced(path) | Place::Overwritten(path) => path.display().fmt(f),
+            Place::Replaced(path) | Place::Overwritten(path) | Place::Folder(path) => {
+                path.display().fmt(f)
+            }
         }
     }
 }

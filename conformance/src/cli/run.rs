@@ -17,6 +17,7 @@ use conformance::runner::{
 use conformance::scenario::Scenario;
 use conformance::target::{Started, Target};
 use reference_broker::command::Interruptions;
+use reference_broker::transport::url::Endpoint;
 
 use super::files::{raised_limit, scenarios_within};
 use super::lists::{known_deviations, lists, new_list, write_list};
@@ -49,8 +50,10 @@ pub(super) struct RunArguments {
     /// Multiply every time the target is given, for slow machines
     #[arg(long, value_name = "FACTOR", value_parser = positive)]
     timeout_scale: Option<f64>,
-    /// Write a report: html=FILE, matrix=FILE (a page with all targets side by side), json=FILE, junit=FILE, markdown=FILE, pcapng=FILE (the traces as packets, for
-    /// Wireshark) or badge=FILE (.json for shields.io, or .svg), with - for standard output; may be repeated
+    /// Write a report: html=FILE, json=FILE, junit=FILE, markdown=FILE, pcapng=FILE (the traces as packets, for
+    /// Wireshark), badge=FILE (.json for shields.io, or .svg) or matrix=FILE (a page with all targets side by side),
+    /// with - for standard output; repro=FOLDER, a Python program for each cause of a failure, which needs nothing
+    /// else; or issue=FOLDER, the text of an issue for each; may be repeated
     #[arg(long = "report", value_name = "KIND=FILE")]
     pub(super) reports: Vec<Destination>,
     /// A TOML list of what this broker is known to get wrong
@@ -118,7 +121,7 @@ pub(super) fn run(arguments: &RunArguments) -> Result<Exit, Failure> {
 pub(super) fn run_one(arguments: &RunArguments) -> Result<(Exit, Report), Failure> {
     let (first, selection) = split(&arguments.arguments);
     let tested = arguments.target.tested(first, &arguments.reach)?;
-    let (name, rerun) = (tested.name.clone(), tested.rerun.clone());
+    let (name, rerun, endpoint) = (tested.name.clone(), tested.rerun.clone(), tested.endpoint());
     let selected = selection
         .without(arguments.exclude.clone())
         .scenarios()
@@ -132,14 +135,14 @@ pub(super) fn run_one(arguments: &RunArguments) -> Result<(Exit, Report), Failur
             if let Some(list) = list {
                 write_list(&list, &ran.last, &deviations)?;
             }
-            let exit = conclude(arguments, &ran, stopped, &reports)?;
+            let exit = conclude(arguments, &ran, stopped, &reports, &endpoint)?;
             Ok((exit, ran.last))
         }
         // There is nothing to report but why, and whoever reads a report is to find that there.
         Err((exit, why)) => {
             let nothing =
                 Report { target: name, rerun, trouble: Some(why.clone()), ..Report::default() };
-            reports.write(&nothing, None)?;
+            reports.write(&nothing, None, &endpoint)?;
             summarise(&nothing)?;
             Err((exit, why))
         }
@@ -188,9 +191,10 @@ fn conclude(
     ran: &Ran,
     stopped: Result<(), String>,
     reports: &Reports,
+    endpoint: &Endpoint,
 ) -> Result<Exit, Failure> {
     let repeat = arguments.repeat.map(|_| &ran.repeat);
-    reports.write(&ran.last, repeat)?;
+    reports.write(&ran.last, repeat, endpoint)?;
     summarise(&ran.last)?;
     let trouble = ran.failure.clone().or(stopped.err());
     let exit = match ran.repeat.exit() {

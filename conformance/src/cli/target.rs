@@ -3,8 +3,10 @@
 use clap::Args;
 use conformance::exit::Exit;
 use conformance::report::quoted;
+use conformance::repro::usual_endpoint;
 use conformance::target::{Choice, Chosen, Launch, Started, Target, TargetFile, started};
 use reference_broker::command::interrupt;
+use reference_broker::transport::url::Endpoint;
 
 use super::Failure;
 use super::reach::ReachArguments;
@@ -49,6 +51,14 @@ pub(super) struct Tested {
 }
 
 impl Tested {
+    /// Where a program is to look for the broker: where it is, or where one usually is.
+    pub(super) fn endpoint(&self) -> Endpoint {
+        match &self.target {
+            Target::Address(address) if self.launch.is_none() => address.endpoint().clone(),
+            _ => usual_endpoint(),
+        }
+    }
+
     /// Starts what has to be started, unless interrupted.
     pub(super) async fn start(
         self,

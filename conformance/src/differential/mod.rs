@@ -27,6 +27,7 @@ pub use generate::{Generator, Worlds};
 pub use known::{KnownDivergence, KnownDivergences};
 pub use looks_like::{look_alikes, name_look_alikes};
 pub use observed::Observed;
+pub(crate) use observed::TAKEN_OVER;
 pub use portrait::{
     Answer, Asking, Choice, Portrait, Question, paint, questions, script_for, unasked,
 };

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use reference_broker::transport::url::Endpoint;
 
+use crate::program;
 use crate::trace::{Event, What, hex_row};
 
 const PROGRAM: &str = include_str!("standalone.py");
@@ -33,16 +34,13 @@ pub fn standalone(name: &str, what: &str, endpoint: &Endpoint, sent: &[Event]) -
         }
         let _ = writeln!(steps, "    ({connection:?}, {step:?}),");
     }
-    let Endpoint { scheme, host, port, path } = endpoint;
-    let line = |text: &str| text.replace(['\n', '\r'], " ");
+    let (place, connection) = program::connection(endpoint);
     PROGRAM
-        .replace("@NAME@", &line(name))
-        .replace("@WHAT@", &line(what))
-        .replace("@HOST@", &host.to_string())
-        .replace("@PORT@", &port.to_string())
-        .replace("@TLS@", if scheme.is_tls() { "True" } else { "False" })
-        .replace("@PATH@", &if scheme.is_websocket() { format!("{path:?}") } else { "None".into() })
+        .replace("@NAME@", &program::line(name))
+        .replace("@WHAT@", &program::line(what))
+        .replace("@PLACE@", &place)
         .replace("@STEPS@\n", &steps)
+        .replace("@CONNECTION@", connection)
 }
 
 fn send(bytes: &[u8]) -> String {

@@ -72,7 +72,7 @@ fn row(report: &Report, cause: &CauseResult<'_>) -> String {
 }
 
 /// Text in which nothing means anything to Markdown.
-pub(super) fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     let mut shown = String::new();
     for c in clip(&visible(text), LONGEST).chars() {
         if c.is_ascii_punctuation() && !"/.,:;-='\"()%?!".contains(c) {

@@ -28,6 +28,7 @@ pub mod terminal;
 mod text;
 
 pub use cause::{CauseNames, CauseResult, RuleResult, causes, rules};
+pub(crate) use markdown::text as markdown_text;
 pub use obstacle::{Obstacle, obstacles};
 pub use section::title;
 pub use standard::link as standard_link;

@@ -147,7 +147,7 @@ impl Performance {
     }
 
     /// Runs it on this thread, on a broker and a clock of its own. It keeps the thread until it ends.
-    pub(super) fn in_memory(self) -> ScenarioResult {
+    pub(crate) fn in_memory(self) -> ScenarioResult {
         let scenario = self.scenario;
         let started = Instant::now();
         let run = || {

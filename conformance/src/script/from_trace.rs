@@ -12,12 +12,18 @@ use super::{Acknowledgement, Act, Script, Step, client_of};
 
 /// What passes in a trace for longer than this passes on purpose; anything shorter may be the way
 /// there and back.
-const PAUSE: Duration = Duration::from_millis(250);
+pub(crate) const PAUSE: Duration = Duration::from_millis(250);
 
 /// What the clients of a trace did. Acknowledgements name the messages they were for, and where time
 /// passed, it passes.
 pub fn from_trace(events: &[Event]) -> Script {
+    with_places(events).0
+}
+
+/// The same, and for each event how many steps there were with it.
+pub(crate) fn with_places(events: &[Event]) -> (Script, Vec<usize>) {
     let mut script = Script::default();
+    let mut places = Vec::with_capacity(events.len());
     let mut messages: BTreeMap<(&str, u16), Bytes> = BTreeMap::new();
     let mut last = Duration::ZERO;
     for event in events {
@@ -30,27 +36,30 @@ pub fn from_trace(events: &[Event]) -> Script {
         if let What::Received(Packet::Publish(publish)) = &event.what {
             messages.insert((client, publish.packet_id), publish.payload.clone());
         }
-        let Some(act) = act_of(&event.what) else { continue };
-        let act = match act {
+        let act = match act_of(&event.what) {
             // Times tell of it.
-            Act::Wait(_) => continue,
-            Act::Send(packet) => match acknowledged(&packet) {
-                Some((packet_type, ack)) => match messages.get(&(client, ack.packet_id)) {
-                    Some(payload) => Act::Acknowledge(Acknowledgement {
-                        packet: packet_type,
-                        payload: payload.clone(),
-                        reason: ack.reason,
-                        properties: ack.properties.clone(),
-                    }),
-                    None => Act::Send(packet),
-                },
-                None => Act::Send(packet),
-            },
+            Some(Act::Wait(_)) | None => None,
+            Some(Act::Send(packet)) => Some(sent(packet, client, &messages)),
             act => act,
         };
-        script.steps.push(Step::new(&event.probe, act));
+        script.steps.extend(act.map(|act| Step::new(&event.probe, act)));
+        places.push(script.steps.len());
     }
-    script
+    (script, places)
+}
+
+/// What a client does by sending a packet: what acknowledges a message names that.
+fn sent(packet: Packet, client: &str, messages: &BTreeMap<(&str, u16), Bytes>) -> Act {
+    let Some((packet_type, ack)) = acknowledged(&packet) else { return Act::Send(packet) };
+    match messages.get(&(client, ack.packet_id)) {
+        Some(payload) => Act::Acknowledge(Acknowledgement {
+            packet: packet_type,
+            payload: payload.clone(),
+            reason: ack.reason,
+            properties: ack.properties.clone(),
+        }),
+        None => Act::Send(packet),
+    }
 }
 
 /// What acknowledges a message of the broker.

@@ -65,6 +65,7 @@ pub use clear::clear;
 pub use clients::Played;
 pub use conditions::{Conditions, announce};
 pub use from_trace::from_trace;
+pub(crate) use from_trace::{PAUSE, with_places};
 pub use live::play_live;
 pub(crate) use logins::{ANSWER, FIRST, Logins, NOBODY, OTHER, OWN, UNKNOWN, WRONG};
 pub use place::Place;

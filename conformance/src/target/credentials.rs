@@ -10,7 +10,16 @@ use super::scram::masked_in;
 use crate::trace::What;
 
 /// What stands in the place of a user name or password.
-const HIDDEN: &str = "(hidden)";
+pub(crate) const HIDDEN: &str = "(hidden)";
+
+/// What stands there for those of the second user.
+pub(crate) const HIDDEN_SECOND: &str = "(hidden, second user)";
+
+/// What stands behind that, where the first byte of a password is left out.
+pub(crate) const WITHOUT_FIRST: &str = " without its first byte";
+
+/// What stands behind that, where the last byte of a password is left out.
+pub(crate) const WITHOUT_LAST: &str = " without its last byte";
 
 /// A user name and a password, which nothing that is printed or written shows.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -19,6 +28,8 @@ pub struct Credentials {
     password: Option<Bytes>,
     /// Whether the password is proven to be known, by SCRAM-SHA-256, and not sent.
     is_proven: bool,
+    /// Whether they are those of a second user.
+    are_second: bool,
 }
 
 impl fmt::Debug for Credentials {
@@ -53,7 +64,7 @@ impl Credentials {
             }
         }
         let (user_name, password) = (user_name.map(Into::into), password.map(Into::into));
-        Ok(Credentials { user_name, password, is_proven: false })
+        Ok(Credentials { user_name, password, ..Credentials::default() })
     }
 
     /// The same, of which the password is proven to be known by SCRAM-SHA-256, and not sent.
@@ -67,6 +78,11 @@ impl Credentials {
             Some(_) => Ok(proven),
             None => Err("SCRAM-SHA-256 takes a user name and a password that is text".to_owned()),
         }
+    }
+
+    /// The same as those of a second user, which traces tell apart.
+    pub(super) fn of_second_user(self) -> Credentials {
+        Credentials { are_second: true, ..self }
     }
 
     /// Whom a client is to prove to be.
@@ -100,12 +116,15 @@ impl Credentials {
         match what {
             _ if self.is_empty() => what,
             What::Sent(Packet::Connect(mut connect)) => {
-                if connect.user_name == self.user_name {
-                    connect.user_name.iter_mut().for_each(|name| *name = HIDDEN.into());
+                if let (Some(name), Some(own)) = (&mut connect.user_name, &self.user_name)
+                    && let Some(rest) = name.strip_prefix(&**own).filter(|_| !own.is_empty())
+                {
+                    *name = format!("{}{rest}", self.hidden()).into();
                 }
-                if connect.password == self.password {
-                    let password = connect.password.iter_mut();
-                    password.for_each(|password| *password = Bytes::from_static(HIDDEN.as_bytes()));
+                if let (Some(password), Some(own)) = (&mut connect.password, &self.password)
+                    && let Some(shown) = self.shown(password, own)
+                {
+                    *password = shown;
                 }
                 What::Sent(Packet::Connect(connect))
             }
@@ -114,6 +133,27 @@ impl Credentials {
             }
             what => what,
         }
+    }
+
+    fn hidden(&self) -> &'static str {
+        if self.are_second { HIDDEN_SECOND } else { HIDDEN }
+    }
+
+    /// What is shown of a password that is this one, begins with it, or is nearly all of it.
+    fn shown(&self, password: &[u8], own: &[u8]) -> Option<Bytes> {
+        let hidden = self.hidden().as_bytes();
+        let rest = match (own, password.strip_prefix(own)) {
+            ([], _) => return None,
+            (_, Some(rest)) => rest,
+            ([_, others @ ..], _) if !others.is_empty() && others == password => {
+                WITHOUT_FIRST.as_bytes()
+            }
+            ([others @ .., _], _) if !others.is_empty() && others == password => {
+                WITHOUT_LAST.as_bytes()
+            }
+            _ => return None,
+        };
+        Some([hidden, rest].concat().into())
     }
 
     /// Bytes with stars where they hold one of these.
@@ -183,6 +223,33 @@ mod tests {
         let other = Connect { user_name: Some("bob".into()), ..Connect::new("a") };
         let what = What::Sent(other.into());
         assert_eq!(credentials().hide(what.clone()), what, "a scenario's own");
+    }
+
+    #[test]
+    fn what_is_made_of_them_is_not_shown_either() {
+        for (name, password, shown_name, shown_password) in [
+            ("ann", "secret", "(hidden)", "(hidden)"),
+            ("ann-7", "secret!", "(hidden)-7", "(hidden)!"),
+            ("bob", "ecret", "bob", "(hidden) without its first byte"),
+            ("", "secre", "", "(hidden) without its last byte"),
+            ("an", "cre", "an", "cre"),
+        ] {
+            let connect = Connect {
+                user_name: Some(name.into()),
+                password: Some(password.into()),
+                ..Connect::new("a")
+            };
+            let shown = Connect {
+                user_name: Some(shown_name.into()),
+                password: Some(shown_password.into()),
+                ..Connect::new("a")
+            };
+            let hidden = credentials().hide(What::Sent(connect.into()));
+            assert_eq!(hidden, What::Sent(shown.into()));
+        }
+        let empty = Credentials::new(Some(String::new()), Some(Vec::new())).unwrap();
+        let what = What::Sent(Packet::from(credentials().complete(Connect::new("a"))));
+        assert_eq!(empty.hide(what.clone()), what, "everything begins with nothing");
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Setup {
         let scram = self.scram.as_ref().and_then(|Login { user_name, password }| {
             Credentials::new(Some(user_name.clone()), Some(password.clone().into())).ok()
         });
-        self.other.clone().into_iter().chain(scram)
+        self.other.clone().map(Credentials::of_second_user).into_iter().chain(scram)
     }
 }
 
@@ -76,8 +76,8 @@ pub(crate) struct Embedded {
 }
 
 /// The users of embedded brokers.
-const ANN: (&str, &str) = ("ann", "apple");
-const BOB: (&str, &str) = ("bob", "banana");
+pub(crate) const ANN: (&str, &str) = ("ann", "apple");
+pub(crate) const BOB: (&str, &str) = ("bob", "banana");
 
 /// The secret by which ann is known with the method `CHALLENGE`.
 const SECRET: &str = "apricot";

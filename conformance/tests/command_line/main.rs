@@ -4,6 +4,7 @@
 mod fakes;
 mod no_brokers;
 mod reports;
+mod repro;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};

@@ -20,7 +20,7 @@ use ids::Ids;
 use wanted::Wanted;
 
 /// What a broker says of its own limits and features, as far as the embedded one takes it over.
-pub(super) const TAKEN_OVER: &[PropertyId] = &[
+pub(crate) const TAKEN_OVER: &[PropertyId] = &[
     PropertyId::ReceiveMaximum,
     PropertyId::MaximumQoS,
     PropertyId::RetainAvailable,

@@ -1,5 +1,7 @@
 //! The commands that prove the suite, as a user runs them.
 
+mod repros;
+
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
