@@ -63,7 +63,11 @@ fn check_secret(choices: &mut Choices<'_>) {
         Ok(_) => {}
         Err(error) => assert!(!error.contains(SECRET), "{text:?}: {error}"),
     }
-    if let Err(error) = text.parse::<Target>() {
+    // Behind `embedded:` and its like stands what is no password, and an error quotes it.
+    let kind = text.split(':').next().unwrap_or_default();
+    if !["embedded", "embedded+tcp", "container", "null"].contains(&kind)
+        && let Err(error) = text.parse::<Target>()
+    {
         assert!(!error.contains(SECRET), "{text:?}: {error}");
     }
 }
