@@ -58,6 +58,19 @@ fn a_script_comes_to_the_same_in_memory_and_over_a_network() {
     assert_eq!(untimed(&told), untimed(&memory));
 }
 
+/// More writes than tokio lets one task do without a pause: what TLS keeps then has to be flushed.
+#[test]
+fn all_of_a_long_script_leaves_over_tls() {
+    let mut text = "a || opened\na -> CONNECT client_id=\"~a\" clean_start\n".to_owned();
+    text.extend((0..300).map(|n| format!("a -> PUBLISH \"~/a\" payload=\"m{n}\"\n")));
+    text.push_str("a -> PINGREQ\n");
+    let script = written("long.script", &text);
+    let embedded = ["--target", "embedded", "--transport", "mqtts"];
+    let (code, text) = mqttspec(&[&["replay", &script], &embedded[..]].concat());
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("a <- PINGRESP"), "{text}");
+}
+
 #[test]
 fn what_a_replay_shows_is_judged() {
     let script = written("judged.script", SCRIPT);

@@ -4,7 +4,6 @@ use clap::{Args, ValueEnum};
 use conformance::differential::{Asking, Portrait, paint};
 use conformance::exit::Exit;
 use conformance::report::portrait;
-use conformance::runner::TOPIC_PREFIX;
 
 use super::reach::ReachArguments;
 use super::run::{at_least_one, prefix, token};
@@ -80,9 +79,8 @@ pub(super) fn choices(arguments: &ChoicesArguments) -> Result<Exit, Failure> {
 /// The portrait of a broker, which is started for it if need be.
 async fn painted(arguments: &ChoicesArguments, tested: Tested) -> Result<Portrait, Failure> {
     let name = tested.name.clone();
-    let prefix = arguments.topic_prefix.clone().or(tested.topic_prefix.clone());
     let asking = Asking {
-        topic_prefix: prefix.unwrap_or_else(|| TOPIC_PREFIX.to_owned()),
+        topic_prefix: tested.topic_prefix(arguments.topic_prefix.as_deref()),
         token: token(&tested.target),
         patience: arguments.patience,
         jobs: arguments.jobs,

@@ -9,7 +9,6 @@ use conformance::exit::Exit;
 use conformance::fuzzing::{Campaign, Cause, Report, standalone};
 use conformance::report::counted;
 use conformance::requirement;
-use conformance::runner::TOPIC_PREFIX;
 use conformance::script::{Script, read, to_text};
 use conformance::target::{Connector, Started, Target, announced};
 use reference_broker::command::interrupt;
@@ -92,7 +91,8 @@ pub(super) fn fuzz(arguments: &FuzzArguments) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| trouble(format!("cannot start: {error}")))?;
     raised_limit();
-    let (name, prefix) = (tested.name.clone(), tested.topic_prefix.clone());
+    let (name, prefix) =
+        (tested.name.clone(), tested.topic_prefix(arguments.topic_prefix.as_deref()));
     let done = runtime.block_on(async {
         let interrupted = || interrupt().map_err(|error| trouble(error.to_string()));
         let started = tested.start(interrupted()?).await?;
@@ -129,7 +129,7 @@ async fn campaign(
     arguments: &FuzzArguments,
     started: &Started,
     name: &str,
-    prefix: Option<String>,
+    prefix: String,
     seed: u64,
 ) -> Result<(Campaign, Option<Endpoint>), Failure> {
     let trouble = |what: String| (Exit::Trouble, what);
@@ -142,7 +142,6 @@ async fn campaign(
         Some(folder) => corpus(folder)?,
         None => Vec::new(),
     };
-    let prefix = arguments.topic_prefix.clone().or(prefix);
     let endpoint = match target {
         Target::Address(address) => Some(address.endpoint().clone()),
         Target::Container(container) => container.address().map(|it| it.endpoint().clone()),
@@ -157,7 +156,7 @@ async fn campaign(
         keeper: started.keeper(),
         pid: arguments.pid,
         config: config_of(&connack),
-        topic_prefix: prefix.unwrap_or_else(|| TOPIC_PREFIX.to_owned()),
+        topic_prefix: prefix,
         token: token(target),
         seed,
         cases: arguments.cases,

@@ -12,15 +12,16 @@ use reference_broker::core::Config;
 
 use super::reach::ReachArguments;
 use super::run::token;
+use super::target::{TargetArguments, Tested};
 use super::{Failure, print};
 
 #[derive(Args, Debug)]
 pub(super) struct ReplayArguments {
     /// The script: a file of its own, or any trace
     file: PathBuf,
-    /// The broker: embedded:, mqtt://host:port, wss://user:password@host/path and the like
-    #[arg(default_value = "embedded:")]
-    target: String,
+    /// The broker, as with `run`; the embedded one if nothing is named
+    #[arg(value_name = "TARGET")]
+    broker: Option<String>,
     /// End with an audit: each client comes back once, retained messages are read, and a message on
     /// each topic shows who is subscribed
     #[arg(long)]
@@ -28,12 +29,14 @@ pub(super) struct ReplayArguments {
     /// How long to wait for what comes of a step on the embedded broker, such as 500ms or 2s
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
     patience: Duration,
-    /// Begin topics with this in the place of ~
-    #[arg(long, value_name = "PREFIX", default_value = "mqttspec")]
-    topic_prefix: String,
+    /// Begin topics with this in the place of ~ [default: mqttspec, or what the target file says]
+    #[arg(long, value_name = "PREFIX")]
+    topic_prefix: Option<String>,
     /// Write the trace to this file as well
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
+    #[command(flatten)]
+    target: TargetArguments,
     #[command(flatten)]
     reach: ReachArguments,
 }
@@ -47,11 +50,10 @@ pub(super) fn replay(arguments: &ReplayArguments) -> Result<Exit, Failure> {
     if arguments.audit {
         script.steps.extend(audit(&script));
     }
-    let target: Target = arguments.target.parse().map_err(|error| (Exit::Usage, error))?;
-    let (target, _) = arguments.reach.apply(target)?;
-    let trace = match &target {
+    let tested = arguments.target.tested(arguments.broker.as_deref(), &arguments.reach)?;
+    let trace = match &tested.target {
         Target::Embedded(variant) => play(&script, variant, &Config::default()).trace,
-        target => live(arguments, &script, target)?,
+        _ => live(arguments, &script, tested)?,
     };
     let text = to_text(&trace);
     if let Some(path) = &arguments.save {
@@ -78,22 +80,25 @@ pub(super) fn replay(arguments: &ReplayArguments) -> Result<Exit, Failure> {
 fn live(
     arguments: &ReplayArguments,
     script: &Script,
-    target: &Target,
+    tested: Tested,
 ) -> Result<Vec<conformance::trace::Event>, Failure> {
-    let token = token(target);
-    let place =
-        Place { topics: format!("{}/{token}", arguments.topic_prefix), clients: token.clone() };
-    let placed = place.script(script);
-    let expected = play(&placed, &Variant::default(), &Config::default());
     let trouble = |what: String| (Exit::Trouble, what);
+    let prefix = tested.topic_prefix(arguments.topic_prefix.as_deref());
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| trouble(format!("cannot start: {error}")))?;
-    let played = runtime.block_on(async {
-        let connector = Connector::new(target).await?;
-        let played = play_live(&placed, None, &expected, &connector, arguments.patience).await?;
-        clear(&placed, &connector).await?;
-        Ok::<_, std::io::Error>(played)
-    });
-    let played = played.map_err(|error| trouble(format!("{target}: {error}")))?;
-    Ok(normalise(&played.trace, &place.replacements()))
+    runtime.block_on(tested.with_started(async |target: &Target| {
+        let token = token(target);
+        let place = Place { topics: format!("{prefix}/{token}"), clients: token };
+        let placed = place.script(script);
+        let expected = play(&placed, &Variant::default(), &Config::default());
+        let playing = async {
+            let connector = Connector::new(target).await?;
+            let played =
+                play_live(&placed, None, &expected, &connector, arguments.patience).await?;
+            clear(&placed, &connector).await?;
+            Ok::<_, std::io::Error>(played)
+        };
+        let played = playing.await.map_err(|error| trouble(format!("{target}: {error}")))?;
+        Ok(normalise(&played.trace, &place.replacements()))
+    }))
 }

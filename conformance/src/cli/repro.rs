@@ -2,7 +2,7 @@ use clap::Args;
 use conformance::exit::Exit;
 use conformance::report::{Report, causes};
 use conformance::repro::Failure as Shown;
-use conformance::runner::{Options, RunError, Selection, TOPIC_PREFIX, run};
+use conformance::runner::{Options, RunError, Selection, run};
 use conformance::target::Target;
 use conformance::verdict::Verdict;
 use reference_broker::command::interrupt;
@@ -42,7 +42,7 @@ pub(super) fn repro(arguments: &ReproArguments) -> Result<Exit, Failure> {
         .map_err(|error| (Exit::NothingSelected, error.to_string()))?;
     let tested = arguments.target.tested(arguments.broker.as_deref(), &arguments.reach)?;
     let (name, rerun) = (tested.name.clone(), tested.rerun.clone());
-    let (prefix, endpoint) = (tested.topic_prefix.clone(), tested.endpoint());
+    let (prefix, endpoint) = (tested.topic_prefix(None), tested.endpoint());
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| (Exit::Trouble, format!("cannot start: {error}")))?;
     let report = runtime.block_on(tested.with_started(async |target: &Target| {
@@ -50,7 +50,7 @@ pub(super) fn repro(arguments: &ReproArguments) -> Result<Exit, Failure> {
             jobs: JOBS,
             timeout_scale: arguments.timeout_scale,
             token: token(target),
-            topic_prefix: prefix.unwrap_or_else(|| TOPIC_PREFIX.to_owned()),
+            topic_prefix: prefix,
             ..Options::default()
         };
         let interrupt = interrupt().map_err(|error| (Exit::Trouble, error.to_string()))?;

@@ -11,9 +11,7 @@ use conformance::report::Report;
 use conformance::report::progress::Progress;
 use conformance::report::terminal::{Terminal, columns, wants_colour};
 use conformance::requirement;
-use conformance::runner::{
-    Interrupts, News, Options, Repeat, RunError, Selection, TOPIC_PREFIX, run_watched,
-};
+use conformance::runner::{Interrupts, News, Options, Repeat, RunError, Selection, run_watched};
 use conformance::scenario::Scenario;
 use conformance::target::{Started, Target};
 use reference_broker::command::Interruptions;
@@ -163,7 +161,7 @@ fn run_all(
         .map_err(|error| (Exit::Trouble, format!("cannot start: {error}")))?;
     let ran = runtime.block_on(async {
         let interrupts = interrupts().map_err(|error| (Exit::Trouble, error.to_string()))?;
-        let topic_prefix = tested.topic_prefix.clone();
+        let topic_prefix = tested.topic_prefix(arguments.topic_prefix.as_deref());
         let started = tested.start(interrupts.reach(1)).await?;
         let runs = Runs {
             arguments,
@@ -211,8 +209,7 @@ fn conclude(
 struct Runs<'a> {
     arguments: &'a RunArguments,
     started: &'a Started,
-    /// What the topics are to begin with, if the arguments say nothing else.
-    topic_prefix: Option<String>,
+    topic_prefix: String,
     selected: Vec<(usize, &'static Scenario)>,
     deviations: &'a KnownDeviations,
     reports: &'a Reports,
@@ -252,13 +249,11 @@ impl Runs<'_> {
 
     async fn one(&self, run: usize) -> Result<Report, Failure> {
         let target = self.started.target();
-        let prefix = self.arguments.topic_prefix.as_ref().or(self.topic_prefix.as_ref());
-        let prefix = prefix.map_or(TOPIC_PREFIX, String::as_str);
         let options = Options {
             jobs: self.arguments.jobs.unwrap_or_else(|| default_jobs(target)),
             timeout_scale: self.arguments.timeout_scale.unwrap_or(1.0),
             token: token(target),
-            topic_prefix: prefix.to_owned(),
+            topic_prefix: self.topic_prefix.clone(),
             at_most: self.at_most,
             known: Arc::new(self.deviations.clone()),
             may_add_jobs: self.arguments.jobs.is_none() && !target.is_in_memory(),

@@ -4,6 +4,7 @@ use clap::Args;
 use conformance::exit::Exit;
 use conformance::report::quoted;
 use conformance::repro::usual_endpoint;
+use conformance::runner::TOPIC_PREFIX;
 use conformance::target::{Choice, Chosen, Launch, Started, Target, TargetFile, started};
 use reference_broker::command::interrupt;
 use reference_broker::transport::url::Endpoint;
@@ -46,11 +47,16 @@ pub(super) struct Tested {
     pub(super) rerun: String,
     /// How it is started.
     pub(super) launch: Option<Launch>,
-    /// What its topics are to begin with.
-    pub(super) topic_prefix: Option<String>,
+    /// What its topics are to begin with, if the target file says so.
+    topic_prefix: Option<String>,
 }
 
 impl Tested {
+    /// What topics begin with: as asked for, or as the target file says, or as usual.
+    pub(super) fn topic_prefix(&self, asked: Option<&str>) -> String {
+        asked.or(self.topic_prefix.as_deref()).unwrap_or(TOPIC_PREFIX).to_owned()
+    }
+
     /// Where a program is to look for the broker: where it is, or where one usually is.
     pub(super) fn endpoint(&self) -> Endpoint {
         match &self.target {

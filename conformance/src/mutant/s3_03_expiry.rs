@@ -9,7 +9,9 @@ use reference_broker::core::{ConnectionId, Moment};
 
 use super::Mutant;
 use crate::boundary::Rules;
-use crate::boundary::rules::messages::{Cause, Key, key, loses, published, remembers};
+use crate::boundary::rules::messages::{
+    Cause, Key, delivered_for, key, loses, published, remembers,
+};
 use crate::boundary::rules::{answers, through};
 
 pub(super) fn mutants() -> Vec<Mutant> {
@@ -83,6 +85,18 @@ fn interval() -> Vec<Mutant> {
             "Retained messages come with the Message Expiry Interval they were published with",
             &["MQTT-3.3.2-6"],
             || not_counted_down(Cause::Subscribe),
+        ),
+        Mutant::new(
+            "3.3/expiry-nearly-over-left-out",
+            "Messages that waited until their last second come without Message Expiry Interval",
+            &["MQTT-3.3.2-6"],
+            || {
+                vec![delivered_for(Cause::Resume, |publish, _| {
+                    if interval_of(publish).is_some_and(|left| left <= 1) {
+                        publish.properties.retain(|property| property.id != INTERVAL);
+                    }
+                })]
+            },
         ),
         Mutant::new(
             "3.3/expiry-by-default",

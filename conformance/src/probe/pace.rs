@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex as Lock, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reference_broker::codec::{FixedHeader, Framer, Packet, PropertyId};
-use reference_broker::transport::BoxStream;
-use tokio::io::{AsyncWriteExt, WriteHalf};
+use reference_broker::transport::{BoxStream, write_out};
+use tokio::io::WriteHalf;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -142,7 +142,7 @@ impl Line {
         }
         context.record(&self.name, What::Sent(Packet::PingReq));
         // A connection that takes nothing more is for the next step to see.
-        let _ = timeout(SEND, half.write_all(&PINGREQ)).await;
+        let _ = timeout(SEND, write_out(&mut *half, &PINGREQ)).await;
     }
 }
 

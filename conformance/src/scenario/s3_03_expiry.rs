@@ -28,6 +28,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     .needs(UP_TO_1)
     .timed(3),
     scenario!(
+        "3.3/expiry-nearly-over",
+        expiry_nearly_over,
+        "A message that is sent on in the last second of its time has a Message Expiry Interval",
+        ["MQTT-3.3.2-6"]
+    )
+    .needs(UP_TO_1)
+    .timed(3),
+    scenario!(
         "3.3/expiry-queued-drops",
         expiry_queued_drops,
         "Of the messages that wait, those whose time is over do not come, at QoS 1 or 2; others do",
@@ -175,6 +183,29 @@ async fn expiry_queued_counts_down(stage: &mut Stage) -> Outcome {
     let mut bob = stage.resumed("bob", 60).await?;
     let publish = bob.receives(&topic, "while away").await?;
     is_left(stage, &publish, 60, 3, since)
+}
+
+async fn expiry_nearly_over(stage: &mut Stage) -> Outcome {
+    const TENTH: Duration = Duration::from_millis(100);
+    let topic = stage.topic("nearly-over");
+    away(stage, "bob", &topic).await?;
+    let mut alice = stage.connected("alice").await?;
+    // From one tenth of a second to the next, so that some of them are in their last second by any clock, also one
+    // that counts whole seconds.
+    for _ in 0..10 {
+        publish_expiring(&mut alice, &topic, "nearly over", 2).await?;
+        stage.wait(TENTH).await;
+    }
+    stage.wait(9 * TENTH).await;
+    alice.publish(&topic, "lasting", QoS::AtLeastOnce).await?;
+    stage.means();
+    let mut bob = stage.resumed("bob", 60).await?;
+    for publish in bob.receives_until(&topic, "lasting").await? {
+        let left = publish.properties.number(PropertyId::MessageExpiryInterval);
+        let expected = "a message_expiry_interval, as long as the message is sent on at all";
+        stage.check(left.is_some(), expected, packet_text(&publish.into()))?;
+    }
+    Ok(())
 }
 
 async fn expiry_queued_drops(stage: &mut Stage) -> Outcome {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reference_broker::codec::{DecodeError, Framer, Packet};
-use reference_broker::transport::BoxStream;
+use reference_broker::transport::{BoxStream, write_out};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -207,7 +207,7 @@ impl Live<'_> {
         if let Some(line) = self.lines.get_mut(name) {
             let deadline = Instant::now() + self.patience;
             // The broker may have closed: its end is seen by who reads.
-            let _ = timeout_at(deadline, line.writer.write_all(bytes)).await;
+            let _ = timeout_at(deadline, write_out(&mut line.writer, bytes)).await;
         }
     }
 

@@ -9,9 +9,9 @@ use bytes::Bytes;
 use reference_broker::codec::{
     ConnAck, Connect, DecodeError, Disconnect, Framer, Packet, PropertyId, QoS, ReasonCode, Side,
 };
-use reference_broker::transport::BoxStream;
 use reference_broker::transport::url::Scheme;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use reference_broker::transport::{BoxStream, write_out};
+use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::capabilities::ASKED_EXPIRY;
@@ -362,11 +362,7 @@ impl Visitor {
 
     pub(crate) async fn send(&mut self, packet: impl Into<Packet>) -> Result<(), Lost> {
         let bytes = packet.into().to_bytes().unwrap_or_default();
-        let sending = async {
-            self.stream.write_all(&bytes).await?;
-            self.stream.flush().await
-        };
-        match timeout_at(self.deadline, sending).await {
+        match timeout_at(self.deadline, write_out(&mut self.stream, &bytes)).await {
             Ok(Ok(())) => Ok(()),
             // What came before the end may say why.
             Ok(Err(_)) => Ok(()),

@@ -7,7 +7,7 @@ use std::io;
 
 use bytes::Bytes;
 use reference_broker::codec::{ConnAck, Connect, Framer, Packet, PropertyId, ReasonCode, Side};
-use reference_broker::transport::{BoxStream, memory};
+use reference_broker::transport::{BoxStream, memory, write_out};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy_bidirectional};
 
 use super::Login;
@@ -40,11 +40,11 @@ async fn carry(
             connect.properties.push(PropertyId::AuthenticationData, scram.first());
             send(&mut broker, Packet::from(connect)).await?;
             let rest = exchange(&mut client, &mut broker, &mut scram).await?;
-            client.write_all(&rest).await?;
+            write_out(&mut client, &rest).await?;
             // What came behind the CONNECT was to wait (MQTT-3.1.2-30).
-            broker.write_all(from_client.pending_bytes()).await?;
+            write_out(&mut broker, from_client.pending_bytes()).await?;
         }
-        None => broker.write_all(from_client.pending_bytes()).await?,
+        None => write_out(&mut broker, from_client.pending_bytes()).await?,
     }
     copy_bidirectional(&mut client, &mut broker).await.map(drop)
 }
@@ -128,6 +128,5 @@ fn without_exchange(connack: &mut ConnAck) {
 
 async fn send(stream: &mut BoxStream, packet: Packet) -> io::Result<()> {
     let bytes = packet.to_bytes().map_err(io::Error::other)?;
-    stream.write_all(&bytes).await?;
-    stream.flush().await
+    write_out(stream, &bytes).await
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use reference_broker::transport::url::Scheme;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use reference_broker::transport::write_out;
+use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
 use super::Connector;
@@ -102,8 +103,7 @@ pub(super) async fn spoken(connector: &Connector, patience: Duration) -> Option<
 
 async fn ask(connector: &Connector, question: &[u8], patience: Duration) -> Option<Vec<u8>> {
     let mut stream = connector.connect(patience).await.ok()?;
-    stream.write_all(question).await.ok()?;
-    stream.flush().await.ok()?;
+    write_out(&mut stream, question).await.ok()?;
     let mut answer = Vec::new();
     // Some say it byte by byte; what came before a close or reset counts.
     while answer.len() < ENOUGH && matches!(stream.read_buf(&mut answer).await, Ok(1..)) {}

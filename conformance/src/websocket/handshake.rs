@@ -1,6 +1,6 @@
 use bytes::BytesMut;
-use reference_broker::transport::BoxStream;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use reference_broker::transport::{BoxStream, write_out};
+use tokio::io::AsyncReadExt;
 
 /// No head of an answer has more bytes.
 const LONGEST_HEAD: usize = 16 * 1024;
@@ -51,12 +51,8 @@ pub async fn open(stream: &mut BoxStream, host: &str, path: &str, offers: &[&str
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{offers}\r\n"
     );
-    let asked = async {
-        stream.write_all(request.as_bytes()).await?;
-        stream.flush().await
-    };
     // What came before it was refused says more.
-    let _ = asked.await;
+    let _ = write_out(stream, request.as_bytes()).await;
     let mut bytes = BytesMut::new();
     loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {

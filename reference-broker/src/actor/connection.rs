@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::codec::{DecodeError, Framer, Packet, PacketType, Side};
 use crate::core::{ConnectionId, Input};
-use crate::transport::BoxStream;
+use crate::transport::{BoxStream, write_out};
 
 use super::broker::{Message, Outbox};
 use super::counts::{Counters, count};
@@ -330,11 +330,7 @@ async fn write(mut sink: WriteHalf<BoxStream>, mut outbox: Receiver<Packet>) -> 
             taken.add(room);
         }
         let patience = WRITE_TIMEOUT + Duration::from_secs(batch.len() as u64 / SLOWEST);
-        let written = async {
-            sink.write_all(&batch).await?;
-            sink.flush().await // Streams over TLS or WebSocket may hold some of it back.
-        };
-        timeout(patience, written).await??;
+        timeout(patience, write_out(&mut sink, &batch)).await??;
         batch.clear();
         if batch.capacity() > 2 * BATCH {
             batch = BytesMut::new(); // One large packet is no reason to keep the room for it.

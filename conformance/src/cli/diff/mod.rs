@@ -11,7 +11,6 @@ use conformance::differential::{
     cases, config_of, drawn, first_difference, mixed, paint,
 };
 use conformance::exit::Exit;
-use conformance::runner::TOPIC_PREFIX;
 use conformance::script::{Script, read};
 use conformance::target::{Connector, Target, Variant, announced};
 use reference_broker::command::interrupt;
@@ -196,7 +195,8 @@ fn beside(arguments: &DiffArguments, tested: Tested, seed: u64) -> Result<Diverg
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| trouble(format!("cannot start: {error}")))?;
     raised_limit();
-    let (name, prefix) = (tested.name.clone(), tested.topic_prefix.clone());
+    let (name, prefix) =
+        (tested.name.clone(), tested.topic_prefix(arguments.topic_prefix.as_deref()));
     let compared = runtime.block_on(tested.with_started(async |target| {
         compare(arguments, target, &name, prefix, scripts, seed).await
     }));
@@ -208,7 +208,7 @@ async fn compare(
     arguments: &DiffArguments,
     target: &Target,
     name: &str,
-    topic_prefix: Option<String>,
+    topic_prefix: String,
     scripts: Vec<(String, Script)>,
     seed: u64,
 ) -> Result<Divergences, Failure> {
@@ -217,8 +217,6 @@ async fn compare(
     let connector = Connector::new(target).await.map_err(cannot)?;
     let connack = announced(&connector, arguments.patience.max(Duration::from_secs(5))).await;
     let connack = connack.map_err(|why| trouble(format!("{name} {why}")))?;
-    let prefix = arguments.topic_prefix.clone().or(topic_prefix);
-    let topic_prefix = prefix.unwrap_or_else(|| TOPIC_PREFIX.to_owned());
     let token = token(target);
     let asking = Asking {
         topic_prefix: topic_prefix.clone(),

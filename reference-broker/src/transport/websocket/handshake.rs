@@ -10,7 +10,7 @@ use tungstenite::http::header::{HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_P
 use tungstenite::http::{HeaderValue, StatusCode};
 
 use super::{Role, SUBPROTOCOL, WebSocketStream};
-use crate::transport::within;
+use crate::transport::{within, write_out};
 
 /// The longest head of a request or response.
 const HEAD: usize = 8 * 1024;
@@ -72,8 +72,7 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         };
         match answer {
             Ok((response, early)) => {
-                stream.write_all(&response).await?;
-                stream.flush().await?;
+                write_out(&mut stream, &response).await?;
                 Ok(WebSocketStream::new(stream, Role::Server, early))
             }
             Err(refusal) => Err(refuse(&mut stream, refusal).await?),
@@ -102,8 +101,7 @@ pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\
              Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n\r\n"
         );
-        stream.write_all(request.as_bytes()).await?;
-        stream.flush().await?;
+        write_out(&mut stream, request.as_bytes()).await?;
         match read_head(&mut stream, b"HTTP/1.1 ").await? {
             Head::Whole(head, early) => {
                 check(&head, &key).map_err(invalid)?;
@@ -190,7 +188,7 @@ async fn refuse(
          {version}Connection: close\r\n\r\n{what}\n",
         what.len() + 1
     );
-    stream.write_all(response.as_bytes()).await?;
+    write_out(stream, response.as_bytes()).await?;
     stream.shutdown().await?;
     let mut rest = BytesMut::with_capacity(1024);
     let mut total = 0;
