@@ -123,6 +123,53 @@ async fn a_packet_too_large_is_refused_by_its_header() {
     client.expect_end().await;
 }
 
+/// It has more to hand on than a connection may have waiting for the broker, so the CONNECT comes in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_did_counts_before_it_comes_back() {
+    let (_server, address) = tcp_server().await;
+    let mut watcher = Client::tcp(address).await;
+    watcher.connect(Connect::new("watcher")).await;
+    watcher.subscribe("#", QoS::AtMostOnce).await;
+    for stays in [false, true].repeat(20) {
+        let mut old = Client::tcp(address).await;
+        old.connect(Connect::new("c").will(Will::new("will", ""))).await;
+        let mut packets: Vec<Packet> =
+            (0..100).map(|n| Publish::new(n.to_string(), "").into()).collect();
+        packets.push(Disconnect::default().into());
+        old.write(&bytes_of(&packets)).await;
+        let _kept = stays.then_some(old);
+        let mut new = Client::tcp(address).await;
+        new.connect(Connect::new("c")).await;
+        new.send(Publish::new("last", "")).await;
+        for n in 0..100 {
+            assert_eq!(&*watcher.expect_publish().await.topic, n.to_string());
+        }
+        assert_eq!(&*watcher.expect_publish().await.topic, "last", "and no Will");
+        new.send(Disconnect::default()).await;
+        new.expect_end().await;
+    }
+}
+
+/// A connection that never falls silent keeps nobody waiting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_back_does_not_wait_for_a_flood() {
+    let (_server, address) = tcp_server().await;
+    let mut old = Client::tcp(address).await;
+    old.connect(Connect::new("c")).await;
+    let flood = bytes_of(&[Publish::new("t", "x".repeat(10_000)).into()]);
+    let (mut source, mut sink) = tokio::io::split(old.stream);
+    let flooding = tokio::spawn(async move { while sink.write_all(&flood).await.is_ok() {} });
+    let reading = tokio::spawn(async move {
+        let mut bytes = BytesMut::new();
+        while matches!(source.read_buf(&mut bytes).await, Ok(1..)) {}
+    });
+    let mut new = Client::tcp(address).await;
+    new.connect(Connect::new("c")).await;
+    new.expect_alive().await;
+    flooding.await.unwrap();
+    reading.await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_sent_before_the_end_counts() {
     let (_server, address) = tcp_server().await;

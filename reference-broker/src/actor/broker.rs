@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-use crate::codec::{Packet, QoS};
+use crate::codec::{Packet, QoS, Text};
 use crate::core::{Broker, ConnectionId, Input, Moment, Output};
 
 use super::Engine;
@@ -16,8 +16,9 @@ use super::asker::Asker;
 use super::counts::count;
 use super::log;
 use super::panic::caught_call;
-use super::queue::{Receiver, Refused, Sender};
+use super::queue::{Receiver, Refused, Room, Sender};
 use super::supervisor::Shared;
+use super::takeover::{Question, Takeovers};
 use super::tap_actor::Taps;
 
 /// What the broker is told.
@@ -26,6 +27,8 @@ pub(super) enum Message {
     Opened(ConnectionId, Outbox),
     /// Anything else that happened.
     Happened(Input),
+    /// A connection has handed on all that had come when it was asked.
+    Settled(ConnectionId),
     /// Somebody wants to look at the core.
     Inspect(Look),
     /// Take leave of all clients, and open nothing more.
@@ -45,6 +48,8 @@ pub(super) struct Outbox {
     pub(super) cut: oneshot::Sender<()>,
     /// Whether its client is on this machine for sure.
     pub(super) is_local: bool,
+    /// By which its reader is asked whether all has been handed on.
+    pub(super) question: Arc<Question>,
 }
 
 /// Runs until it is told to end. A panic of the engine is a panic of this.
@@ -62,27 +67,29 @@ pub(super) async fn run(
         origin: Instant::now(),
         shared,
         taps,
+        takeovers: Takeovers::default(),
+        ended: Vec::new(),
         stopping: false,
     };
     loop {
-        let deadline = actor.engine.next_deadline();
-        let wake = actor.instant(deadline.unwrap_or_default());
+        let wake = actor.next_deadline();
         let message = tokio::select! {
             biased;
             message = inbox.recv() => message,
-            () = sleep_until(wake), if deadline.is_some() => {
+            () = sleep_until(wake.unwrap_or(actor.origin)), if wake.is_some() => {
                 actor.handle(Input::Tick);
+                actor.settle();
                 actor.taps.call_inline().await;
                 continue;
             }
         };
         let Some((message, room)) = message else { return };
-        drop(room);
         actor.shared.counters.inbox_high_water.fetch_max(inbox.len() + 1, Ordering::Relaxed);
         if let Message::End = message {
             return;
         }
-        actor.take(message);
+        actor.take(message, room);
+        actor.settle();
         actor.taps.call_inline().await;
     }
 }
@@ -95,12 +102,16 @@ struct BrokerActor {
     origin: Instant,
     shared: Arc<Shared>,
     taps: Taps,
+    /// Who waits until what it did over its old connection is handled.
+    takeovers: Takeovers,
+    /// The connections that nobody need wait for any more.
+    ended: Vec<ConnectionId>,
     /// Whether it has taken leave.
     stopping: bool,
 }
 
 impl BrokerActor {
-    fn take(&mut self, message: Message) {
+    fn take(&mut self, message: Message, room: Room) {
         match message {
             // To drop its outbox closes it.
             Message::Opened(..) if self.stopping => {}
@@ -109,16 +120,11 @@ impl BrokerActor {
                 self.handle(Input::Opened(id));
             }
             Message::Happened(input) => {
-                match &input {
-                    Input::Received(id, packet) => log::received(*id, packet),
-                    Input::Closed(id) => {
-                        self.connections.remove(id);
-                        self.asker.forget(*id);
-                    }
-                    _ => {}
+                if let Some((input, room)) = self.takeovers.hold(input, room) {
+                    self.happened(input, room, None);
                 }
-                self.handle(input);
             }
+            Message::Settled(id) => self.ended.push(id),
             Message::Inspect(look) => {
                 // It cannot change the engine, so nothing is half done after a panic.
                 if let Err(panic) = caught_call(|| look(self.engine.broker())) {
@@ -131,6 +137,57 @@ impl BrokerActor {
             }
             Message::End => {}
         }
+    }
+
+    /// Handles what happened, unless that is a CONNECT of a client whose old connection, other than one that has been
+    /// waited for, may have something to hand on.
+    fn happened(&mut self, input: Input, room: Room, awaited: Option<ConnectionId>) {
+        match &input {
+            Input::Received(id, packet) => {
+                if let Packet::Connect(connect) = packet
+                    && let Some(old) = self.connection_of(&connect.client_id)
+                    && old != *id
+                    && Some(old) != awaited
+                    && let Some(outbox) = self.connections.get(&old)
+                {
+                    outbox.question.ask();
+                    return self.takeovers.begin(*id, old, (input, room));
+                }
+                log::received(*id, packet);
+            }
+            Input::Closed(id) => drop(self.forget(*id)),
+            _ => {}
+        }
+        drop(room);
+        self.handle(input);
+    }
+
+    fn connection_of(&self, client: &Text) -> Option<ConnectionId> {
+        self.engine.broker()?.connection_of(client)
+    }
+
+    /// Goes on with those who have waited for a connection that has handed on all, has ended, or has been waited for
+    /// for long enough.
+    fn settle(&mut self) {
+        while let Some(old) = self.ended.pop().or_else(|| self.takeovers.overdue()) {
+            for (new, newcomer) in self.takeovers.release(old) {
+                for (input, room) in newcomer.inputs {
+                    // By its CONNECT it may have to wait again, for another one that came before it.
+                    if let Some((input, room)) = self.takeovers.hold(input, room)
+                        && self.connections.contains_key(&new)
+                    {
+                        self.happened(input, room, Some(old));
+                    }
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self, id: ConnectionId) -> Option<Outbox> {
+        self.asker.forget(id);
+        self.takeovers.forget(id);
+        self.ended.push(id);
+        self.connections.remove(&id)
     }
 
     fn handle(&mut self, input: Input) {
@@ -157,8 +214,7 @@ impl BrokerActor {
                 self.send(id, packet)
             }
             Output::Close(id) => {
-                self.connections.remove(&id);
-                self.asker.forget(id);
+                self.forget(id);
                 None
             }
             Output::Ask(id, question) => {
@@ -190,14 +246,19 @@ impl BrokerActor {
                 None
             }
             Err(Refused::Full) => {
-                let outbox = self.connections.remove(&id)?;
+                let outbox = self.forget(id)?;
                 tracing::warn!(connection = id.0, "connection cut off: it takes nothing more");
                 count(&self.shared.counters.cut_off);
-                self.asker.forget(id);
                 let _ = outbox.cut.send(()); // An error means that it has ended.
                 Some(Input::Closed(id))
             }
         }
+    }
+
+    /// When something is due.
+    fn next_deadline(&self) -> Option<Instant> {
+        let of_engine = self.engine.next_deadline().map(|moment| self.instant(moment));
+        of_engine.into_iter().chain(self.takeovers.next_deadline()).min()
     }
 
     fn instant(&self, moment: Moment) -> Instant {

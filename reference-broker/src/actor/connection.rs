@@ -22,6 +22,7 @@ use super::counts::{Counters, count};
 use super::panic::caught;
 use super::queue::{self, Receiver, Sender};
 use super::supervisor::Shared;
+use super::takeover::Question;
 use super::{Arrival, Arrived};
 
 /// How many bytes are written at once.
@@ -86,14 +87,15 @@ pub(super) async fn run(
     let (packets, outbox) = queue::queue(shared.settings.outbox);
     let packets = packets.within(&shared.waiting);
     let (cut, is_cut) = oneshot::channel();
+    let question = Arc::new(Question::default());
     let Arrived { stream, is_local } = arrived;
-    let outbox_of_broker = Outbox { packets, cut, is_local };
+    let outbox_of_broker = Outbox { packets, cut, is_local, question: Arc::clone(&question) };
     if broker.send(Message::Opened(id, outbox_of_broker), 0).await.is_err() {
         return;
     }
     let served = caught(async {
         tokio::select! {
-            ending = serve(id, stream, &shared, &broker, outbox) => ending,
+            ending = serve(id, stream, &shared, &broker, outbox, &question) => ending,
             () = cut_off(id, is_cut, &shared) => Ending::ByBroker,
         }
     });
@@ -134,10 +136,11 @@ async fn serve(
     shared: &Shared,
     broker: &Sender<Message>,
     outbox: Receiver<Packet>,
+    question: &Question,
 ) -> Ending {
     let (mut source, sink) = tokio::io::split(stream);
     let written = {
-        let mut read = pin!(read(id, &mut source, shared, broker));
+        let mut read = pin!(read(id, &mut source, shared, broker, question));
         tokio::select! {
             () = &mut read => return Ending::Otherwise,
             written = write(sink, outbox) => match written {
@@ -172,7 +175,9 @@ async fn read(
     source: &mut ReadHalf<BoxStream>,
     shared: &Shared,
     broker: &Sender<Message>,
+    question: &Question,
 ) {
+    let mut handed_on = 0;
     let mut framer = Framer::new(shared.packet_limit);
     let mut partial = Partial { shared, held: 0 };
     let mut progress = Progress::new(shared.settings.packet_timeout);
@@ -184,6 +189,10 @@ async fn read(
                 {
                     return;
                 }
+                if question.is_overdue(&mut handed_on, size) && !answer(id, question, broker).await
+                {
+                    return;
+                }
             }
             Ok(None) => {
                 if !partial.hold(framer.pending()) {
@@ -192,7 +201,17 @@ async fn read(
                     return;
                 }
                 progress.note(framer.pending());
-                if !read_more(id, source, &mut framer, progress.deadline(), shared).await {
+                let deadline = progress.deadline();
+                let goes_on = tokio::select! {
+                    biased;
+                    came = read_more(id, source, &mut framer, deadline, shared) => came,
+                    // There is nothing more to be read: what comes from now on came later.
+                    () = question.asked() => {
+                        handed_on = 0;
+                        answer(id, question, broker).await
+                    }
+                };
+                if !goes_on {
                     return;
                 }
             }
@@ -207,6 +226,11 @@ async fn read(
             }
         }
     }
+}
+
+/// Says that all is handed on that had come when this was asked; gives whether the broker is still there.
+async fn answer(id: ConnectionId, question: &Question, broker: &Sender<Message>) -> bool {
+    !question.close() || broker.send(Message::Settled(id), 0).await.is_ok()
 }
 
 /// Waits for more bytes; says whether any came, and in time.

@@ -23,6 +23,9 @@
 //!   anything else the connection is cut off. A full inbox of the taps drops the newest message;
 //! - the TapActor waits for nobody: a full queue of a tap drops the newest message for that tap.
 //!
+//! What a client did over one connection is handled before what it does over the next: a CONNECT waits, for a second at
+//! the most, until the old connection's reader has handed on all that had come by then (`takeover`).
+//!
 //! All that is dropped or cut off is counted ([`ShellCounts`]), wherever it is dropped. It is logged as
 //! well: of many the first, then ever more seldom, and the rest when it is over, so that the log of a
 //! server that was stopped has all of them.
@@ -45,6 +48,7 @@ mod queue;
 mod server;
 mod settings;
 mod supervisor;
+mod takeover;
 mod tap;
 mod tap_actor;
 

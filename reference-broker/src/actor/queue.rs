@@ -94,6 +94,11 @@ pub(super) struct Room {
 }
 
 impl Room {
+    /// How many bytes it is.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.num_permits()
+    }
+
     /// Takes in the room of another item of the same channel.
     pub(super) fn add(&mut self, other: Room) {
         self.bytes.merge(other.bytes);

@@ -6,7 +6,7 @@ use crate::codec::{SubscriptionOptions, Text};
 use crate::topic::SubscriptionFilter;
 
 use super::session::Session;
-use super::{Broker, Moment};
+use super::{Broker, ConnectionId, Moment};
 
 /// What is there: no payloads, no properties, nothing by which a client shows who it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,6 +79,12 @@ pub struct SharedState {
 }
 
 impl Broker {
+    /// The connection of a client that is connected.
+    #[must_use]
+    pub fn connection_of(&self, client_id: &Text) -> Option<ConnectionId> {
+        self.sessions.get(client_id)?.connection
+    }
+
     /// The first `limit` of everything. A broker may have very many sessions: [`Broker::counts`] tells
     /// how many there are, [`Broker::sessions_after`] gives the next ones.
     pub fn state(&self, limit: usize) -> State {
