@@ -171,9 +171,8 @@ fn accept(page: &page::Page, words: &[String]) -> Result<(), String> {
             are_known(all("switches"), |it| chameleon::find(it).is_some())?;
             are_known(all("flaw"), |it| flaw::find(it).is_ok())
         }
-        "replay" => is_target(page, all("target")),
         "wait" => is_target(page, all("url")),
-        "diff" | "choices" | "fuzz" => {
+        "diff" | "choices" | "fuzz" | "replay" => {
             is_target(page, all("targets").into_iter().chain(all("broker")))?;
             is_started(all)
         }
