@@ -46,6 +46,13 @@ async fn expect_session(client: &mut Client<impl AsyncRead + AsyncWrite + Unpin>
     assert_eq!(client.expect().await, Packet::PingResp);
 }
 
+/// A client that gets all messages.
+async fn watching<S: AsyncRead + AsyncWrite + Unpin>(mut client: Client<S>) -> Client<S> {
+    client.connect(Connect::new("watcher")).await;
+    client.subscribe("#", QoS::AtMostOnce).await;
+    client
+}
+
 #[tokio::test]
 async fn packets_may_come_byte_by_byte() {
     let (server, address) = tcp_server().await;
@@ -127,9 +134,7 @@ async fn a_packet_too_large_is_refused_by_its_header() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_client_did_counts_before_it_comes_back() {
     let (_server, address) = tcp_server().await;
-    let mut watcher = Client::tcp(address).await;
-    watcher.connect(Connect::new("watcher")).await;
-    watcher.subscribe("#", QoS::AtMostOnce).await;
+    let mut watcher = watching(Client::tcp(address).await).await;
     for stays in [false, true].repeat(20) {
         let mut old = Client::tcp(address).await;
         old.connect(Connect::new("c").will(Will::new("will", ""))).await;
@@ -173,9 +178,7 @@ async fn who_comes_back_does_not_wait_for_a_flood() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_sent_before_the_end_counts() {
     let (_server, address) = tcp_server().await;
-    let mut watcher = Client::tcp(address).await;
-    watcher.connect(Connect::new("watcher")).await;
-    watcher.subscribe("#", QoS::AtMostOnce).await;
+    let mut watcher = watching(Client::tcp(address).await).await;
     for ends_well in [false, true].repeat(20) {
         let mut client = Client::tcp(address).await;
         let will = Will::new("will", "");
@@ -196,9 +199,7 @@ async fn what_was_sent_before_the_end_counts() {
 #[tokio::test]
 async fn what_was_sent_before_the_end_counts_however_long_it_waits() {
     let server = Server::start(Config::default());
-    let mut watcher = Client::memory(&server).await;
-    watcher.connect(Connect::new("watcher")).await;
-    watcher.subscribe("#", QoS::AtMostOnce).await;
+    let mut watcher = watching(Client::memory(&server).await).await;
     // More messages than the broker's inbox holds, so that writing fails before all is read.
     let mut packets = vec![Connect::new("c").will(Will::new("will", "")).into()];
     packets.extend(vec![Publish::new("t", "").into(); 5_000]);

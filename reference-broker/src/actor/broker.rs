@@ -151,7 +151,8 @@ impl BrokerActor {
                     && let Some(outbox) = self.connections.get(&old)
                 {
                     outbox.question.ask();
-                    return self.takeovers.begin(*id, old, (input, room));
+                    let id = *id;
+                    return self.takeovers.begin(id, old, input, room);
                 }
                 log::received(*id, packet);
             }
@@ -166,8 +167,8 @@ impl BrokerActor {
         self.engine.broker()?.connection_of(client)
     }
 
-    /// Goes on with those who have waited for a connection that has handed on all, has ended, or has been waited for
-    /// for long enough.
+    /// Goes on with those whose old connection has handed on all or has ended, and with those who have waited long
+    /// enough.
     fn settle(&mut self) {
         while let Some(old) = self.ended.pop().or_else(|| self.takeovers.overdue()) {
             for (new, newcomer) in self.takeovers.release(old) {

@@ -177,7 +177,6 @@ async fn read(
     broker: &Sender<Message>,
     question: &Question,
 ) {
-    let mut handed_on = 0;
     let mut framer = Framer::new(shared.packet_limit);
     let mut partial = Partial { shared, held: 0 };
     let mut progress = Progress::new(shared.settings.packet_timeout);
@@ -189,8 +188,7 @@ async fn read(
                 {
                     return;
                 }
-                if question.is_overdue(&mut handed_on, size) && !answer(id, question, broker).await
-                {
+                if question.count(size) && !answer(id, question, broker).await {
                     return;
                 }
             }
@@ -206,10 +204,7 @@ async fn read(
                     biased;
                     came = read_more(id, source, &mut framer, deadline, shared) => came,
                     // There is nothing more to be read: what comes from now on came later.
-                    () = question.asked() => {
-                        handed_on = 0;
-                        answer(id, question, broker).await
-                    }
+                    () = question.asked() => answer(id, question, broker).await,
                 };
                 if !goes_on {
                     return;

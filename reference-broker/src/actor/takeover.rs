@@ -1,4 +1,4 @@
-//! What a client sent over its old connection, or did to it, counts before what it sends over a new one.
+//! A client's old connection is read to the end before its CONNECT over a new one is handled.
 //!
 //! A client that takes its leave and comes back at once has its CONNECT read by another task than its DISCONNECT, and
 //! the two may come to the broker in any order. So a CONNECT for a session whose connection is still there waits until
@@ -6,7 +6,7 @@
 //! what is sent behind the CONNECT waits with it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -45,14 +45,14 @@ struct Crowd {
 /// A client that waits: its CONNECT, and what came after it.
 #[derive(Default)]
 pub(super) struct Newcomer {
-    pub(super) inputs: VecDeque<(Input, Room)>,
+    pub(super) inputs: Vec<(Input, Room)>,
     bytes: usize,
 }
 
 impl Newcomer {
     fn push(&mut self, input: Input, room: Room) {
         self.bytes += room.bytes();
-        self.inputs.push_back((input, room));
+        self.inputs.push((input, room));
     }
 }
 
@@ -62,7 +62,8 @@ impl Takeovers {
         &mut self,
         new: ConnectionId,
         old: ConnectionId,
-        (connect, room): (Input, Room),
+        connect: Input,
+        room: Room,
     ) {
         let crowd = self.crowds.entry(old).or_insert_with(|| {
             let until = Instant::now() + PATIENCE;
@@ -98,7 +99,7 @@ impl Takeovers {
         newcomers
     }
 
-    /// A connection that has been waited for for long enough.
+    /// A connection whose newcomers have waited long enough.
     pub(super) fn overdue(&mut self) -> Option<ConnectionId> {
         while let Some((until, old)) = self.deadlines.front().copied() {
             let is_awaited = self.crowds.get(&old).is_some_and(|crowd| crowd.until == until);
@@ -113,7 +114,7 @@ impl Takeovers {
         None
     }
 
-    /// When a connection has been waited for for long enough.
+    /// When the first of those is due.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.front().map(|(until, _)| *until)
     }
@@ -135,17 +136,18 @@ fn of(input: &Input) -> Option<ConnectionId> {
     }
 }
 
-/// By which the reader of a connection is asked to say when it has handed on all that had come by then.
+/// Asks the reader of a connection to say when it has handed on all that had come by then.
 #[derive(Debug, Default)]
 pub(super) struct Question {
-    is_open: AtomicBool,
+    /// How many more bytes are handed on before the answer, at the most; 0 while there is no question.
+    left: AtomicUsize,
     asked: Notify,
 }
 
 impl Question {
     /// Asks.
     pub(super) fn ask(&self) {
-        self.is_open.store(true, Ordering::Release);
+        self.left.store(MOST_READ, Ordering::Release);
         self.asked.notify_one();
     }
 
@@ -154,21 +156,18 @@ impl Question {
         self.asked.notified().await;
     }
 
-    /// Whether it is asked, and so many bytes have been handed on since then that it is time for an answer.
-    pub(super) fn is_overdue(&self, handed_on: &mut usize, bytes: usize) -> bool {
-        if !self.is_open.load(Ordering::Acquire) {
+    /// Counts bytes that were handed on; says whether an answer is due for so many since it was asked.
+    pub(super) fn count(&self, bytes: usize) -> bool {
+        let left = self.left.load(Ordering::Acquire);
+        if left == 0 {
             return false;
         }
-        *handed_on += bytes;
-        let is_overdue = *handed_on > MOST_READ;
-        if is_overdue {
-            *handed_on = 0;
-        }
-        is_overdue
+        self.left.store(left.saturating_sub(bytes).max(1), Ordering::Release); // Open until it is answered.
+        left <= bytes
     }
 
     /// Says whether there is somebody to be answered, once.
     pub(super) fn close(&self) -> bool {
-        self.is_open.swap(false, Ordering::AcqRel)
+        self.left.swap(0, Ordering::AcqRel) > 0
     }
 }
