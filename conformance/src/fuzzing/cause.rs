@@ -103,7 +103,7 @@ pub struct Cause {
     pub script: Script,
     /// What came of that, as if it had been played in no place; empty if the broker did not live to tell.
     pub trace: Vec<Event>,
-    /// What was sent then.
+    /// What was sent then; or, if the broker did not live to tell, what the embedded broker is sent.
     pub sent: Vec<Event>,
     /// Whether that script alone shows it on a fresh start.
     pub reproduced: bool,

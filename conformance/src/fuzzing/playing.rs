@@ -87,6 +87,11 @@ impl Player {
         })
     }
 
+    /// What a script sends, as far as that can be told without the broker: for one that did not live to be told of.
+    pub(super) fn rehearsed(&self, script: &Script) -> Vec<Event> {
+        play(&self.place().script(script), &Variant::default(), &self.config).trace
+    }
+
     /// Where no other script is played.
     fn place(&self) -> Place {
         let number = self.plays.fetch_add(1, Ordering::Relaxed);

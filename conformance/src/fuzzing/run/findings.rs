@@ -129,7 +129,10 @@ impl Run {
             return;
         }
         let Convicted { input, symptom, script, outcome } = convicted;
-        let (trace, sent) = (outcome.played.trace, outcome.sent);
+        let (trace, mut sent) = (outcome.played.trace, outcome.sent);
+        if sent.is_empty() {
+            sent = self.trial.player.rehearsed(&script);
+        }
         let after = self.begun.elapsed().as_secs_f64();
         self.report.causes.push(Cause {
             name,
