@@ -9,7 +9,7 @@ use crate::authentication::{Authenticator, Exchange};
 use crate::codec::ReasonCode;
 use crate::core::{Answer, ConnectionId, Input, Question};
 
-use super::broker::Message;
+use super::inbox::Message;
 use super::panic::caught;
 use super::queue::Sender;
 

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::codec::{Packet, QoS, Text};
 use crate::core::{Broker, ConnectionId, Input, Moment, Output};
@@ -14,55 +13,26 @@ use crate::core::{Broker, ConnectionId, Input, Moment, Output};
 use super::Engine;
 use super::asker::Asker;
 use super::counts::count;
+use super::inbox::{Look, Message, Next, Order, Outbox, Pending};
 use super::log;
 use super::panic::caught_call;
-use super::queue::{Receiver, Refused, Room, Sender};
+use super::queue::{Refused, Room};
 use super::supervisor::Shared;
-use super::takeover::{Question, Takeovers};
+use super::takeover::Takeovers;
 use super::tap_actor::Taps;
-
-/// What the broker is told.
-pub(super) enum Message {
-    /// A connection was opened, and how to reach it.
-    Opened(ConnectionId, Outbox),
-    /// Anything else that happened.
-    Happened(Input),
-    /// A connection has handed on all that had come when it was asked.
-    Settled(ConnectionId),
-    /// Somebody wants to look at the core.
-    Inspect(Look),
-    /// Take leave of all clients, and open nothing more.
-    Stop,
-    /// All connections are gone: end.
-    End,
-}
-
-/// A look at the core, if the engine has one.
-pub(super) type Look = Box<dyn FnOnce(Option<&Broker>) + Send>;
-
-/// How the broker reaches a connection. To drop this is to close it after all that was sent.
-pub(super) struct Outbox {
-    /// What is to be written.
-    pub(super) packets: Sender<Packet>,
-    /// Ends the connection at once.
-    pub(super) cut: oneshot::Sender<()>,
-    /// Whether its client is on this machine for sure.
-    pub(super) is_local: bool,
-    /// By which its reader is asked whether all has been handed on.
-    pub(super) question: Arc<Question>,
-}
 
 /// Runs until it is told to end. A panic of the engine is a panic of this.
 pub(super) async fn run(
     engine: Box<dyn Engine>,
     asker: Asker,
-    mut inbox: Receiver<Message>,
+    pending: Pending,
     shared: Arc<Shared>,
     taps: Taps,
 ) {
     let mut actor = BrokerActor {
         engine,
         asker,
+        pending,
         connections: BTreeMap::new(),
         origin: Instant::now(),
         shared,
@@ -72,23 +42,17 @@ pub(super) async fn run(
         stopping: false,
     };
     loop {
-        let wake = actor.next_deadline();
-        let message = tokio::select! {
-            biased;
-            message = inbox.recv() => message,
-            () = sleep_until(wake.unwrap_or(actor.origin)), if wake.is_some() => {
-                actor.handle(Input::Tick);
-                actor.settle();
-                actor.taps.call_inline().await;
-                continue;
+        let deadline = actor.next_deadline();
+        match actor.pending.next(deadline).await {
+            Next::Message(id, message, room) => actor.turn(id, message, room),
+            Next::Order(Order::Inspect(look)) => actor.inspect(look),
+            Next::Order(Order::Stop) => {
+                actor.stopping = true;
+                actor.handle(Input::Stop);
             }
-        };
-        let Some((message, room)) = message else { return };
-        actor.shared.counters.inbox_high_water.fetch_max(inbox.len() + 1, Ordering::Relaxed);
-        if let Message::End = message {
-            return;
+            Next::Late => actor.handle(Input::Tick),
+            Next::Order(Order::End) | Next::End => return,
         }
-        actor.take(message, room);
         actor.settle();
         actor.taps.call_inline().await;
     }
@@ -97,6 +61,7 @@ pub(super) async fn run(
 struct BrokerActor {
     engine: Box<dyn Engine>,
     asker: Asker,
+    pending: Pending,
     connections: BTreeMap<ConnectionId, Outbox>,
     /// When the engine's clock began.
     origin: Instant,
@@ -111,7 +76,11 @@ struct BrokerActor {
 }
 
 impl BrokerActor {
-    fn take(&mut self, message: Message, room: Room) {
+    /// Deals with a message, and charges that to a connection.
+    fn turn(&mut self, id: ConnectionId, message: Message, room: Room) {
+        let waiting = self.pending.turns.len() + 1;
+        self.shared.counters.inbox_high_water.fetch_max(waiting, Ordering::Relaxed);
+        let before = self.effort();
         match message {
             // To drop its outbox closes it.
             Message::Opened(..) if self.stopping => {}
@@ -119,40 +88,36 @@ impl BrokerActor {
                 self.connections.insert(id, outbox);
                 self.handle(Input::Opened(id));
             }
-            Message::Happened(input) => {
-                if let Some((input, room)) = self.takeovers.hold(input, room) {
-                    self.happened(input, room, None);
-                }
-            }
+            Message::Happened(input) => self.happened(input, room),
             Message::Settled(id) => self.ended.push(id),
-            Message::Inspect(look) => {
-                // It cannot change the engine, so nothing is half done after a panic.
-                if let Err(panic) = caught_call(|| look(self.engine.broker())) {
-                    tracing::error!(panic, "a look at the core panicked");
-                }
-            }
-            Message::Stop => {
-                self.stopping = true;
-                self.handle(Input::Stop);
-            }
-            Message::End => {}
+        }
+        let cost = self.effort().saturating_sub(before).max(1);
+        self.pending.turns.charge(id, cost);
+    }
+
+    fn effort(&self) -> u64 {
+        self.engine.broker().map_or(0, Broker::effort)
+    }
+
+    fn inspect(&self, look: Look) {
+        // It cannot change the engine, so nothing is half done after a panic.
+        if let Err(panic) = caught_call(|| look(self.engine.broker())) {
+            tracing::error!(panic, "a look at the core panicked");
         }
     }
 
-    /// Handles what happened, unless that is a CONNECT of a client whose old connection, other than one that has been
-    /// waited for, may have something to hand on.
-    fn happened(&mut self, input: Input, room: Room, awaited: Option<ConnectionId>) {
+    /// Handles what happened, unless that is a CONNECT of a client whose old connection may have something to hand on.
+    fn happened(&mut self, input: Input, room: Room) {
         match &input {
             Input::Received(id, packet) => {
                 if let Packet::Connect(connect) = packet
                     && let Some(old) = self.connection_of(&connect.client_id)
                     && old != *id
-                    && Some(old) != awaited
                     && let Some(outbox) = self.connections.get(&old)
+                    && self.takeovers.begin(*id, old)
                 {
                     outbox.question.ask();
-                    let id = *id;
-                    return self.takeovers.begin(id, old, input, room);
+                    return self.pending.turns.hold(Message::Happened(input), room);
                 }
                 log::received(*id, packet);
             }
@@ -171,15 +136,8 @@ impl BrokerActor {
     /// enough.
     fn settle(&mut self) {
         while let Some(old) = self.ended.pop().or_else(|| self.takeovers.overdue()) {
-            for (new, newcomer) in self.takeovers.release(old) {
-                for (input, room) in newcomer.inputs {
-                    // By its CONNECT it may have to wait again, for another one that came before it.
-                    if let Some((input, room)) = self.takeovers.hold(input, room)
-                        && self.connections.contains_key(&new)
-                    {
-                        self.happened(input, room, Some(old));
-                    }
-                }
+            for new in self.takeovers.release(old) {
+                self.pending.turns.let_go(new);
             }
         }
     }
@@ -187,6 +145,7 @@ impl BrokerActor {
     fn forget(&mut self, id: ConnectionId) -> Option<Outbox> {
         self.asker.forget(id);
         self.takeovers.forget(id);
+        self.pending.turns.forget(id);
         self.ended.push(id);
         self.connections.remove(&id)
     }

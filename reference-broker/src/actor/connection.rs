@@ -7,18 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{oneshot, watch};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::codec::{DecodeError, Framer, Packet, PacketType, Side};
-use crate::core::{ConnectionId, Input};
+use crate::core::{Bounds, ConnectionId, Input};
 use crate::transport::{BoxStream, write_out};
 
-use super::broker::{Message, Outbox};
 use super::counts::{Counters, count};
+use super::inbox::{Inbox, Message, Outbox};
 use super::panic::caught;
 use super::queue::{self, Receiver, Sender};
 use super::supervisor::Shared;
@@ -27,6 +27,9 @@ use super::{Arrival, Arrived};
 
 /// How many bytes are written at once.
 const BATCH: usize = 64 * 1024;
+
+/// Payloads of so many bytes are written as they are, and not copied.
+const LARGE: usize = 16 * 1024;
 
 /// How long one write may take, and the least number of bytes a second that extends that.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -38,6 +41,9 @@ const SLOWEST_PACKET: u64 = 512;
 /// How many packets of one connection may wait for the broker: enough that it never has to wait for the
 /// reader, few enough that what others send has its turn soon, however much work those are.
 const SHARE: usize = 16;
+
+/// How many bytes of them wait at any rate, whatever those of others leave.
+const SHARE_BYTES: usize = 4 * 1024;
 
 /// How long a closed connection is read on, and how much of it, so that what the client still
 /// sends does not make the system throw away what it has yet to read.
@@ -67,10 +73,10 @@ pub(super) async fn run(
     arrival: Arrival,
     shared: Arc<Shared>,
     broker: Sender<Message>,
-    mut current: watch::Receiver<Option<Sender<Message>>>,
+    mut current: watch::Receiver<Option<Inbox>>,
 ) {
     let counters = &shared.counters;
-    let broker = broker.with_share(SHARE);
+    let broker = broker.with_share(SHARE, SHARE_BYTES);
     let shaken = tokio::select! {
         shaken = timeout(shared.settings.handshake_timeout, caught(arrival)) => shaken,
         _ = current.wait_for(Option::is_none) => return, // The server stops: nobody is to be served.
@@ -184,8 +190,9 @@ async fn read(
         match next_packet(&mut framer) {
             Ok(Some((packet, size))) => {
                 progress.begun = None;
-                if broker.send(Message::Happened(Input::Received(id, packet)), size).await.is_err()
-                {
+                let held = size.saturating_add(packet.part_count() * Bounds::PROPERTY);
+                let input = Input::Received(id, packet);
+                if broker.send(Message::Happened(input), held).await.is_err() {
                     return;
                 }
                 if question.count(size) && !answer(id, question, broker).await {
@@ -341,21 +348,40 @@ fn next_packet(framer: &mut Framer) -> Result<Option<(Packet, usize)>, Malformed
 async fn write(mut sink: WriteHalf<BoxStream>, mut outbox: Receiver<Packet>) -> io::Result<()> {
     let mut batch = BytesMut::new();
     while let Some((packet, mut taken)) = outbox.recv().await {
-        packet.encode(&mut batch).map_err(io::Error::other)?;
-        while batch.len() < BATCH
+        let mut payload = append(packet, &mut batch)?;
+        while payload.is_empty()
+            && batch.len() < BATCH
             && let Some((packet, room)) = outbox.try_recv()
         {
-            packet.encode(&mut batch).map_err(io::Error::other)?;
+            payload = append(packet, &mut batch)?;
             taken.add(room);
         }
-        let patience = WRITE_TIMEOUT + Duration::from_secs(batch.len() as u64 / SLOWEST);
-        timeout(patience, write_out(&mut sink, &batch)).await??;
+        taken.leave_place();
+        let len = (batch.len() + payload.len()) as u64;
+        let writing = async {
+            sink.write_all(&batch).await?;
+            write_out(&mut sink, &payload).await
+        };
+        timeout(WRITE_TIMEOUT + Duration::from_secs(len / SLOWEST), writing).await??;
         batch.clear();
         if batch.capacity() > 2 * BATCH {
             batch = BytesMut::new(); // One large packet is no reason to keep the room for it.
         }
     }
     timeout(WRITE_TIMEOUT, sink.shutdown()).await?
+}
+
+/// Appends a packet to a batch, but for a payload that is large: that is given back, to be written as it is. Others may
+/// have the same, so a copy for each of them would take more memory than anybody counts.
+fn append(packet: Packet, batch: &mut BytesMut) -> io::Result<Bytes> {
+    match packet {
+        Packet::Publish(publish) if publish.payload.len() >= LARGE => {
+            let (head, payload) = Packet::Publish(publish).to_parts().map_err(io::Error::other)?;
+            batch.extend_from_slice(&head);
+            Ok(payload)
+        }
+        packet => packet.encode(batch).map(|()| Bytes::new()).map_err(io::Error::other),
+    }
 }
 
 /// Whether an error in writing says that the client has closed.

@@ -41,6 +41,7 @@ mod asker;
 mod broker;
 mod connection;
 mod counts;
+mod inbox;
 mod listener;
 mod log;
 mod panic;
@@ -51,6 +52,7 @@ mod supervisor;
 mod takeover;
 mod tap;
 mod tap_actor;
+mod turns;
 
 pub use counts::ShellCounts;
 pub use listener::{Accept, Arrival, Arrived};

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 
 use super::Bound;
@@ -13,10 +12,12 @@ use super::Bound;
 /// alone.
 pub(super) fn queue<T>(bound: Bound) -> (Sender<T>, Receiver<T>) {
     let most = u32::try_from(bound.bytes).unwrap_or(u32::MAX).max(1);
-    let (items, received) = mpsc::channel(bound.items.clamp(1, Semaphore::MAX_PERMITS));
+    let most_items = bound.items.clamp(1, Semaphore::MAX_PERMITS);
+    let (items, received) = mpsc::unbounded_channel();
+    let places = Arc::new(Semaphore::new(most_items));
     let bytes = Arc::new(Semaphore::new(most as usize));
-    let sender = Sender { items, bytes: Arc::clone(&bytes), most, share: None, part: None };
-    (sender, Receiver { items: received, bytes })
+    let receiver = Receiver { items: received, places: [Arc::clone(&places), Arc::clone(&bytes)] };
+    (Sender { items, places, most_items, bytes, most, share: None, part: None }, receiver)
 }
 
 /// What many queues may hold together, counted as it is in memory: so many bytes, with some for each
@@ -86,6 +87,7 @@ impl Drop for Held {
 /// The room that an item takes, given back when this is dropped.
 #[derive(Debug)]
 pub(super) struct Room {
+    items: Option<OwnedSemaphorePermit>,
     bytes: OwnedSemaphorePermit,
     /// Of the share of its sender, if that has one.
     _item: Option<OwnedSemaphorePermit>,
@@ -94,13 +96,17 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// How many bytes it is.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes.num_permits()
+    /// Gives back its place among the items, but not yet its bytes.
+    pub(super) fn leave_place(&mut self) {
+        self.items = None;
     }
 
     /// Takes in the room of another item of the same channel.
     pub(super) fn add(&mut self, other: Room) {
+        match (&mut self.items, other.items) {
+            (Some(items), Some(more)) => items.merge(more),
+            (items, more) => *items = items.take().or(more),
+        }
         self.bytes.merge(other.bytes);
         match (&mut self.held, other.held) {
             (Some(held), Some(more)) => held.add(more),
@@ -118,12 +124,32 @@ pub(super) enum Refused {
     Closed,
 }
 
+impl From<TryAcquireError> for Refused {
+    fn from(error: TryAcquireError) -> Self {
+        match error {
+            TryAcquireError::NoPermits => Refused::Full,
+            TryAcquireError::Closed => Refused::Closed,
+        }
+    }
+}
+
+/// What one sender of a queue has for itself.
+#[derive(Clone, Debug)]
+struct Share {
+    /// How many more of its items may wait.
+    items: Arc<Semaphore>,
+    /// How many more bytes of them do not count towards those of all.
+    bytes: Arc<Semaphore>,
+}
+
 pub(super) struct Sender<T> {
-    items: mpsc::Sender<(T, Room)>,
+    items: mpsc::UnboundedSender<(T, Room)>,
+    places: Arc<Semaphore>,
+    most_items: usize,
     bytes: Arc<Semaphore>,
     most: u32,
-    /// How many more items of this sender may wait, if that is bounded.
-    share: Option<Arc<Semaphore>>,
+    /// What one sender has for itself, if it does.
+    share: Option<Share>,
     /// What this queue holds together with others, if that is bounded.
     part: Option<Arc<Part>>,
 }
@@ -138,6 +164,8 @@ impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
         Sender {
             items: self.items.clone(),
+            places: Arc::clone(&self.places),
+            most_items: self.most_items,
             bytes: Arc::clone(&self.bytes),
             most: self.most,
             share: self.share.clone(),
@@ -147,9 +175,11 @@ impl<T> Clone for Sender<T> {
 }
 
 impl<T> Sender<T> {
-    /// A sender of whose items no more than so many wait at once, so that others have their turn.
-    pub(super) fn with_share(&self, items: usize) -> Sender<T> {
-        Sender { share: Some(Arc::new(Semaphore::new(items))), ..self.clone() }
+    /// A sender of whose items no more than so many wait at once, so that others have their turn; and of whose bytes so
+    /// many may wait in any case.
+    pub(super) fn with_share(&self, items: usize, bytes: usize) -> Sender<T> {
+        let [items, bytes] = [items, bytes].map(|places| Arc::new(Semaphore::new(places)));
+        Sender { share: Some(Share { items, bytes }), ..self.clone() }
     }
 
     /// A sender whose items, as far as they are only [tried](Sender::try_send_counted), count towards a
@@ -175,16 +205,22 @@ impl<T> Sender<T> {
 
     /// Sends an item of so many bytes, as soon as there is room.
     pub(super) async fn send(&self, item: T, size: usize) -> Result<(), Refused> {
-        let own = match &self.share {
-            Some(share) => {
-                Some(Arc::clone(share).acquire_owned().await.map_err(|_| Refused::Closed)?)
-            }
-            None => None,
+        let (mut own, mut bytes) = (None, None);
+        if let Some(share) = &self.share {
+            let items = Arc::clone(&share.items).acquire_owned();
+            own = Some(items.await.map_err(|_| Refused::Closed)?);
+            bytes = Arc::clone(&share.bytes).try_acquire_many_owned(self.weight(size)).ok();
+        }
+        let bytes = match bytes {
+            Some(bytes) => bytes,
+            None => Arc::clone(&self.bytes)
+                .acquire_many_owned(self.weight(size))
+                .await
+                .map_err(|_| Refused::Closed)?,
         };
-        let bytes = Arc::clone(&self.bytes).acquire_many_owned(self.weight(size));
-        let room =
-            Room { bytes: bytes.await.map_err(|_| Refused::Closed)?, _item: own, held: None };
-        self.items.send((item, room)).await.map_err(|_| Refused::Closed)
+        let items = Arc::clone(&self.places).acquire_owned().await.map_err(|_| Refused::Closed)?;
+        let room = Room { items: Some(items), bytes, _item: own, held: None };
+        self.items.send((item, room)).map_err(|_| Refused::Closed)
     }
 
     /// Sends an item of so many bytes, if there is room.
@@ -193,21 +229,15 @@ impl<T> Sender<T> {
     }
 
     fn put(&self, item: T, size: usize, held: Option<Held>) -> Result<(), Refused> {
-        let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(self.weight(size));
-        let room = match bytes {
-            Ok(bytes) => Room { bytes, _item: None, held },
-            Err(TryAcquireError::NoPermits) => return Err(Refused::Full),
-            Err(TryAcquireError::Closed) => return Err(Refused::Closed),
-        };
-        self.items.try_send((item, room)).map_err(|error| match error {
-            TrySendError::Full(_) => Refused::Full,
-            TrySendError::Closed(_) => Refused::Closed,
-        })
+        let items = Arc::clone(&self.places).try_acquire_owned()?;
+        let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(self.weight(size))?;
+        let room = Room { items: Some(items), bytes, _item: None, held };
+        self.items.send((item, room)).map_err(|_| Refused::Closed)
     }
 
-    /// How many items wait.
+    /// How many items wait, or are being dealt with.
     pub(super) fn depth(&self) -> usize {
-        self.items.max_capacity() - self.items.capacity()
+        self.most_items - self.places.available_permits()
     }
 
     fn weight(&self, size: usize) -> u32 {
@@ -216,8 +246,9 @@ impl<T> Sender<T> {
 }
 
 pub(super) struct Receiver<T> {
-    items: mpsc::Receiver<(T, Room)>,
-    bytes: Arc<Semaphore>,
+    items: mpsc::UnboundedReceiver<(T, Room)>,
+    /// Of items and of bytes.
+    places: [Arc<Semaphore>; 2],
 }
 
 impl<T> Receiver<T> {
@@ -234,7 +265,7 @@ impl<T> Receiver<T> {
     /// Takes no more items than those that wait.
     pub(super) fn close(&mut self) {
         self.items.close();
-        self.bytes.close();
+        self.places.iter().for_each(|places| places.close());
     }
 
     /// How many items wait.
@@ -245,7 +276,7 @@ impl<T> Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        self.bytes.close(); // Whoever waits for room is told that there is nothing to wait for.
+        self.places.iter().for_each(|places| places.close()); // Whoever waits for room is told that there is nothing to wait for.
     }
 }
 
@@ -282,13 +313,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_sender_with_a_share_leaves_room_for_others() {
         let (sender, mut receiver) = queue(Bound { items: 4, bytes: 10 });
-        let busy = sender.with_share(2);
+        let busy = sender.with_share(2, 0);
         busy.send('a', 1).await.unwrap();
         busy.send('b', 1).await.unwrap();
         let waiting = tokio::spawn(async move { busy.send('c', 1).await });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
-        sender.with_share(2).send('x', 1).await.unwrap();
+        sender.with_share(2, 0).send('x', 1).await.unwrap();
         let (first, room) = receiver.recv().await.unwrap();
         drop(room);
         assert_eq!(waiting.await.unwrap(), Ok(()));

@@ -16,10 +16,10 @@ use crate::topic::TopicPattern;
 use crate::transport::listener::Listener;
 use crate::transport::{BoxStream, memory};
 
-use super::broker::{Look, Message};
 use super::counts::Counters;
+use super::inbox::{self, Inbox, Look};
 use super::listener::{self, Within};
-use super::queue::{Sender, Total};
+use super::queue::Total;
 use super::supervisor::{Engines, Order, Shared, Supervisor};
 use super::tap::Tap;
 use super::{
@@ -40,7 +40,7 @@ pub struct Server {
     orders: mpsc::Sender<Order>,
     arrivals: mpsc::Sender<Arrival>,
     /// The inbox of the broker, while there is one.
-    current: watch::Receiver<Option<Sender<Message>>>,
+    current: watch::Receiver<Option<Inbox>>,
     counters: Arc<Counters>,
     /// What waits to be written to all clients.
     waiting: Arc<Total>,
@@ -251,7 +251,7 @@ impl Server {
 
     /// What the shell has seen and done so far.
     pub fn counts(&self) -> ShellCounts {
-        let inbox = self.current.borrow().as_ref().map_or(0, Sender::depth);
+        let inbox = self.current.borrow().as_ref().map_or(0, |inbox| inbox.messages.depth());
         ShellCounts { inbox, outbox_bytes: self.waiting.held(), ..self.counters.read() }
     }
 
@@ -273,7 +273,7 @@ impl Server {
         let look: Look = Box::new(move |core| {
             let _ = reply.send(core.map(look)); // Whoever asked may have given up.
         });
-        broker.send(Message::Inspect(look), 0).await.map_err(|_| stopped())?;
+        broker.orders.send(inbox::Order::Inspect(look), 0).await.map_err(|_| stopped())?;
         let answer = answer.await.map_err(|_| io::Error::other("no answer from the broker"))?;
         answer.ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "no core to look at"))
     }

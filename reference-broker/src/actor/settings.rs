@@ -25,7 +25,8 @@ pub struct ServerSettings {
     /// tell that from a broker that hangs. 10,000, about what a usual limit of file descriptors
     /// lets a process have.
     pub maximum_connections: usize,
-    /// What may wait for the broker before readers wait for it, and so, by TCP, their clients.
+    /// What may wait for the broker before readers wait for it, and so, by TCP, their clients. One connection has no
+    /// more than 16 packets there.
     pub inbox: Bound,
     /// What may wait to be written to one client. Beyond it a QoS 0 message is dropped, and
     /// anything else ends the connection: a client that does not read cannot be told anything. Of a
@@ -61,7 +62,7 @@ impl Default for ServerSettings {
     fn default() -> Self {
         ServerSettings {
             maximum_connections: 10_000,
-            inbox: Bound { items: 1024, bytes: 64 * MIB },
+            inbox: Bound { items: 160_000, bytes: 64 * MIB },
             outbox: Bound { items: 8192, bytes: 16 * MIB },
             outbox_total_bytes: 256 * MIB,
             partial_bytes: 256 * MIB,

@@ -20,9 +20,10 @@ use crate::authentication::Authenticator;
 use crate::core::ConnectionId;
 
 use super::asker::Asker;
-use super::broker::{self, Message};
+use super::broker;
 use super::connection::{self, Counted};
 use super::counts::{Counters, count};
+use super::inbox::{self, Inbox, inbox};
 use super::listener::Listening;
 use super::panic::{caught_call, cause};
 use super::queue::{Receiver, Sender, Total, queue};
@@ -55,7 +56,7 @@ pub(super) struct Shared {
 pub(super) type Engines = Box<dyn FnMut() -> Option<Box<dyn Engine>> + Send>;
 
 /// The inbox of the broker that is there now, if one is.
-pub(super) type Current = watch::Sender<Option<Sender<Message>>>;
+pub(super) type Current = watch::Sender<Option<Inbox>>;
 
 /// What the supervisor is told.
 pub(super) enum Order {
@@ -202,14 +203,14 @@ impl Supervisor {
     /// Starts a broker with a fresh engine. Says whether there was one.
     fn start_broker(&mut self) -> bool {
         self.since = Instant::now();
-        let (inbox, messages) = queue(self.shared.settings.inbox);
+        let (inbox, pending) = inbox(self.shared.settings.inbox);
         let (mode, counters) = (self.shared.settings.tap_mode, Arc::clone(&self.shared.counters));
         let taps = Taps::new(self.taps.subscribe(), self.tap_inbox.clone(), mode, counters);
         let shared = Arc::clone(&self.shared);
         match caught_call(&mut self.engines) {
             Ok(Some(engine)) => {
-                let asker = Asker::new(self.shared.authenticator.clone(), inbox.clone());
-                self.broker.spawn(broker::run(engine, asker, messages, shared, taps));
+                let asker = Asker::new(self.shared.authenticator.clone(), inbox.messages.clone());
+                self.broker.spawn(broker::run(engine, asker, pending, shared, taps));
                 self.current.send_replace(Some(inbox));
             }
             Ok(None) => return false,
@@ -255,7 +256,7 @@ impl Supervisor {
         let shared = Arc::clone(&self.shared);
         let current = self.current.subscribe();
         self.connections.spawn(async move {
-            connection::run(id, arrival, shared, broker, current).await;
+            connection::run(id, arrival, shared, broker.messages, current).await;
             drop(counted);
         });
     }
@@ -266,7 +267,7 @@ impl Supervisor {
         let broker = self.current.send_replace(None);
         let leave = async {
             if let Some(broker) = &broker {
-                let _ = broker.send(Message::Stop, 0).await; // It may just have died.
+                let _ = broker.orders.send(inbox::Order::Stop, 0).await; // It may just have died.
             }
             while self.connections.join_next().await.is_some() {}
         };
@@ -279,7 +280,7 @@ impl Supervisor {
         }
         let end = async {
             if let Some(broker) = &broker {
-                let _ = broker.send(Message::End, 0).await;
+                let _ = broker.orders.send(inbox::Order::End, 0).await;
             }
             while self.broker.join_next().await.is_some() {}
         };

@@ -336,7 +336,8 @@ pub(super) async fn serve(mut work: Work) {
                 continue;
             }
         };
-        let Some((message, _room)) = message else { break };
+        let Some((message, mut room)) = message else { break };
+        room.leave_place();
         work.tap.call(message).await;
         if work.queue.len() == 0 && settled.elapsed() >= CAUGHT_UP {
             work.tap.tally.settle("has caught up");

@@ -98,6 +98,20 @@ pub enum Input {
     Tick,
 }
 
+impl Input {
+    /// The connection of which this tells.
+    pub fn connection(&self) -> Option<ConnectionId> {
+        match self {
+            Input::Opened(id)
+            | Input::Received(id, _)
+            | Input::Malformed(id, ..)
+            | Input::Closed(id)
+            | Input::Answered(id, _) => Some(*id),
+            Input::Stop | Input::Redirect(_) | Input::Tick => None,
+        }
+    }
+}
+
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Output {
@@ -144,6 +158,8 @@ pub struct Broker {
     held: Held,
     /// Messages from all clients that wait for PUBREL.
     unreleased: usize,
+    /// Units of work done.
+    effort: u64,
     totals: Totals,
 }
 
@@ -173,6 +189,7 @@ impl Broker {
             alias_bytes: 0,
             held: Held::default(),
             unreleased: 0,
+            effort: 0,
             totals: Totals::default(),
         }
     }
@@ -198,6 +215,13 @@ impl Broker {
             Input::Redirect(redirection) => self.redirect(redirection),
             Input::Tick => {}
         }
+        self.effort += 1 + self.outputs.len() as u64;
+    }
+
+    /// How much work there has been so far, in units of about a microsecond: one for each input, output, copy of a
+    /// message and filter, and for ten places of a tree. Equal inputs take equally many.
+    pub fn effort(&self) -> u64 {
+        self.effort
     }
 
     /// The next thing to be done, in order.

@@ -85,6 +85,8 @@ impl Broker {
             }
         }
         self.totals.retained_searches_cut_short += u64::from(steps == 0);
+        let taken = self.config.bounds.retained_search_per_subscribe - steps;
+        self.effort += (taken / 10 + deliveries.len()) as u64;
         for delivery in deliveries {
             self.deliver(client, delivery);
         }

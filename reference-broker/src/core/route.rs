@@ -330,13 +330,14 @@ impl Broker {
 
     /// One copy for each client with a matching subscription of its own, at the highest QoS of
     /// those that match and with all their identifiers; or one for each such subscription.
-    fn individual_deliveries(&self, message: &Arc<Message>) -> Vec<(Text, Delivery)> {
+    fn individual_deliveries(&mut self, message: &Arc<Message>) -> Vec<(Text, Delivery)> {
         let mut deliveries: Vec<(Text, Delivery)> = Vec::new();
         let handling = self.config.handling;
         // Where the copy is that further subscriptions of a client go into.
         let mut merged: BTreeMap<Text, usize> = BTreeMap::new();
         // MQTT-3.3.2-3
         for (client, subscriber) in self.subscriptions.matches(&message.topic) {
+            self.effort += 1;
             if subscriber.options.no_local && *client == message.publisher {
                 continue; // MQTT-3.8.3-3
             }

@@ -19,6 +19,7 @@ impl Broker {
             let why = "subscription of a kind that is not available";
             return self.refuse(id, reason, why);
         }
+        self.effort += subscribe.subscriptions.len() as u64;
         let mut reasons = Vec::with_capacity(subscribe.subscriptions.len()); // MQTT-3.8.4-5
         let mut retained = Vec::new();
         for (place, Subscription { filter, options }) in subscribe.subscriptions.iter().enumerate()
@@ -145,6 +146,7 @@ impl Broker {
                 "UNSUBACK too large for the client",
             );
         }
+        self.effort += unsubscribe.filters.len() as u64;
         let limit = self.config.bounds.filters;
         let within = unsubscribe.filters.iter().take(limit);
         let mut reasons: Vec<_> =

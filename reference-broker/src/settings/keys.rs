@@ -292,7 +292,7 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
         "10,000: what a usual limit of file descriptors lets a process have.";
     "shell.inbox_messages" => shell.inbox.items,
         "Packets that wait for the broker before readers wait for it, and so, by TCP, their clients.",
-        "1,024: those of 64 busy clients, as one client has no more than 16 there.";
+        "160,000: 16 of each of 10,000 connections, and one has no more than 16 there.";
     "shell.inbox_bytes" => shell.inbox.bytes,
         "Their bytes, with the same effect.",
         "64 MiB: four of the largest packets.";

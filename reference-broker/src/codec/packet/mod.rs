@@ -140,6 +140,19 @@ impl Packet {
         }
     }
 
+    /// How many properties and filters it has, those of a Will included: each takes far more in memory than as bytes.
+    pub fn part_count(&self) -> usize {
+        let parts = match self {
+            Packet::Subscribe(subscribe) => subscribe.subscriptions.len(),
+            Packet::Unsubscribe(unsubscribe) => unsubscribe.filters.len(),
+            Packet::Connect(connect) => {
+                connect.will.as_ref().map_or(0, |will| will.properties.iter().count())
+            }
+            _ => 0,
+        };
+        parts + self.properties().map_or(0, |properties| properties.iter().count())
+    }
+
     /// Reads the packet in `frame`, sent by `from`, holding it to every rule that its bytes alone
     /// can break.
     ///

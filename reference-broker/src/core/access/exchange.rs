@@ -134,8 +134,9 @@ impl Broker {
         let Some(connecting) = self.connecting(id) else { return };
         let has_method = connecting.method().is_some();
         match packet {
-            mut packet if !has_method => {
-                let size = size_in_memory(&mut packet);
+            packet if !has_method => {
+                let size = packet.encoded_len().unwrap_or(usize::MAX);
+                let size = size.saturating_add(packet.part_count() * Bounds::PROPERTY);
                 self.hold(id, Held::Packet(packet), size);
             }
             Packet::Auth(auth) => self.receive_first_auth(id, &auth),
@@ -346,21 +347,6 @@ impl Held {
         publish.properties = publish.properties.iter().map(own_property).collect();
         Held::Packet(Packet::Publish(publish))
     }
-}
-
-/// What a packet takes up, which for small properties and filters is more than on the wire.
-fn size_in_memory(packet: &mut Packet) -> usize {
-    let small = match packet {
-        Packet::Subscribe(subscribe) => subscribe.subscriptions.len(),
-        Packet::Unsubscribe(unsubscribe) => unsubscribe.filters.len(),
-        Packet::Connect(connect) => {
-            connect.will.as_ref().map_or(0, |will| will.properties.iter().count())
-        }
-        _ => 0,
-    };
-    let properties = packet.properties_mut().map_or(0, |properties| properties.iter().count());
-    let size = packet.encoded_len().unwrap_or(usize::MAX);
-    size.saturating_add((properties + small) * Bounds::PROPERTY)
 }
 
 /// The code, if it is a failure that the packet may tell of.
