@@ -1,9 +1,10 @@
 //! The broker as a command: flags, configuration file, listeners, signals. `reference-broker` and
 //! `mqttspec broker` are this.
 
+mod log;
 mod signals;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::transport::listener::{Listener, advice};
 use crate::transport::tls::ServerTls;
 use crate::transport::url::Endpoint;
 
+use log::Log;
 use signals::Signals;
 pub use signals::{Interruptions, interrupt};
 
@@ -120,8 +122,8 @@ impl BrokerArguments {
 ///
 /// As [`run`], and what keeps the process from starting.
 pub fn start(arguments: &BrokerArguments, variation: Variation) -> Result<(), Failure> {
-    log();
     let trouble = |error: io::Error| Failure::Trouble(format!("cannot start: {error}"));
+    let _log = Log::start().map_err(trouble)?;
     let runtime = tokio::runtime::Runtime::new().map_err(trouble)?;
     let result = runtime.block_on(async {
         let signals = Signals::new().map_err(trouble)?;
@@ -184,7 +186,10 @@ async fn run(
             );
         }
         say(&format!("status at http://{address}/\n"));
-        pages.spawn(status::serve(http, Arc::clone(&server)));
+        let mut browsers = settings.browsers.clone();
+        let host = settings.http.as_ref().and_then(|http| http.rsplit_once(':'));
+        browsers.names.extend(host.map(|(host, _)| host.to_owned()));
+        pages.spawn(status::serve(http, Arc::clone(&server), Arc::new(browsers)));
     }
     signals.next().await;
     let telling = tokio::spawn(say_aside("stopping; once more ends it at once\n".into()));
@@ -221,6 +226,7 @@ async fn listen(
                 "nobody may enter there: there is no [[user]], and access.anonymous is not \"everybody\""
             );
         }
+        let listener = listener.for_browsers(settings.browsers.clone());
         server.listen_at(listener).await.map_err(|error| Failure::Trouble(error.to_string()))?;
         say(&format!("listening at {url}\n"));
     }
@@ -312,21 +318,4 @@ fn say(text: &str) {
 async fn say_aside(text: String) {
     // It ends when it can: an error means that the process does first.
     let _ = tokio::task::spawn_blocking(move || say(&text)).await;
-}
-
-/// Writes the log to standard error: warnings, or what the variable `MQTTSPEC_LOG` says (`error`,
-/// `warn`, `info`, `debug`, `trace`, `off`). It has no payload and nothing by which clients show who they are.
-fn log() {
-    let asked = std::env::var("MQTTSPEC_LOG").ok();
-    let level = asked.as_ref().and_then(|level| level.parse().ok());
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(level.unwrap_or(tracing::level_filters::LevelFilter::WARN))
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .finish();
-    // Whoever has set another one up wants that.
-    let _ = tracing::subscriber::set_global_default(subscriber);
-    if let (Some(asked), None) = (asked, level) {
-        tracing::warn!(asked, "MQTTSPEC_LOG is to be error, warn, info, debug, trace or off");
-    }
 }

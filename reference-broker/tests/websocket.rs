@@ -60,6 +60,7 @@ async fn a_handshake_without_mqtt_or_on_another_path_is_refused() {
         (good.replace("Version: 13", "Version: 8"), "400"),
         (good.replace("Upgrade: websocket", "Upgrade: h2c"), "400"),
         (good.replace("Key: dGhl", "Key: dGh"), "400"),
+        (good.replace("Upgrade:", "Origin: https://evil.example\r\nUpgrade:"), "403"),
         (good.replace("GET", "POST"), "400"),
         (good.replace("HTTP/1.1", "HTTP/1.0"), "400"),
         (padded(HEAD + 1), "431"),

@@ -11,6 +11,14 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
     "http" => http,
         "Where to tell of health, metrics and state over HTTP: HOST:PORT.",
         "Not set: nowhere, as whoever can reach it sees who is connected.";
+    "names" => browsers.names,
+        "Names of the broker, beside addresses, localhost and those that are listened on. Under another name no status \
+         is told, and no web page is let in.",
+        "None: whose names lead here, anybody can decide for names of their own.";
+    "origins" => browsers.origins,
+        "Web pages that may come over WebSocket, beside those of the broker's own host, such as \
+         \"https://dashboard.example\"; \"*\" for all.",
+        "None: whoever reads a page of elsewhere has not asked it to come here.";
     "taps" => taps,
         "Patterns of topics whose messages are printed: filters whose wildcards may have names, as \
          in \"sensors/{room}/temperature\".",

@@ -19,6 +19,7 @@ use crate::actor::ServerSettings;
 use crate::authentication::{Anonymous, Authenticator};
 use crate::codec::Text;
 use crate::core::{Config, Redirection, ResponseInformation, Rule};
+use crate::transport::browser::Browsers;
 use crate::transport::tls::{ClientCertificates, TlsFiles};
 
 use access::{RULE_KEYS, RuleEntry, USER_KEYS, UserEntry};
@@ -32,6 +33,8 @@ pub struct Settings {
     pub listen: Vec<String>,
     /// Where to serve HTTP.
     pub http: Option<String>,
+    /// Which web pages may come.
+    pub browsers: Browsers,
     /// Patterns of topics whose messages are printed.
     pub taps: Vec<String>,
     /// PEM file of the certificate.
@@ -62,6 +65,7 @@ impl Default for Settings {
         Settings {
             listen: vec!["mqtt://127.0.0.1:1883".into()],
             http: None,
+            browsers: Browsers::default(),
             taps: Vec::new(),
             tls_certificate: None,
             tls_key: None,

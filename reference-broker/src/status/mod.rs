@@ -8,6 +8,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
@@ -15,20 +16,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::actor::Server;
 use crate::transport::Stream;
+use crate::transport::browser::Browsers;
 
-/// How many connections are served at once; others wait to be accepted.
+/// How many connections are served at once; for one more, the oldest has to go.
 const CONNECTIONS: usize = 32;
 
 /// How many bytes of a request are kept: one whose head is not whole by then is refused.
@@ -45,24 +46,29 @@ const HEALTHY: Duration = Duration::from_secs(2);
 const SHOWN: usize = 100;
 const MOST_SHOWN: usize = 10_000;
 
+/// What a page is told that calls the broker by a name that is none of its own.
+const NOT_A_NAME: &str = "this broker is not called that; the key names lists what it is called\n";
+
 /// How long to wait after the system refused to accept, for lack of file descriptors say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves HTTP on a listener until it is dropped.
-pub async fn serve(listener: TcpListener, server: Arc<Server>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+/// Serves HTTP on a listener until it is dropped, to those who call the broker by a name of its own.
+pub async fn serve(listener: TcpListener, server: Arc<Server>, browsers: Arc<Browsers>) {
     let mut connections = JoinSet::new();
+    let mut oldest_first = VecDeque::<AbortHandle>::new();
     loop {
-        // The semaphore is never closed.
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-        while connections.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, _)) => {
-                let server = Arc::clone(&server);
-                connections.spawn(async move {
-                    connection(stream, server).await;
-                    drop(permit);
-                });
+                while connections.try_join_next().is_some() {}
+                oldest_first.retain(|connection| !connection.is_finished());
+                // Whoever asks properly was answered long ago.
+                if oldest_first.len() >= CONNECTIONS
+                    && let Some(oldest) = oldest_first.pop_front()
+                {
+                    oldest.abort();
+                }
+                let serving = connection(stream, Arc::clone(&server), Arc::clone(&browsers));
+                oldest_first.push_back(connections.spawn(serving));
             }
             Err(error) => {
                 tracing::warn!(%error, "no HTTP connection accepted");
@@ -73,10 +79,16 @@ pub async fn serve(listener: TcpListener, server: Arc<Server>) {
 }
 
 /// Answers one request; who has more to ask comes again, so that nobody keeps a place.
-async fn connection(stream: impl Stream, server: Arc<Server>) {
+async fn connection(stream: impl Stream, server: Arc<Server>, browsers: Arc<Browsers>) {
     let service = service_fn(move |request: Request<_>| {
-        let server = Arc::clone(&server);
-        async move { Ok::<_, Infallible>(answer(&request, &server).await) }
+        let (server, browsers) = (Arc::clone(&server), Arc::clone(&browsers));
+        async move {
+            let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+            Ok::<_, Infallible>(match host.is_none_or(|host| browsers.knows(host)) {
+                true => answer(&request, &server).await,
+                false => plain(StatusCode::MISDIRECTED_REQUEST, NOT_A_NAME),
+            })
+        }
     });
     let mut http = http1::Builder::new();
     http.keep_alive(false)

@@ -5,12 +5,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
+use super::browser::Browsers;
 use super::tls::{ClientIdentity, ServerTls};
 use super::url::{Endpoint, Host};
 use super::{BoxStream, Stream, websocket};
@@ -73,7 +75,7 @@ impl Listener {
         let address = socket.local_addr()?;
         let endpoint = Endpoint { port: address.port(), ..endpoint.clone() };
         let path = endpoint.scheme.is_websocket().then(|| endpoint.path.clone());
-        Ok(Listener { socket, address, endpoint, handshake: Handshake { tls, path } })
+        Ok(Listener { socket, address, endpoint, handshake: Handshake::new(tls, path) })
     }
 
     /// The address that is bound.
@@ -96,6 +98,16 @@ impl Listener {
         self.handshake.clone()
     }
 
+    /// The same, for these web pages and those of the host that is listened on.
+    #[must_use]
+    pub fn for_browsers(mut self, mut browsers: Browsers) -> Listener {
+        if let Host::Name(name) = &self.endpoint.host {
+            browsers.names.push(name.clone());
+        }
+        self.handshake.browsers = Arc::new(browsers);
+        self
+    }
+
     /// The next connection. May be dropped at any time without losing one.
     ///
     /// # Errors
@@ -115,12 +127,13 @@ pub struct Handshake {
     tls: Option<ServerTls>,
     /// Of WebSocket.
     path: Option<String>,
+    browsers: Arc<Browsers>,
 }
 
 impl Handshake {
     /// Of TLS, if any, and of WebSocket on a path, if any.
     pub fn new(tls: Option<ServerTls>, path: Option<String>) -> Handshake {
-        Handshake { tls, path }
+        Handshake { tls, path, browsers: Arc::default() }
     }
 
     /// Shakes hands, within a time for all of it; over plain TCP there is nothing to wait for.
@@ -158,7 +171,10 @@ impl Handshake {
     async fn unwrap(&self, stream: impl Stream, patience: Duration) -> io::Result<BoxStream> {
         match &self.path {
             None => Ok(Box::new(stream)),
-            Some(path) => Ok(Box::new(websocket::accept(stream, path, patience).await?)),
+            Some(path) => {
+                let accepted = websocket::accept_from(&self.browsers, stream, path, patience);
+                Ok(Box::new(accepted.await?))
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Ordered, lossless byte streams that carry MQTT (section 4.2).
 
+pub mod browser;
 pub mod connector;
 pub mod listener;
 pub mod memory;

@@ -6,10 +6,13 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tungstenite::handshake::machine::TryParse;
 use tungstenite::handshake::{client, derive_accept_key, server};
-use tungstenite::http::header::{HeaderMap, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use tungstenite::http::header::{
+    HOST, HeaderMap, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+};
 use tungstenite::http::{HeaderValue, StatusCode};
 
 use super::{Role, SUBPROTOCOL, WebSocketStream};
+use crate::transport::browser::Browsers;
 use crate::transport::{within, write_out};
 
 /// The longest head of a request or response.
@@ -61,13 +64,29 @@ impl std::error::Error for ConnectError {}
 /// When it was none, or on another path, or did not offer MQTT (which the client is told), or was
 /// too slow.
 pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    path: &str,
+    patience: Duration,
+) -> io::Result<WebSocketStream<S>> {
+    accept_from(&Browsers::default(), stream, path, patience).await
+}
+
+/// As [`accept`], with a say in which web pages may come.
+///
+/// # Errors
+///
+/// As of [`accept`], or when it comes of a page that is not welcome.
+pub async fn accept_from<S: AsyncRead + AsyncWrite + Unpin>(
+    browsers: &Browsers,
     mut stream: S,
     path: &str,
     patience: Duration,
 ) -> io::Result<WebSocketStream<S>> {
     within(patience, "WebSocket handshake", async {
         let answer = match read_head(&mut stream, b"GET ").await? {
-            Head::Whole(head, early) => answer(&head, path).map(|response| (response, early)),
+            Head::Whole(head, early) => {
+                answer(&head, path, browsers).map(|response| (response, early))
+            }
             Head::Refused(refusal) => Err(refusal),
         };
         match answer {
@@ -150,13 +169,22 @@ async fn read_head(stream: &mut (impl AsyncRead + Unpin), start: &[u8]) -> io::R
 }
 
 /// The response that agrees to a request.
-fn answer(head: &[u8], path: &str) -> Result<Vec<u8>, Refusal> {
+fn answer(head: &[u8], path: &str, browsers: &Browsers) -> Result<Vec<u8>, Refusal> {
     let bad = |error: tungstenite::Error| (StatusCode::BAD_REQUEST, error.to_string());
     let parsed = server::Request::try_parse(head).map_err(bad)?;
     let (_, request) = parsed.ok_or_else(|| (StatusCode::BAD_REQUEST, "half a head".into()))?;
     if request.uri().path() != path {
         let what = format!("nothing at {}; MQTT is at {path}", request.uri().path());
         return Err((StatusCode::NOT_FOUND, what));
+    }
+    if let Some(origin) = request.headers().get(ORIGIN) {
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        let origin = origin.to_str().unwrap_or("null");
+        if !browsers.welcomes(origin, host.unwrap_or_default()) {
+            let what =
+                format!("pages of {origin} are not let in; the key origins lists those that are");
+            return Err((StatusCode::FORBIDDEN, what));
+        }
     }
     let mut response = server::create_response(&request).map_err(bad)?;
     if !offers_mqtt(request.headers()) {

@@ -9,7 +9,7 @@ mod frame;
 mod handshake;
 mod stream;
 
-pub use handshake::{ConnectError, accept, connect};
+pub use handshake::{ConnectError, accept, accept_from, connect};
 pub use stream::WebSocketStream;
 
 /// The sub-protocol of MQTT.
