@@ -10,6 +10,7 @@
 
 mod challenge;
 mod hash;
+mod hasher;
 mod scram;
 mod user;
 
@@ -18,9 +19,8 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use argon2::{Argon2, PasswordHash, PasswordVerifier};
+use argon2::PasswordHash;
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 
 use crate::codec::{ReasonCode, Text};
 use crate::core::{Access, Answer, Question};
@@ -30,14 +30,11 @@ pub use hash::{Cost, HashedPassword, hash_password};
 pub use user::{User, UserError};
 
 use challenge::Challenge;
+use hasher::Hasher;
 use scram::Scram;
 
 /// The Authentication Method by which a client proves to know its password without sending it.
 pub const SCRAM_SHA_256: &str = "SCRAM-SHA-256";
-
-/// How many passwords are hashed at once; others wait. A flood of logins takes no more of the
-/// machine than this, and none of the broker's own time.
-const HASHES_AT_ONCE: usize = 2;
 
 /// Where random bytes come from.
 pub type Random = Arc<dyn Fn(&mut [u8]) -> io::Result<()> + Send + Sync>;
@@ -58,7 +55,7 @@ struct Inner {
     anonymous: Anonymous,
     scram: Scram,
     random: Random,
-    hashes: Arc<Semaphore>,
+    hasher: Hasher,
 }
 
 /// Whether clients without a User Name may enter, as nobody in particular.
@@ -147,9 +144,9 @@ impl Authenticator {
         let secret = user::table_secret(&users);
         let decoy = users.values().next().map(|user| user.decoy(&secret));
         let scram = Scram::new(Arc::clone(&users), secret);
-        let hashes = Arc::new(Semaphore::new(HASHES_AT_ONCE));
+        let hasher = Hasher::default();
         let anonymous = anonymous.into();
-        Ok(Authenticator(Arc::new(Inner { users, decoy, anonymous, scram, random, hashes })))
+        Ok(Authenticator(Arc::new(Inner { users, decoy, anonymous, scram, random, hasher })))
     }
 
     /// What the core is to be told so that it asks: about everybody, and by the methods for which
@@ -200,18 +197,10 @@ impl Authenticator {
         let Some(hash) = hash.or(self.0.decoy.as_ref()).cloned() else {
             return Answer::Refused(ReasonCode::BadUserNameOrPassword); // There are no users at all.
         };
-        let Ok(permit) = Arc::clone(&self.0.hashes).acquire_owned().await else {
-            return Answer::Refused(ReasonCode::ServerUnavailable);
-        };
-        let verify = move || {
-            // Until it is done, even if nobody waits for it any more.
-            let _permit = permit;
-            Argon2::default().verify_password(&password, &hash).is_ok()
-        };
-        match tokio::task::spawn_blocking(verify).await {
-            Ok(true) if is_known => Answer::Accepted { user: Some(name), data: None },
-            Ok(_) => Answer::Refused(ReasonCode::BadUserNameOrPassword),
-            Err(_) => Answer::Refused(ReasonCode::ServerUnavailable),
+        match self.0.hasher.is_password(&name, password, hash).await {
+            Some(true) if is_known => Answer::Accepted { user: Some(name), data: None },
+            Some(_) => Answer::Refused(ReasonCode::BadUserNameOrPassword),
+            None => Answer::Refused(ReasonCode::ServerUnavailable),
         }
     }
 
