@@ -186,6 +186,9 @@ fn many_filters_that_find_nothing_cost_no_more_than_allowed() {
     assert_eq!(bench.counts().totals.retained_searches_cut_short, 1);
 }
 
+/// What a message that waits counts beyond its own bytes.
+const EACH: usize = Bounds::DELIVERY;
+
 /// A publisher `p`, and a session `s` that waits.
 fn waiting(change: impl Fn(&mut Bounds)) -> Bench {
     let mut bench = bounded(change);
@@ -198,13 +201,13 @@ fn waiting(change: impl Fn(&mut Bounds)) -> Bench {
 
 #[test]
 fn bytes_that_wait_for_one_session() {
-    let mut bench = waiting(|bounds| bounds.queued_bytes_per_session = 10);
+    let mut bench = waiting(|bounds| bounds.queued_bytes_per_session = 10 + 2 * EACH);
     let expiring = message("four").with(PropertyId::MessageExpiryInterval, 5);
     bench.publish("p", expiring); // 8 bytes
     bench.publish("p", message("t")); // 2 bytes
     bench.publish("p", message("u"));
     let counts = bench.counts();
-    assert_eq!((counts.queued, counts.queued_bytes), (2, 10));
+    assert_eq!((counts.queued, counts.queued_bytes), (2, 10 + 2 * EACH));
     assert_eq!(counts.totals.dropped.queue_bytes, 1);
     bench.pass(5_000);
     bench.publish("p", message("v"));
@@ -214,7 +217,7 @@ fn bytes_that_wait_for_one_session() {
 
 #[test]
 fn bytes_on_their_way_to_one_session() {
-    let mut bench = waiting(|bounds| bounds.queued_bytes_per_session = 4);
+    let mut bench = waiting(|bounds| bounds.queued_bytes_per_session = 4 + 2 * EACH);
     bench.resume("s");
     for topic in ["a", "b", "c"] {
         bench.publish("p", message(topic));
@@ -230,23 +233,23 @@ fn bytes_on_their_way_to_one_session() {
     bench.send("s", puback(publish.packet_id));
     bench.send("p", message("e").qos(Q2, 7));
     let id = bench.expect_publish("s").packet_id;
-    assert_eq!(bench.counts().queued_bytes, 4);
+    assert_eq!(bench.counts().queued_bytes, 4 + 2 * EACH);
     bench.send("s", pubrec(id));
-    assert_eq!((bench.counts().queued_bytes, bench.counts().in_flight), (2, 2));
+    assert_eq!((bench.counts().queued_bytes, bench.counts().in_flight), (2 + EACH, 2));
     bench.send("s", pubcomp(id));
     assert_eq!(bench.counts().in_flight, 1);
 }
 
 #[test]
 fn bytes_that_wait_for_all_sessions() {
-    let mut bench = waiting(|bounds| bounds.queued_bytes = 5);
+    let mut bench = waiting(|bounds| bounds.queued_bytes = 5 + 2 * EACH);
     bench.connect("r", lasting("r"));
     bench.subscribe("r", "both", Q1);
     bench.cut("r");
     bench.publish("p", message("a"));
     bench.publish("p", message("b"));
     bench.publish("p", message("c"));
-    assert_eq!((bench.counts().queued, bench.counts().queued_bytes), (2, 4));
+    assert_eq!((bench.counts().queued, bench.counts().queued_bytes), (2, 4 + 2 * EACH));
     bench.resume("s");
     assert_eq!(bench.payloads("s"), ["a", "b"]);
     bench.join("s");

@@ -8,7 +8,8 @@ use crate::topic::SubscriptionFilter;
 /// Bytes of a message are those of its Topic Name, its payload and its properties, each property with
 /// [`PROPERTY`](Bounds::PROPERTY) more, as it takes that in memory. Retained messages, and filters, count
 /// [`LEVEL`](Bounds::LEVEL) more for each level beyond the first: they stand in trees. A message that waits
-/// for several clients counts for each of them, although it is kept once.
+/// for several clients counts for each of them, although it is kept once, with [`DELIVERY`](Bounds::DELIVERY) more for
+/// its place in the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Network connections that have not been accepted yet. One more is closed as it opens: nothing can
@@ -79,7 +80,7 @@ pub struct Bounds {
     /// [`queue_limit`](super::Config::queue_limit).
     pub queued_bytes_per_session: usize,
     /// Bytes of the messages for all sessions together. A message beyond is dropped for the client it
-    /// would be kept for. Default 4 GiB.
+    /// would be kept for. Default 256 MiB, less than what a small machine has.
     pub queued_bytes: usize,
     /// Messages at QoS 2 from one client that wait for PUBREL. The Receive Maximum bounds those of one
     /// connection, but a session adds up those of many. One more gets PUBREC 0x97. Default 65,535, as
@@ -100,6 +101,8 @@ pub struct Bounds {
 impl Bounds {
     /// Bytes that a property of a message counts beyond those of its value.
     pub const PROPERTY: usize = 128;
+    /// Bytes that a message that waits for a client counts beyond its own.
+    pub const DELIVERY: usize = 64;
     /// Bytes that a level beyond the first counts for what stands in a tree.
     pub const LEVEL: usize = 64;
 
@@ -132,7 +135,7 @@ impl Default for Bounds {
             retained_per_subscribe: 1_000_000,
             retained_search_per_subscribe: 1_000_000,
             queued_bytes_per_session: 128 * MIB,
-            queued_bytes: MIB.saturating_mul(4_096), // All there is, where addresses have 32 bits.
+            queued_bytes: 256 * MIB,
             unreleased_per_session: 65_535,
             unreleased_bytes_per_session: 128 * MIB,
             alias_bytes: 16 * MIB,

@@ -3,17 +3,22 @@ use std::sync::Arc;
 use crate::codec::{PropertyId, Publish, QoS};
 
 use super::route::{Message, Share, Subscriber};
-use super::{Handling, Moment};
+use super::{Bounds, Handling, Moment};
 
-/// A message for one client.
+/// A message for one client. There may be millions, so what few have is kept apart.
 #[derive(Clone, Debug)]
 pub(super) struct Delivery {
     pub(super) message: Arc<Message>,
     pub(super) qos: QoS,
     retain: bool,
+    extra: Option<Box<Extra>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Extra {
     identifiers: Vec<u32>,
     /// The Shared Subscription that brought it.
-    pub(super) share: Option<Share>,
+    share: Option<Share>,
 }
 
 impl Delivery {
@@ -23,9 +28,10 @@ impl Delivery {
         Delivery {
             qos: message.qos.min(options.maximum_qos), // MQTT-3.8.4-8
             retain: message.retain && options.retain_as_published, // MQTT-3.3.1-12, MQTT-3.3.1-13
-            identifiers: subscriber.identifier.into_iter().collect(), // MQTT-3.3.4-3
+            extra: subscriber.identifier.map(|identifier| {
+                Box::new(Extra { identifiers: vec![identifier], share: None }) // MQTT-3.3.4-3
+            }),
             message,
-            share: None,
         }
     }
 
@@ -35,8 +41,23 @@ impl Delivery {
     }
 
     /// Notes that it comes by a Shared Subscription.
-    pub(super) fn shared(self, share: Share) -> Delivery {
-        Delivery { share: Some(share), ..self }
+    pub(super) fn shared(mut self, share: Share) -> Delivery {
+        self.extra.get_or_insert_default().share = Some(share);
+        self
+    }
+
+    /// The Shared Subscription that brought it.
+    pub(super) fn share(&self) -> Option<&Share> {
+        self.extra.as_ref()?.share.as_ref()
+    }
+
+    /// The message, and the Shared Subscription that brought it.
+    pub(super) fn into_shared(self) -> Option<(Share, Arc<Message>)> {
+        Some((self.extra?.share?, self.message))
+    }
+
+    fn identifiers(&self) -> &[u32] {
+        self.extra.as_ref().map_or(&[], |extra| &extra.identifiers)
     }
 
     /// Makes one copy of two for the same client.
@@ -46,12 +67,15 @@ impl Delivery {
             true => self.retain && other.retain,
             false => self.retain || other.retain,
         };
-        self.identifiers.extend(other.identifiers); // MQTT-3.3.4-4, U-3.3.4-3
+        if let Some(other) = other.extra {
+            // MQTT-3.3.4-4, U-3.3.4-3
+            self.extra.get_or_insert_default().identifiers.extend(other.identifiers);
+        }
     }
 
     /// What it counts towards the bounds of what is kept.
     pub(super) fn size(&self) -> usize {
-        self.message.size() + self.identifiers.len() * size_of::<u32>()
+        Bounds::DELIVERY + self.message.size() + self.identifiers().len() * size_of::<u32>()
     }
 
     /// The PUBLISH that brings it.
@@ -65,7 +89,7 @@ impl Delivery {
         if let Some(seconds) = message.remaining_expiry(now) {
             publish.properties.push(PropertyId::MessageExpiryInterval, seconds); // MQTT-3.3.2-6
         }
-        for identifier in &self.identifiers {
+        for identifier in self.identifiers() {
             publish.properties.push(PropertyId::SubscriptionIdentifier, *identifier);
         }
         publish

@@ -52,9 +52,7 @@ impl InFlight {
     /// The Shared Subscription that has brought it, if another member may have it at once.
     fn shared(&self) -> Option<&Share> {
         match &self.stage {
-            Stage::Published(delivery) if delivery.qos == QoS::AtLeastOnce => {
-                delivery.share.as_ref()
-            }
+            Stage::Published(delivery) if delivery.qos == QoS::AtLeastOnce => delivery.share(),
             _ => None, // MQTT-4.8.2-4
         }
     }
@@ -206,13 +204,13 @@ impl Outbound {
             _ => None, // MQTT-4.8.2-5
         });
         let open = sent.chain(self.waiting);
-        open.filter_map(|delivery| Some((delivery.share?, delivery.message)))
+        open.filter_map(Delivery::into_shared)
     }
 
     /// The Shared Subscriptions that have brought something another member may have at once.
     pub(super) fn shares(&self) -> BTreeSet<Share> {
         let open = self.in_flight.values().filter_map(InFlight::shared);
-        let waiting = self.waiting.iter().filter_map(|waiting| waiting.share.as_ref());
+        let waiting = self.waiting.iter().filter_map(Delivery::share);
         open.chain(waiting).cloned().collect()
     }
 
@@ -234,13 +232,13 @@ impl Outbound {
                 given_up.push(delivery);
             }
         }
-        let is_shared = |waiting: &Delivery| is_given_up(waiting.share.as_ref());
+        let is_shared = |waiting: &Delivery| is_given_up(waiting.share());
         let (shared, own) = self.waiting.drain(..).partition(is_shared);
         self.waiting = own;
         let shared: VecDeque<Delivery> = shared;
         self.bytes -= shared.iter().map(Delivery::size).sum::<usize>();
         given_up.extend(shared);
-        given_up.into_iter().filter_map(|it| Some((it.share?, it.message))).collect()
+        given_up.into_iter().filter_map(Delivery::into_shared).collect()
     }
 
     /// Whether an exchange with this Packet Identifier is open.

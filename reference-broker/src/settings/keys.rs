@@ -279,7 +279,7 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
         "128 MiB: some of the largest packets; how many may wait is message.queue_limit.";
     "bounds.queued_bytes" => core.bounds.queued_bytes,
         "The same of all clients together.",
-        "4 GiB: so that 32 clients can have as much waiting as one may.";
+        "256 MiB: less than what a small machine has.";
     "bounds.unreleased_per_session" => core.bounds.unreleased_per_session,
         "QoS 2 messages of one client that wait for PUBREL. One more gets PUBREC 0x97.",
         "65,535: as many as have a Packet Identifier.";
