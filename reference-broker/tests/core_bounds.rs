@@ -113,22 +113,39 @@ fn clients() {
 }
 
 #[test]
-fn sessions() {
-    let mut bench = bounded(|bounds| bounds.sessions = 2);
-    bench.resume("a");
-    bench.cut("a");
-    bench.connect("b", Connect::new("b").session_expiry(5));
-    bench.start("c", Connect::new("c"));
-    bench.expect_refusal("c", FULL);
-    bench.start("d", Connect::new(""));
-    bench.expect_refusal("d", FULL);
+fn sessions_that_were_left_make_room_the_first_one_first() {
+    let mut bench = bounded(|bounds| bounds.sessions = 3);
+    for client in ["a", "b", "c"] {
+        bench.resume(client);
+    }
+    for client in ["d", ""] {
+        bench.start(client, Connect::new(client));
+        bench.expect_refusal(client, FULL);
+    }
     assert!(bench.resume("a"), "who has a session goes on with it");
-    bench.join("a");
     bench.cut("b");
-    bench.pass(5_000);
-    bench.join("c");
+    bench.cut("a");
+    bench.join("d");
+    assert_eq!(bench.counts().totals.sessions_given_up, 1);
+    assert!(bench.resume("a"), "that of b was left first");
     bench.start("b", Connect::new("b"));
     bench.expect_refusal("b", FULL);
+    bench.cut("d");
+    assert!(!bench.resume("b"), "what has ended by itself is room as well");
+    assert_eq!(bench.counts().totals.sessions_given_up, 1);
+}
+
+#[test]
+fn nobody_has_all_that_is_for_all() {
+    let mut bench = bounded(|bounds| bounds.subscriptions = 90);
+    bench.join("greedy");
+    let names: Vec<_> = (0..90).map(|n| n.to_string()).collect();
+    let all: Vec<_> = names.iter().map(|name| &**name).collect();
+    bench.send("greedy", filters(&all));
+    let granted = (0..90).map(|n| if n < 80 { ReasonCode::Success } else { FULL });
+    assert_eq!(bench.expect("greedy"), suback(&granted.collect::<Vec<_>>()));
+    bench.join("modest");
+    bench.subscribe("modest", "x", Q0);
 }
 
 #[test]

@@ -41,13 +41,16 @@ impl Broker {
         }
     }
 
-    /// Checks whether there is room for the client.
-    pub(super) fn check_room(&self, client: &Text) -> Result<(), (ReasonCode, &'static str)> {
-        let bounds = &self.config.bounds;
-        let session = self.sessions.get(client);
-        if session.is_none() && self.sessions.len() >= bounds.sessions {
-            return Err((ReasonCode::QuotaExceeded, "too many sessions"));
+    /// Checks whether there is room for the client, or can be made.
+    pub(super) fn check_room(&mut self, client: &Text) -> Result<(), (ReasonCode, &'static str)> {
+        let is_full = |this: &Broker| this.sessions.len() >= this.config.bounds.sessions;
+        if !self.sessions.contains_key(client) && is_full(self) {
+            self.make_room_for_session();
+            if is_full(self) {
+                return Err((ReasonCode::QuotaExceeded, "too many sessions"));
+            }
         }
+        let (bounds, session) = (&self.config.bounds, self.sessions.get(client));
         let takes_over = session.is_some_and(Session::is_connected);
         match self.connected - usize::from(takes_over) >= bounds.connections {
             true => Err((ReasonCode::ServerBusy, "too many clients")),

@@ -5,6 +5,10 @@ use crate::topic::SubscriptionFilter;
 /// Bounds of what is kept, and of what one packet can bring about. What there is one too many of is
 /// refused, or dropped and [counted](super::Counts); what is there already stays.
 ///
+/// Of what all have together (subscriptions, filters, retained messages, messages that wait) no client has more than
+/// eight times of what it leaves to others: one may have nearly all while nobody else wants any, and whoever comes then
+/// still finds room. Sessions that were left make room for others.
+///
 /// Bytes of a message are those of its Topic Name, its payload and its properties, each property with
 /// [`PROPERTY`](Bounds::PROPERTY) more, as it takes that in memory. Retained messages, and filters, count
 /// [`LEVEL`](Bounds::LEVEL) more for each level beyond the first: they stand in trees. A message that waits
@@ -24,9 +28,9 @@ pub struct Bounds {
     /// Connected clients. One more gets CONNACK 0x89: there may be room soon. Who takes over a
     /// connection of its own needs no more room. Default 100,000.
     pub connections: usize,
-    /// Sessions, connected or waiting for their client. A CONNECT that needs one more gets CONNACK
-    /// 0x97, as table 3-1 has it for a limit of the server's own; who has a session can go on with it or
-    /// begin it anew. Default 100,000, each small if nothing waits in it.
+    /// Sessions, connected or waiting for their client. For one more, one that waits has to end: of the user who has
+    /// most of those the one that was left first. If all are connected, a CONNECT that needs one more gets CONNACK
+    /// 0x97, as table 3-1 has it for a limit of the server's own. Default 100,000, each small if nothing waits in it.
     pub sessions: usize,
     /// Bytes of a Client Identifier; a longer one gets CONNACK 0x85 (section 3.1.3.1). Default 65,535,
     /// which is all that can be written.
@@ -105,6 +109,13 @@ impl Bounds {
     pub const DELIVERY: usize = 64;
     /// Bytes that a level beyond the first counts for what stands in a tree.
     pub const LEVEL: usize = 64;
+
+    /// Whether one who has `own` of what all have may have `more`, where there may be `most`: nobody has more than
+    /// eight times of what it leaves to others, so that who has next to nothing always finds room.
+    pub(super) fn allow(own: usize, all: usize, more: usize, most: usize) -> bool {
+        let left = most.saturating_sub(all);
+        more <= left && own.saturating_add(more) <= left.saturating_mul(8)
+    }
 
     /// What a filter counts.
     pub(super) fn size_of(filter: &SubscriptionFilter) -> usize {

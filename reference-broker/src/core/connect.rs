@@ -39,12 +39,12 @@ impl Broker {
             false => connect.client_id.clone(),
         };
         self.catch_up(&client);
-        let room = self.check_room(&client).and_then(|()| self.check_will_room(&client, &will));
-        if let Err((reason, why)) = room {
-            return self.refuse_connect(id, reason, why);
-        }
         if let Err(why) = self.authorize(&client, will.as_ref(), credentials.user.as_ref()) {
             return self.refuse_connect(id, ReasonCode::NotAuthorized, why); // MQTT-3.1.4-2
+        }
+        let room = self.check_will_room(&client, &will).and_then(|()| self.check_room(&client));
+        if let Err((reason, why)) = room {
+            return self.refuse_connect(id, reason, why);
         }
         let connack = self.connack(connect, assigned.then_some(&client));
         let mut connack = self.add_response_information(id, connect, &client, connack);
@@ -176,6 +176,7 @@ impl Broker {
         let requested = number(PropertyId::SessionExpiryInterval).unwrap_or(0); // U-3.1.2.11.2-2
         let found = self.sessions.contains_key(client); // MQTT-3.1.2-5, MQTT-3.1.2-6
         self.take_will(client); // MQTT-3.1.3-9
+        self.note_not_absent(client);
         let session = self.sessions.entry(client.clone()).or_default();
         session.connection = Some(id);
         self.connected += 1;
@@ -245,6 +246,7 @@ impl Broker {
     /// retained stays (U-4.1-10).
     pub(super) fn end_session(&mut self, client: &Text) {
         let will = self.take_will(client);
+        self.note_not_absent(client);
         let Some(mut session) = self.sessions.remove(client) else { return };
         self.unreleased -= session.inbound.len();
         self.filter_bytes -= session.filter_bytes;
@@ -281,12 +283,16 @@ impl Broker {
         };
         *connection = None;
         match *expiry {
-            0 => self.end_session(client),      // U-3.1.2.11.2-2
-            NEVER => self.trigger_will(client), // U-3.1.2.11.2-3
+            0 => self.end_session(client), // U-3.1.2.11.2-2
+            NEVER => {
+                self.note_absent(client);
+                self.trigger_will(client); // U-3.1.2.11.2-3
+            }
             seconds => {
                 let due = now.after(Duration::from_secs(u64::from(seconds)));
                 *expires_at = Some(due);
                 self.timers.add(due, Timer::Session(client.clone())); // MQTT-3.1.2-23
+                self.note_absent(client);
                 self.trigger_will(client);
             }
         }

@@ -55,6 +55,8 @@ pub struct Totals {
     pub sent_bytes: u64,
     /// Messages that somebody did not get, or nobody.
     pub dropped: Dropped,
+    /// Sessions of absent clients that ended to make room for others.
+    pub sessions_given_up: u64,
     /// SUBSCRIBE packets for which the search for retained messages ended early.
     pub retained_searches_cut_short: u64,
     /// Connections refused at CONNECT, by the code of the CONNACK, whether or not it could be sent.
@@ -149,8 +151,8 @@ impl Broker {
             subscriptions: self.subscriptions.len(),
             shared_subscriptions,
             shared_members,
-            retained: self.retained.len(),
-            retained_bytes: self.retained_bytes,
+            retained: self.retained.messages().len(),
+            retained_bytes: self.retained.bytes(),
             queued: self.held.waiting,
             in_flight: self.held.in_flight,
             queued_bytes: self.held.bytes,

@@ -7,10 +7,11 @@
 //! A file a concern: `connect` (CONNECT, takeover), `access` (who may do what), `close` (every way a
 //! connection ends), `admission` (room for a client, redirection), `publish` (from clients), `route` (to
 //! subscribers), `delivery` (a message for one client), `outbound` (all of them), `send` (their way),
-//! `alias`, `subscribe`, `retained`, `will`, `timer`. What a session remembers is in `session`, what a
+//! `alias`, `subscribe`, `retained` (and their `retained_store`), `will`, `timer`, `absent` (sessions that make room). What a session remembers is in `session`, what a
 //! connection knows in `connection`. What is kept has [`Bounds`], and is told in [`Counts`] and by name
 //! in [`State`].
 
+mod absent;
 mod access;
 mod admission;
 mod alias;
@@ -25,6 +26,7 @@ mod outbound;
 mod packet_id;
 mod publish;
 mod retained;
+mod retained_store;
 mod route;
 mod send;
 mod session;
@@ -34,11 +36,10 @@ mod timer;
 mod will;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::codec::{DecodeError, Packet, PacketType, Properties, PropertyId, ReasonCode, Text};
-use crate::topic::{FilterTree, NameTree};
+use crate::topic::FilterTree;
 
 pub use access::{Access, Action, Answer, Question, Rule, RuleFilter, Users};
 pub use bounds::Bounds;
@@ -48,11 +49,13 @@ pub use config::{
 pub use counts::{Counts, Dropped, Totals};
 pub use state::{RetainedState, SessionState, SharedState, State, SubscriptionState};
 
+use absent::Absent;
 use connection::Connection;
 use connection::State as ConnectionState;
 use counts::Held;
+use retained_store::RetainedStore;
 pub use route::Published;
-use route::{Groups, Message, Subscriber};
+use route::{Groups, Subscriber};
 use session::Session;
 use timer::{Timer, Timers};
 
@@ -135,7 +138,8 @@ pub struct Broker {
     sessions: BTreeMap<Text, Session>, // MQTT-3.1.3-2
     subscriptions: FilterTree<Text, Subscriber>,
     groups: Groups,
-    retained: NameTree<Arc<Message>>,
+    retained: RetainedStore,
+    absent: Absent,
     timers: Timers,
     outputs: VecDeque<Output>,
     assigned_ids: u64,
@@ -146,8 +150,6 @@ pub struct Broker {
     connected: usize,
     /// Bytes kept for those that have sent CONNECT and have no client yet.
     unaccepted_bytes: usize,
-    /// Bytes of all retained messages.
-    retained_bytes: usize,
     /// Bytes of the Wills of all sessions.
     will_bytes: usize,
     /// Bytes of the filters of all sessions.
@@ -176,14 +178,14 @@ impl Broker {
             sessions: BTreeMap::new(),
             subscriptions: FilterTree::new(),
             groups: Groups::default(),
-            retained: NameTree::new(),
+            retained: RetainedStore::new(),
+            absent: Absent::default(),
             timers,
             outputs: VecDeque::new(),
             assigned_ids: 0,
             is_stopped: false,
             connected: 0,
             unaccepted_bytes: 0,
-            retained_bytes: 0,
             will_bytes: 0,
             filter_bytes: 0,
             alias_bytes: 0,

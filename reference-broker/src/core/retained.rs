@@ -19,12 +19,10 @@ impl Broker {
         let has_room = self.has_room_to_retain(message);
         self.totals.dropped.not_retained += u64::from(is_kept && !has_room);
         let is_kept = is_kept && has_room; // U-3.3.1.3-3
-        self.retained_bytes += if is_kept { message.retained_size() } else { 0 };
         let replaced = match is_kept {
-            true => self.retained.insert(topic, Arc::clone(message)), // MQTT-3.3.1-5
-            false => self.retained.remove(topic),                     // MQTT-3.3.1-6, MQTT-3.3.1-7
+            true => self.retained.insert(message), // MQTT-3.3.1-5
+            false => self.retained.remove(topic),  // MQTT-3.3.1-6, MQTT-3.3.1-7
         };
-        self.retained_bytes -= replaced.as_ref().map_or(0, |replaced| replaced.retained_size());
         if let Some(due) = replaced.and_then(|replaced| replaced.expires_at()) {
             self.timers.remove(due, Timer::Retained(topic.clone()));
         }
@@ -34,21 +32,15 @@ impl Broker {
     }
 
     pub(super) fn retained_due(&mut self, topic: &TopicName, due: Moment) {
-        if self.retained.get(topic).is_some_and(|message| message.expires_at() == Some(due)) {
-            let expired = self.retained.remove(topic); // U-3.3.1.3-4
-            self.retained_bytes -= expired.map_or(0, |expired| expired.retained_size());
+        let retained = self.retained.messages().get(topic);
+        if retained.is_some_and(|message| message.expires_at() == Some(due)) {
+            self.retained.remove(topic); // U-3.3.1.3-4
         }
     }
 
     /// Whether the message can be in the place of the one that its topic has, or does not need one.
     pub(super) fn has_room_to_retain(&self, message: &Message) -> bool {
-        let bounds = &self.config.bounds;
-        let replaced = self.retained.get(&message.topic).map(|replaced| replaced.retained_size());
-        let bytes = self.retained_bytes - replaced.unwrap_or(0) + message.retained_size();
-        let has_room = self.retained.len() - usize::from(replaced.is_some())
-            < bounds.retained_messages
-            && bytes <= bounds.retained_bytes;
-        has_room || message.payload.is_empty()
+        message.payload.is_empty() || self.retained.has_room(message, &self.config.bounds)
     }
 
     /// Sends what new subscriptions of one SUBSCRIBE are to bring.
@@ -102,7 +94,7 @@ impl Broker {
     ) -> Vec<Arc<Message>> {
         let despite = self.config.handling.retained_despite_no_local;
         let is_muted = subscriber.options.no_local && !despite;
-        let found = self.retained.matching_within(filter.filter(), steps);
+        let found = self.retained.messages().matching_within(filter.filter(), steps);
         let messages = found.into_iter().map(|(_, message)| message);
         messages
             .filter(|message| !(is_muted && message.publisher == *client)) // MQTT-3.8.3-3

@@ -7,7 +7,7 @@ use super::counts::Held;
 use super::delivery::Delivery;
 use super::outbound::Outbound;
 use super::session::Session;
-use super::{Broker, ConnectionId, Output, Sharing};
+use super::{Bounds, Broker, ConnectionId, Output, Sharing};
 
 impl Broker {
     /// Gives a message to a session: sends it, or keeps it.
@@ -48,7 +48,7 @@ impl Broker {
         let Some(Session { outbound, .. }) = self.sessions.get_mut(client) else { return false };
         let has_room = |outbound: &Outbound, all: &Held| {
             outbound.held().bytes.saturating_add(size) <= bounds.queued_bytes_per_session
-                && all.bytes.saturating_add(size) <= bounds.queued_bytes
+                && Bounds::allow(outbound.held().bytes, all.bytes, size, bounds.queued_bytes)
         };
         if !has_room(outbound, &self.held) {
             outbound.drop_expired(self.now, &mut self.totals.dropped);

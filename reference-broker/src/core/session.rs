@@ -28,6 +28,8 @@ pub(super) struct Session {
     pub(super) connection: Option<ConnectionId>,
     /// The user it is of.
     pub(super) user: Option<Text>,
+    /// Its place among those whose client has left, if it has.
+    pub(super) left: Option<u64>,
     /// Session Expiry Interval in force, in seconds.
     pub(super) expiry: u32,
     /// When it ends, if nobody connects.

@@ -88,9 +88,8 @@ impl Broker {
     /// The first `limit` of everything. A broker may have very many sessions: [`Broker::counts`] tells
     /// how many there are, [`Broker::sessions_after`] gives the next ones.
     pub fn state(&self, limit: usize) -> State {
-        let retained = self.retained.iter().take(limit).map(|(topic, message)| RetainedState {
-            topic: Text::from(topic.as_str()),
-            bytes: message.retained_size(),
+        let retained = self.retained.messages().iter().take(limit).map(|(topic, message)| {
+            RetainedState { topic: Text::from(topic.as_str()), bytes: message.retained_size() }
         });
         let mut left = limit;
         let shared = self.groups.iter().take(limit).map(|(filter, members)| {

@@ -92,10 +92,11 @@ impl Broker {
         let bounds = &self.config.bounds;
         let Some(session) = self.sessions.get(client) else { return false };
         let all = self.subscriptions.len() + self.groups.len().1;
-        let has_room = all < bounds.subscriptions
-            && session.subscriptions.len() < bounds.subscriptions_per_session
-            && session.filter_bytes + Bounds::size_of(filter) <= bounds.filter_bytes_per_session
-            && self.filter_bytes + Bounds::size_of(filter) <= bounds.filter_bytes;
+        let (own, size) = (session.subscriptions.len(), Bounds::size_of(filter));
+        let has_room = own < bounds.subscriptions_per_session
+            && Bounds::allow(own, all, 1, bounds.subscriptions)
+            && session.filter_bytes + size <= bounds.filter_bytes_per_session
+            && Bounds::allow(session.filter_bytes, self.filter_bytes, size, bounds.filter_bytes);
         has_room || session.subscriptions.contains_key(&Text::from(filter.as_str()))
     }
 

@@ -225,8 +225,8 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
         "Connected clients. One more gets CONNACK 0x89: there may be room soon.",
         "100,000: as many as sessions; shell.maximum_connections lets fewer in.";
     "bounds.sessions" => core.bounds.sessions,
-        "Sessions, connected or waiting. A CONNECT that needs one more gets CONNACK 0x97; who has a \
-         session can go on with it.",
+        "Sessions, connected or waiting. For one more, one that waits has to end: of the user who has most of those \
+         the one that was left first. If all are connected, a CONNECT that needs one more gets CONNACK 0x97.",
         "100,000: each is small if nothing waits in it.";
     "bounds.client_id_bytes" => core.bounds.client_id_bytes,
         "Bytes of a Client Identifier. A longer one gets CONNACK 0x85.",

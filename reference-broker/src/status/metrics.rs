@@ -125,6 +125,10 @@ fn totals(core: &Counts, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         ),
         (("payload_bytes", "Bytes of their payloads"), by("direction", &bytes)),
         (("dropped", "Messages dropped, by cause"), by("cause", &causes(&totals.dropped))),
+        (
+            ("sessions_given_up", "Sessions of absent clients that made room"),
+            one(totals.sessions_given_up),
+        ),
         (("refused", "CONNECT packets refused, by Reason Code"), refused.collect()),
         (("disconnected", "DISCONNECT packets, by side and Reason Code"), disconnected),
     ] {
