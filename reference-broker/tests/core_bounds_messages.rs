@@ -205,7 +205,7 @@ fn bytes_that_wait_for_one_session() {
     let expiring = message("four").with(PropertyId::MessageExpiryInterval, 5);
     bench.publish("p", expiring); // 8 bytes
     bench.publish("p", message("t")); // 2 bytes
-    bench.publish("p", message("u"));
+    bench.publish_in_vain("p", message("u"));
     let counts = bench.counts();
     assert_eq!((counts.queued, counts.queued_bytes), (2, 10 + 2 * EACH));
     assert_eq!(counts.totals.dropped.queue_bytes, 1);
@@ -219,9 +219,9 @@ fn bytes_that_wait_for_one_session() {
 fn bytes_on_their_way_to_one_session() {
     let mut bench = waiting(|bounds| bounds.queued_bytes_per_session = 4 + 2 * EACH);
     bench.resume("s");
-    for topic in ["a", "b", "c"] {
-        bench.publish("p", message(topic));
-    }
+    bench.publish("p", message("a"));
+    bench.publish("p", message("b"));
+    bench.publish_in_vain("p", message("c"));
     let first = bench.expect_publish("s").packet_id;
     assert_eq!(text(&bench.expect_publish("s")), "b");
     bench.expect_nothing("s");
@@ -248,14 +248,14 @@ fn bytes_that_wait_for_all_sessions() {
     bench.cut("r");
     bench.publish("p", message("a"));
     bench.publish("p", message("b"));
-    bench.publish("p", message("c"));
+    bench.publish_in_vain("p", message("c"));
     assert_eq!((bench.counts().queued, bench.counts().queued_bytes), (2, 4 + 2 * EACH));
     bench.resume("s");
     assert_eq!(bench.payloads("s"), ["a", "b"]);
     bench.join("s");
     assert_eq!(bench.counts().queued_bytes, 0, "they have gone with their session");
     bench.publish("p", Publish::new("both", "x"));
-    bench.publish("p", Publish::new("both", ""));
+    bench.publish_in_vain("p", Publish::new("both", ""));
     bench.resume("r");
     assert_eq!(bench.payloads("r"), ["x"]);
 }

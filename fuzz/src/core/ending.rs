@@ -162,15 +162,16 @@ fn clear(world: &mut World) {
     world.drop_wire(auditor);
 }
 
-/// A broker as text, without its running counts: of the identifiers it assigned, and of the groups of
-/// Shared Subscriptions there have been.
+/// A broker as text, without its running counts: of the identifiers it assigned, of the groups of Shared Subscriptions
+/// there have been, and of the clients that have left.
 fn without_count(broker: &Broker) -> String {
     let text = format!("{broker:?}");
     let end = text.rfind("assigned_ids").unwrap_or(text.len());
-    let text = &text[..end];
-    let Some(begun) = text.find("begun: ") else { panic!("no count of groups in {text}") };
-    let (before, counted) = text.split_at(begun);
-    let after = counted.trim_start_matches("begun: ");
-    let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
-    format!("{before}{after}")
+    let mut text = text[..end].to_owned();
+    for count in ["begun: ", "left: "] {
+        let Some((before, counted)) = text.split_once(count) else { panic!("no {count}in {text}") };
+        let after = counted.trim_start_matches(|c: char| c.is_ascii_digit());
+        text = format!("{before}{after}");
+    }
+    text
 }

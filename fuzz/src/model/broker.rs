@@ -91,6 +91,8 @@ pub(crate) struct Model {
     pub(crate) detours: Vec<usize>,
     /// How many it had to choose from each time.
     pub(crate) choices: Vec<usize>,
+    /// How many messages were dropped as too many waited.
+    pub(crate) overflows: usize,
 }
 
 impl Model {
@@ -107,6 +109,7 @@ impl Model {
             turns: Vec::new(),
             detours: Vec::new(),
             choices: Vec::new(),
+            overflows: 0,
         }
     }
 
@@ -261,9 +264,8 @@ impl Model {
         let Some(session) = self.session(client) else { return };
         session.outbound.waiting.push(delivery);
         self.send(client);
-        if let Some(session) = self.session(client) {
-            session.outbound.trim(now, limit);
-        }
+        let dropped = self.session(client).map(|session| session.outbound.trim(now, limit));
+        self.overflows += dropped.unwrap_or(0);
     }
 
     pub(crate) fn send(&mut self, client: &str) {

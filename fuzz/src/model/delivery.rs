@@ -186,11 +186,14 @@ impl Outbound {
     }
 
     /// Holds what waits to the broker's bound: what is over goes first, then the newest.
-    pub(crate) fn trim(&mut self, now: u64, limit: usize) {
+    /// Gives how many are dropped for want of room.
+    pub(crate) fn trim(&mut self, now: u64, limit: usize) -> usize {
         if self.waiting.len() > limit {
             self.waiting.retain(|delivery| !delivery.message.is_over(now));
         }
+        let dropped = self.waiting.len().saturating_sub(limit);
         self.waiting.truncate(limit);
+        dropped
     }
 
     pub(crate) fn find(&mut self, id: u16) -> Option<&mut Exchange> {

@@ -133,7 +133,10 @@ impl Model {
                 DollarTopics::HandedOn => {}
             }
         }
+        let before = self.overflows;
         match self.publish(client, publish) {
+            // Not all who are to have it will.
+            _ if self.overflows > before => ReasonCode::QuotaExceeded,
             false if self.config.tells_no_subscribers => ReasonCode::NoMatchingSubscribers,
             _ => ReasonCode::Success,
         }

@@ -90,6 +90,13 @@ pub struct Dropped {
     pub refused: u64,
 }
 
+impl Dropped {
+    /// Messages that a client was to have and there was no room for.
+    pub(super) fn for_want_of_room(&self) -> u64 {
+        self.queue_full + self.queue_bytes
+    }
+}
+
 impl Totals {
     pub(super) fn note_received(&mut self, qos: QoS, payload: usize) {
         count(&mut self.received, qos);

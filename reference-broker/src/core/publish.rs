@@ -98,7 +98,7 @@ impl Broker {
     fn acknowledgement(&self, packet_id: u16, reason: ReasonCode) -> PublishAck {
         let mut ack = PublishAck::because(packet_id, reason); // MQTT-2.2.1-5
         if reason == ReasonCode::QuotaExceeded {
-            self.explain(&mut ack.properties, "no room for the message");
+            self.explain(&mut ack.properties, "no room for the message, or for all copies of it");
         }
         ack
     }
@@ -259,7 +259,10 @@ impl Broker {
     }
 
     fn hand_on(&mut self, message: Arc<Message>) -> ReasonCode {
+        let before = self.totals.dropped.for_want_of_room();
         match self.publish_message(message) {
+            // Not all who are to have it will: nobody is told a success that is none.
+            _ if self.totals.dropped.for_want_of_room() > before => ReasonCode::QuotaExceeded, // U-3.4.2.1-10
             true => ReasonCode::Success, // U-3.4.2.1-2
             false if self.config.tells_no_subscribers => ReasonCode::NoMatchingSubscribers, // U-3.4.2.1-3
             false => ReasonCode::Success,

@@ -142,7 +142,8 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
         "256: enough to keep a client busy that is far away, and not much to repeat to one that was \
          lost.";
     "message.queue_limit" => core.queue_limit,
-        "How many messages wait for one client. The newest is dropped when there are more.",
+        "How many messages wait for one client. When there are more, the newest is dropped for this one, and its \
+         publisher is told 0x97 in PUBACK or PUBREC.",
         "10,000: enough for an absence, and an end to what is kept for one that never comes back.";
     "message.outbound_alias_maximum" => core.outbound_alias_maximum,
         "How many topics have a Topic Alias towards a client, if its own Topic Alias Maximum does \
@@ -275,7 +276,7 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
         "1,000,000: about a tenth of a second, for which all others wait.";
     "bounds.queued_bytes_per_session" => core.bounds.queued_bytes_per_session,
         "Bytes of the messages that wait for, or are on their way to, one client. A message beyond \
-         is dropped.",
+         is dropped as one beyond message.queue_limit is.",
         "128 MiB: some of the largest packets; how many may wait is message.queue_limit.";
     "bounds.queued_bytes" => core.bounds.queued_bytes,
         "The same of all clients together.",

@@ -202,6 +202,17 @@ impl Bench {
         }
     }
 
+    /// Publishes at QoS 1 and is told that there was no room for it.
+    pub(crate) fn publish_in_vain(&mut self, name: &str, publish: Publish) {
+        self.send(name, publish.qos(Q1, 77));
+        match self.expect_acknowledgement(name) {
+            Packet::PubAck(ack) if ack.packet_id == 77 => {
+                assert_eq!(ack.reason, ReasonCode::QuotaExceeded);
+            }
+            other => panic!("{name} expected PUBACK, not {other:?}"),
+        }
+    }
+
     /// Publishes at QoS 1 and is told that there is no subscription for it.
     pub(crate) fn publish_to_nobody(&mut self, name: &str, publish: Publish) {
         self.send(name, publish.qos(Q1, 77));
