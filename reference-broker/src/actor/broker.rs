@@ -16,6 +16,7 @@ use super::counts::count;
 use super::inbox::{Look, Message, Next, Order, Outbox, Pending};
 use super::log;
 use super::panic::caught_call;
+use super::pressure::Pressure;
 use super::queue::{Refused, Room};
 use super::supervisor::Shared;
 use super::takeover::Takeovers;
@@ -38,6 +39,7 @@ pub(super) async fn run(
         shared,
         taps,
         takeovers: Takeovers::default(),
+        pressure: Pressure::default(),
         ended: Vec::new(),
         stopping: false,
     };
@@ -69,6 +71,8 @@ struct BrokerActor {
     taps: Taps,
     /// Who waits until what it did over its old connection is handled.
     takeovers: Takeovers,
+    /// Who waits until a subscriber has caught up.
+    pressure: Pressure,
     /// The connections that nobody need wait for any more.
     ended: Vec<ConnectionId>,
     /// Whether it has taken leave.
@@ -81,6 +85,10 @@ impl BrokerActor {
         let waiting = self.pending.turns.len() + 1;
         self.shared.counters.inbox_high_water.fetch_max(waiting, Ordering::Relaxed);
         let before = self.effort();
+        let publishes = matches!(
+            &message,
+            Message::Happened(Input::Received(_, Packet::Publish(_) | Packet::PubRel(_)))
+        );
         match message {
             // To drop its outbox closes it.
             Message::Opened(..) if self.stopping => {}
@@ -93,6 +101,12 @@ impl BrokerActor {
         }
         let cost = self.effort().saturating_sub(before).max(1);
         self.pending.turns.charge(id, cost);
+        if publishes
+            && let Some(broker) = self.engine.broker()
+            && self.pressure.note(id, broker)
+        {
+            self.pending.turns.pause(id);
+        }
     }
 
     fn effort(&self) -> u64 {
@@ -132,9 +146,12 @@ impl BrokerActor {
         self.engine.broker()?.connection_of(client)
     }
 
-    /// Goes on with those whose old connection has handed on all or has ended, and with those who have waited long
-    /// enough.
+    /// Goes on with those whose old connection has handed on all or has ended, with those whose subscribers have caught
+    /// up, and with those who have waited long enough.
     fn settle(&mut self) {
+        for id in self.pressure.release(self.engine.broker()) {
+            self.pending.turns.let_go(id);
+        }
         while let Some(old) = self.ended.pop().or_else(|| self.takeovers.overdue()) {
             for new in self.takeovers.release(old) {
                 self.pending.turns.let_go(new);
@@ -218,7 +235,8 @@ impl BrokerActor {
     /// When something is due.
     fn next_deadline(&self) -> Option<Instant> {
         let of_engine = self.engine.next_deadline().map(|moment| self.instant(moment));
-        of_engine.into_iter().chain(self.takeovers.next_deadline()).min()
+        let of_waiting = [self.takeovers.next_deadline(), self.pressure.next_deadline()];
+        of_engine.into_iter().chain(of_waiting.into_iter().flatten()).min()
     }
 
     fn instant(&self, moment: Moment) -> Instant {

@@ -72,6 +72,14 @@ impl Turns {
         line.is_held = true;
     }
 
+    /// Takes nothing more of a connection until it is [let go](Turns::let_go).
+    pub(super) fn pause(&mut self, id: ConnectionId) {
+        self.leave(id);
+        if let Some(line) = self.lines.get_mut(&id) {
+            line.is_held = true;
+        }
+    }
+
     /// Goes on with a connection that was held.
     pub(super) fn let_go(&mut self, id: ConnectionId) {
         if let Some(line) = self.lines.get_mut(&id) {

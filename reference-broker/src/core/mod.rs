@@ -162,6 +162,8 @@ pub struct Broker {
     unreleased: usize,
     /// Units of work done.
     effort: u64,
+    /// A connected client that got something by the last input and has more than half of what may wait for it.
+    crowded: Option<Text>,
     totals: Totals,
 }
 
@@ -192,6 +194,7 @@ impl Broker {
             held: Held::default(),
             unreleased: 0,
             effort: 0,
+            crowded: None,
             totals: Totals::default(),
         }
     }
@@ -206,6 +209,7 @@ impl Broker {
     /// Timers that were due by then run first. A `now` before an earlier one counts as that one.
     pub fn handle(&mut self, now: Moment, input: Input) {
         self.now = self.now.max(now);
+        self.crowded = None;
         self.run_timers();
         match input {
             Input::Opened(id) => self.open(id),

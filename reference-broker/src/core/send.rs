@@ -7,7 +7,7 @@ use super::counts::Held;
 use super::delivery::Delivery;
 use super::outbound::Outbound;
 use super::session::Session;
-use super::{Bounds, Broker, ConnectionId, Output, Sharing};
+use super::{Bounds, Broker, Config, ConnectionId, Output, Sharing};
 
 impl Broker {
     /// Gives a message to a session: sends it, or keeps it.
@@ -39,7 +39,21 @@ impl Broker {
         if let Some(session) = self.sessions.get_mut(client) {
             session.outbound.trim(now, self.config.queue_limit, &mut self.totals.dropped);
             session.outbound.settle(&mut self.held);
+            if is_crowded(session, &self.config) {
+                self.crowded = Some(client.clone());
+            }
         }
+    }
+
+    /// A connected client that the last input has brought something and that has more than half as much waiting as may:
+    /// better let nobody publish until it is [not crowded](Broker::is_crowded) any more, if it comes on.
+    pub fn crowded_client(&self) -> Option<&Text> {
+        self.crowded.as_ref()
+    }
+
+    /// Whether this client is connected and has more than half as much waiting as may.
+    pub fn is_crowded(&self, client: &Text) -> bool {
+        self.sessions.get(client).is_some_and(|session| is_crowded(session, &self.config))
     }
 
     /// Whether so many more bytes may be kept for a client, now or without what has expired.
@@ -196,4 +210,11 @@ impl Broker {
         let id = session.connection?;
         Some((id, session, self.connections.get_mut(&id)?))
     }
+}
+
+fn is_crowded(session: &Session, config: &Config) -> bool {
+    let held = session.outbound.held();
+    session.is_connected()
+        && (held.waiting > config.queue_limit / 2
+            || held.bytes > config.bounds.queued_bytes_per_session / 2)
 }
