@@ -42,14 +42,14 @@ async fn a_handshake_holds_up_nobody_else_and_has_to_end_in_time() {
     let (arrive, arrivals) = mpsc::channel(10);
     server.listen_on(Handshakes(Mutex::new(arrivals))).await.unwrap();
     let (mut ours, theirs) = tokio::io::duplex(100);
-    let never: Arrival = Box::pin(async move {
+    let never = Arrival::new(async move {
         pending::<()>().await;
         Ok(Arrived { stream: Box::new(theirs), is_local: true })
     });
-    let panics: Arrival = Box::pin(async { panic!("a bad handshake") });
-    let fails: Arrival = Box::pin(async { Err(io::ErrorKind::InvalidData.into()) });
+    let panics = Arrival::new(async { panic!("a bad handshake") });
+    let fails = Arrival::new(async { Err(io::ErrorKind::InvalidData.into()) });
     let (good, theirs) = tokio::io::duplex(100);
-    let shakes: Arrival = Box::pin(async move {
+    let shakes = Arrival::new(async move {
         sleep(Duration::from_secs(1)).await;
         Ok(Arrived { stream: Box::new(theirs), is_local: true })
     });
@@ -73,7 +73,7 @@ async fn who_is_ready_when_the_server_has_taken_leave_is_not_opened() {
     let (arrive, arrivals) = mpsc::channel(10);
     server.listen_on(Handshakes(Mutex::new(arrivals))).await.unwrap();
     let (late, theirs) = tokio::io::duplex(100);
-    let shakes: Arrival = Box::pin(async move {
+    let shakes = Arrival::new(async move {
         sleep(Duration::from_secs(1)).await;
         Ok(Arrived { stream: Box::new(theirs), is_local: true })
     });
@@ -96,7 +96,7 @@ async fn a_handshake_that_has_not_ended_does_not_hold_up_the_end() {
     drop(publisher);
     let (arrive, arrivals) = mpsc::channel(10);
     server.listen_on(Handshakes(Mutex::new(arrivals))).await.unwrap();
-    arrive.send(Box::pin(pending())).await.unwrap();
+    arrive.send(Arrival::new(pending())).await.unwrap();
     until(|| (server.counts().accepted, server.counts().connections) == (2, 1)).await;
     let started = Instant::now();
     server.stop().await;

@@ -20,6 +20,7 @@ use crate::transport::{BoxStream, write_out};
 use super::counts::{Counters, count};
 use super::inbox::{Inbox, Message, Outbox};
 use super::panic::caught;
+use super::peers::Peer;
 use super::queue::{self, Receiver, Sender};
 use super::supervisor::Shared;
 use super::takeover::Question;
@@ -71,6 +72,7 @@ enum Ending {
 pub(super) async fn run(
     id: ConnectionId,
     arrival: Arrival,
+    peer: Arc<Peer>,
     shared: Arc<Shared>,
     broker: Sender<Message>,
     mut current: watch::Receiver<Option<Inbox>>,
@@ -78,7 +80,8 @@ pub(super) async fn run(
     let counters = &shared.counters;
     let broker = broker.with_share(SHARE, SHARE_BYTES);
     let shaken = tokio::select! {
-        shaken = timeout(shared.settings.handshake_timeout, caught(arrival)) => shaken,
+        shaken = timeout(shared.settings.handshake_timeout, caught(arrival.handshake)) => shaken,
+        () = gives_way(id, &peer, &shared) => return,
         _ = current.wait_for(Option::is_none) => return, // The server stops: nobody is to be served.
     };
     let arrived = match shaken {
@@ -101,7 +104,8 @@ pub(super) async fn run(
     }
     let served = caught(async {
         tokio::select! {
-            ending = serve(id, stream, &shared, &broker, outbox, &question) => ending,
+            ending = serve(id, stream, &shared, &broker, outbox, &question, &peer) => ending,
+            () = gives_way(id, &peer, &shared) => Ending::Otherwise,
             () = cut_off(id, is_cut, &shared) => Ending::ByBroker,
         }
     });
@@ -126,6 +130,13 @@ fn why<T>(failed: Result<Result<io::Result<T>, String>, Elapsed>) -> String {
     }
 }
 
+/// Ends when the connection has to give way to another one.
+async fn gives_way(id: ConnectionId, peer: &Peer, shared: &Shared) {
+    peer.has_to_give_way().await;
+    count(&shared.counters.cut_off);
+    tracing::warn!(connection = id.0, "connection closed: it was silent, and there are too many");
+}
+
 /// Ends when the broker wants the connection to end at once, or has closed it and the client still
 /// has not taken what was sent before.
 async fn cut_off(id: ConnectionId, is_cut: oneshot::Receiver<()>, shared: &Shared) {
@@ -143,10 +154,11 @@ async fn serve(
     broker: &Sender<Message>,
     outbox: Receiver<Packet>,
     question: &Question,
+    peer: &Peer,
 ) -> Ending {
     let (mut source, sink) = tokio::io::split(stream);
     let written = {
-        let mut read = pin!(read(id, &mut source, shared, broker, question));
+        let mut read = pin!(read(id, &mut source, shared, broker, question, peer));
         tokio::select! {
             () = &mut read => return Ending::Otherwise,
             written = write(sink, outbox) => match written {
@@ -182,6 +194,7 @@ async fn read(
     shared: &Shared,
     broker: &Sender<Message>,
     question: &Question,
+    peer: &Peer,
 ) {
     let mut framer = Framer::new(shared.packet_limit);
     let mut partial = Partial { shared, held: 0 };
@@ -216,6 +229,7 @@ async fn read(
                 if !goes_on {
                     return;
                 }
+                peer.heard();
             }
             Err((packet_type, error)) => {
                 let input = Input::Malformed(id, packet_type, error);

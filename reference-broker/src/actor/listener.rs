@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -15,9 +16,20 @@ use crate::transport::{BoxStream, tcp};
 /// How long to wait after the system refused to accept, for lack of file descriptors say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A connection that was accepted: becomes its stream of MQTT's bytes, after a handshake if there is
-/// one. That runs in the connection's own task.
-pub type Arrival = Pin<Box<dyn Future<Output = io::Result<Arrived>> + Send>>;
+/// A connection that was accepted.
+pub struct Arrival {
+    /// Becomes its stream of MQTT's bytes, after a handshake if there is one. That runs in the connection's own task.
+    pub handshake: Pin<Box<dyn Future<Output = io::Result<Arrived>> + Send>>,
+    /// Where it comes from, if that is known.
+    pub address: Option<IpAddr>,
+}
+
+impl Arrival {
+    /// One of which it is not known where it comes from.
+    pub fn new(handshake: impl Future<Output = io::Result<Arrived>> + Send + 'static) -> Arrival {
+        Arrival { handshake: Box::pin(handshake), address: None }
+    }
+}
 
 /// A connection that is ready for MQTT.
 pub struct Arrived {
@@ -38,8 +50,11 @@ pub trait Accept: Send + Sync + 'static {
 impl Accept for TcpListener {
     async fn accept(&self) -> io::Result<Arrival> {
         let is_local = self.local_addr()?.ip().to_canonical().is_loopback();
-        let stream = Box::new(tcp::accept(self).await?);
-        Ok(Box::pin(async move { Ok(Arrived { stream, is_local }) }))
+        let stream = tcp::accept(self).await?;
+        let address = stream.peer_addr().ok().map(|peer| peer.ip());
+        let stream = Box::new(stream);
+        let arrival = Arrival::new(async move { Ok(Arrived { stream, is_local }) });
+        Ok(Arrival { address, ..arrival })
     }
 }
 
@@ -51,11 +66,12 @@ impl Accept for Within {
         let Within(listener, patience) = self;
         let (raw, handshake, patience) =
             (listener.accept().await?, listener.handshake(), *patience);
-        let is_local = listener.is_loopback();
-        Ok(Box::pin(async move {
+        let (is_local, address) = (listener.is_loopback(), raw.peer().ip());
+        let arrival = Arrival::new(async move {
             let stream = handshake.run(raw, patience).await?.stream;
             Ok(Arrived { stream, is_local })
-        }))
+        });
+        Ok(Arrival { address: Some(address), ..arrival })
     }
 }
 

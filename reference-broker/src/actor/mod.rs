@@ -45,6 +45,7 @@ mod inbox;
 mod listener;
 mod log;
 mod panic;
+mod peers;
 mod pressure;
 mod queue;
 mod server;

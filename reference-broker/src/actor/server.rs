@@ -160,7 +160,7 @@ impl Server {
     }
 
     async fn arrive(&self, arrived: Arrived) -> io::Result<()> {
-        let arrival: Arrival = Box::pin(async { Ok(arrived) });
+        let arrival = Arrival::new(async { Ok(arrived) });
         self.arrivals.send(arrival).await.map_err(|_| stopped())
     }
 

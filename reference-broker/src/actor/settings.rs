@@ -20,9 +20,9 @@ pub struct Bound {
 /// counted in [`ShellCounts`](super::ShellCounts).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerSettings {
-    /// How many connections there may be, those included that have sent no CONNECT yet or are being
-    /// closed. One more is closed as soon as it is accepted: a client that waits for room could not
-    /// tell that from a broker that hangs. 10,000, about what a usual limit of file descriptors
+    /// How many connections there may be, those included that have sent no CONNECT yet or are being closed. For one more,
+    /// one is closed: of the address that most come from, the one that has been silent for the longest. Where it is not
+    /// known where any comes from, the new one is closed at once. 10,000, about what a usual limit of file descriptors
     /// lets a process have.
     pub maximum_connections: usize,
     /// What may wait for the broker before readers wait for it, and so, by TCP, their clients. One connection has no

@@ -26,6 +26,7 @@ use super::counts::{Counters, count};
 use super::inbox::{self, Inbox, inbox};
 use super::listener::Listening;
 use super::panic::{caught_call, cause};
+use super::peers::{Peer, Peers};
 use super::queue::{Receiver, Sender, Total, queue};
 use super::tap::{self, Tap, TapHandle, Waiting, Work};
 use super::tap_actor::{self, TapSet, Tapped, Taps};
@@ -76,6 +77,8 @@ pub(super) struct Supervisor {
     /// The broker that is there now, and its connections.
     broker: JoinSet<()>,
     connections: JoinSet<()>,
+    /// Who may have to give way.
+    peers: Peers,
     last_id: u64,
     deaths: Deaths,
     /// When the broker that is there now began, or when there will be one again.
@@ -108,6 +111,7 @@ impl Supervisor {
             listeners: JoinSet::new(),
             broker: JoinSet::new(),
             connections: JoinSet::new(),
+            peers: Peers::default(),
             last_id: 0,
             deaths: Deaths::default(),
             since: Instant::now(),
@@ -244,7 +248,8 @@ impl Supervisor {
     /// Opens a connection, if there may be one more.
     fn serve(&mut self, arrival: Arrival) {
         while self.connections.try_join_next().is_some() {}
-        if self.connections.len() >= self.shared.settings.maximum_connections {
+        let most = self.shared.settings.maximum_connections;
+        if self.connections.len() >= most && !self.peers.make_room() {
             count(&self.shared.counters.refused);
             tracing::debug!("connection refused: there are too many");
             return;
@@ -255,8 +260,12 @@ impl Supervisor {
         let counted = Counted::new(&self.shared.counters);
         let shared = Arc::clone(&self.shared);
         let current = self.current.subscribe();
+        let peer = Peer::new();
+        if let Some(address) = arrival.address {
+            self.peers.add(address, &peer, most);
+        }
         self.connections.spawn(async move {
-            connection::run(id, arrival, shared, broker.messages, current).await;
+            connection::run(id, arrival, peer, shared, broker.messages, current).await;
             drop(counted);
         });
     }

@@ -296,8 +296,8 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
         "256 MiB: whoever is refused can do without an alias.";
 
     "shell.maximum_connections" => shell.maximum_connections,
-        "Connections, those included that are being opened or closed. One more is closed at once: a \
-         client that waits for room could not tell that from a broker that hangs.",
+        "Connections, those included that are being opened or closed. For one more, one is closed: of the address that \
+         most come from, the one that has been silent for the longest.",
         "10,000: what a usual limit of file descriptors lets a process have.";
     "shell.inbox_messages" => shell.inbox.items,
         "Packets that wait for the broker before readers wait for it, and so, by TCP, their clients.",
