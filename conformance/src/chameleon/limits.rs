@@ -196,7 +196,10 @@ pub(super) const SWITCHES: &[Switch] = &[
         "keeps 100 messages for a client that cannot take them yet, and drops those beyond",
         &["4.1.1"],
     )
-    .configured(|config| config.queue_limit = 100),
+    .configured(|config| {
+        config.queue_limit = 100;
+        config.handling.tells_full_queues = false;
+    }),
     Switch::new(
         "queues-of-few-bytes",
         "takes packets of 4 KiB, and keeps 64 KiB of messages for a client",

@@ -179,6 +179,7 @@ fn handling(choices: &mut Choices<'_>) -> Handling {
         copy_for_each_subscription: choices.flag(),
         hands_on_at_release: choices.flag(),
         drops_unreleased: false,
+        tells_full_queues: true,
         queues_qos0: choices.flag(),
         retains_qos0: !choices.flag(),
         retained_once_for_subscribe: choices.flag(),

@@ -136,7 +136,9 @@ impl Model {
         let before = self.overflows;
         match self.publish(client, publish) {
             // Not all who are to have it will.
-            _ if self.overflows > before => ReasonCode::QuotaExceeded,
+            _ if self.overflows > before && self.config.handling.tells_full_queues => {
+                ReasonCode::QuotaExceeded
+            }
             false if self.config.tells_no_subscribers => ReasonCode::NoMatchingSubscribers,
             _ => ReasonCode::Success,
         }

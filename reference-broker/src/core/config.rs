@@ -91,6 +91,8 @@ pub struct Handling {
     /// Whether a client gets a copy for each of its subscriptions that match, rather than one for
     /// all of them (section 3.3.4).
     pub copy_for_each_subscription: bool,
+    /// Whether a publisher is told 0x97 when a queue has no room for its message, rather than a success.
+    pub tells_full_queues: bool,
     /// Whether a QoS 2 message is handed on at PUBREL rather than at PUBLISH (section 4.3.3).
     pub hands_on_at_release: bool,
     /// Whether a QoS 2 message that waits for its PUBREL ends with the session that it is a part of, rather than
@@ -258,6 +260,7 @@ impl Default for Handling {
     fn default() -> Self {
         Handling {
             copy_for_each_subscription: false,
+            tells_full_queues: true,
             hands_on_at_release: false,
             drops_unreleased: false,
             queues_qos0: false,

@@ -260,9 +260,12 @@ impl Broker {
 
     fn hand_on(&mut self, message: Arc<Message>) -> ReasonCode {
         let before = self.totals.dropped.for_want_of_room();
-        match self.publish_message(message) {
-            // Not all who are to have it will: nobody is told a success that is none.
-            _ if self.totals.dropped.for_want_of_room() > before => ReasonCode::QuotaExceeded, // U-3.4.2.1-10
+        let matched = self.publish_message(message);
+        let all_have_it = self.totals.dropped.for_want_of_room() == before;
+        match matched {
+            _ if !all_have_it && self.config.handling.tells_full_queues => {
+                ReasonCode::QuotaExceeded // U-3.4.2.1-10
+            }
             true => ReasonCode::Success, // U-3.4.2.1-2
             false if self.config.tells_no_subscribers => ReasonCode::NoMatchingSubscribers, // U-3.4.2.1-3
             false => ReasonCode::Success,

@@ -152,6 +152,9 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
     "message.tells_no_subscribers" => core.tells_no_subscribers,
         "Whether a publisher is told by 0x10 that there was no subscription for its message.",
         "It is: it costs nothing, and shows a topic that was misspelt.";
+    "message.tells_full_queues" => core.handling.tells_full_queues,
+        "Whether a publisher is told 0x97 when a queue has no room for its message, rather than a success.",
+        "It is: nothing that was acknowledged with success is lost.";
     "message.hands_on_at_release" => core.handling.hands_on_at_release,
         "Whether a QoS 2 message is handed on at PUBREL rather than at PUBLISH.",
         "At PUBLISH: it arrives sooner, and only its Packet Identifier has to be kept.";

@@ -110,10 +110,11 @@ fn handling() -> impl Strategy<Value = Handling> {
     let sharing = select(vec![Sharing::InTurn, Sharing::InTurnAbsentToo, Sharing::TheSame]);
     let dollars =
         select(vec![DollarTopics::Refused, DollarTopics::Dropped, DollarTopics::HandedOn]);
-    (vec(any::<bool>(), 15), sharing, dollars).prop_map(|(is, sharing, dollar_topics)| Handling {
+    (vec(any::<bool>(), 16), sharing, dollars).prop_map(|(is, sharing, dollar_topics)| Handling {
         copy_for_each_subscription: is[0],
         hands_on_at_release: is[1],
         drops_unreleased: is[14],
+        tells_full_queues: is[15],
         queues_qos0: is[2],
         retains_qos0: is[3],
         retained_despite_no_local: is[4],
