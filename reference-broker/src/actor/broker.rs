@@ -100,7 +100,8 @@ impl BrokerActor {
             Message::Settled(id) => self.ended.push(id),
         }
         let cost = self.effort().saturating_sub(before).max(1);
-        self.pending.turns.charge(id, cost);
+        let is_open = self.connections.contains_key(&id);
+        self.pending.turns.charge(id, cost, is_open);
         if publishes
             && let Some(broker) = self.engine.broker()
             && self.pressure.note(id, broker)

@@ -5,7 +5,7 @@
 //! | task | count | owns | its inbox carries |
 //! |---|---|---|---|
 //! | supervisor | 1 | all other tasks, and so the listeners | orders of the [`Server`], accepted streams |
-//! | BrokerActor | 1 | the engine: all sessions and messages; no lock is needed | what clients did |
+//! | BrokerActor | 1 | the engine: all sessions and messages; no lock is needed | orders, and what clients did |
 //! | ConnectionActor | 1 a connection | the write side of its stream; beside it, a reader | packets to write |
 //! | asker | 1 a client that is asked about | the exchange with it | questions of the core |
 //! | TapActor | 1 | nothing | published messages, with the taps concerned |
@@ -23,8 +23,17 @@
 //!   anything else the connection is cut off. A full inbox of the taps drops the newest message;
 //! - the TapActor waits for nobody: a full queue of a tap drops the newest message for that tap.
 //!
-//! What a client did over one connection is handled before what it does over the next: a CONNECT waits, for a second at
-//! the most, until the old connection's reader has handed on all that had come by then (`takeover`).
+//! The broker obeys orders first. What clients did waits by connection, and the one that has cost the least is next
+//! (`turns`), so that nobody waits for long for what others want, however much that is. Two wait longer, and nobody for
+//! them:
+//!
+//! - a CONNECT, for a second at the most, until the reader of the client's old connection has handed on all that had
+//!   come by then: what was done over one connection is handled before what is done over the next (`takeover`);
+//! - a publisher, for two seconds at the most, until a subscriber that has nearly as much waiting as may has caught up
+//!   (`pressure`).
+//!
+//! Where there are as many connections as may be, the one that has been silent for the longest gives way to a new one
+//! (`peers`).
 //!
 //! All that is dropped or cut off is counted ([`ShellCounts`]), wherever it is dropped. It is logged as
 //! well: of many the first, then ever more seldom, and the rest when it is over, so that the log of a

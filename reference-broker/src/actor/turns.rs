@@ -114,8 +114,11 @@ impl Turns {
         }
     }
 
-    /// Charges a turn.
-    pub(super) fn charge(&mut self, id: ConnectionId, cost: u64) {
+    /// Charges a turn. Of a connection that is not open any more, nothing else is wanted.
+    pub(super) fn charge(&mut self, id: ConnectionId, cost: u64, is_open: bool) {
+        if !is_open && id != ENDED {
+            return self.forget(id);
+        }
         self.leave(id);
         if let Some(line) = self.lines.get_mut(&id) {
             line.cost = line.cost.max(self.now) + cost;
@@ -202,7 +205,7 @@ mod tests {
     fn order(turns: &mut Turns, count: usize, cost: impl Fn(u64) -> u64) -> Vec<u64> {
         let next = |_| {
             let (id, message, _room) = turns.next()?;
-            turns.charge(id, cost(id.0));
+            turns.charge(id, cost(id.0), true);
             Some(connection(&message).0)
         };
         (0..count).map_while(next).collect()
@@ -268,7 +271,9 @@ mod tests {
         turns.let_go(id);
         assert_eq!(order(&mut turns, 9, |_| 1), [1, 1]);
         pings(&mut turns, 2, 2);
-        turns.forget(ConnectionId(2));
+        let (id, ..) = turns.next().unwrap();
+        turns.charge(id, 1, false);
         assert_eq!((turns.len(), order(&mut turns, 9, |_| 1).len()), (0, 0));
+        assert!(turns.lines.keys().eq([&ENDED]), "nothing is kept of what is closed");
     }
 }

@@ -75,7 +75,7 @@ impl Delivery {
 
     /// What it counts towards the bounds of what is kept.
     pub(super) fn size(&self) -> usize {
-        Bounds::DELIVERY + self.message.size() + self.identifiers().len() * size_of::<u32>()
+        Bounds::DELIVERY + self.message.size() + size_of_val(self.identifiers())
     }
 
     /// The PUBLISH that brings it.
