@@ -24,9 +24,9 @@ pub(super) async fn sessions(site: Arc<Site>) -> Result<(), String> {
         }
     })
     .await?;
-    match site.noted("CONNACK 0x97") {
-        0 => Err(format!("CONNACK 0x97 for some expected, not {}", site.told())),
-        _ => Ok(()),
+    match site.noted("CONNACK 0x00") {
+        21_000 => Ok(()),
+        _ => Err(format!("all of 21,000 let in, as those who left make room, not {}", site.told())),
     }
 }
 
@@ -48,9 +48,10 @@ pub(super) async fn retained(site: Arc<Site>) -> Result<(), String> {
     }
     sink.shutdown().await.map_err(|error| error.to_string())?;
     reading.await.map_err(|error| error.to_string())?;
+    // It may have eight ninths of all there may be, but for those of the innocent.
     match site.noted("PUBACK 0x97") {
-        1_000 => Ok(()),
-        refused => Err(format!("{refused} of 1,001,000 refused, not 1,000: {}", site.told())),
+        112_111..112_200 => Ok(()),
+        refused => Err(format!("{refused} of 1,001,000 refused, not 112,112: {}", site.told())),
     }
 }
 
