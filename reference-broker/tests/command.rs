@@ -380,3 +380,23 @@ async fn who_does_not_read_what_it_prints_holds_nothing_up() {
     let ended = tokio::time::timeout(DEADLINE, ended).await;
     assert_eq!(ended.expect("it ends in time").unwrap(), Some(0));
 }
+
+#[tokio::test]
+async fn whoever_is_silent_gives_way_where_there_are_no_files_left() {
+    let mut shell = Command::new("sh");
+    let broker = env!("CARGO_BIN_EXE_reference-broker");
+    let limited = format!("ulimit -n 64; exec {broker} --listen mqtt://127.0.0.1:0");
+    let mut broker = Running::of(shell.args(["-c", &limited]).stderr(Stdio::null()));
+    let url = broker.url();
+    let mut silent = Vec::new();
+    for number in 0..80 {
+        let stream = TcpStream::connect(url.trim_start_matches("mqtt://")).await.unwrap();
+        let mut client = Client::over(stream);
+        client.send(Connect::new(format!("silent-{number}"))).await;
+        let connack = tokio::time::timeout(DEADLINE, client.expect()).await.unwrap();
+        assert!(matches!(connack, Packet::ConnAck(ack) if ack.reason == ReasonCode::Success));
+        silent.push(client);
+    }
+    broker.terminate();
+    assert_eq!(broker.end().0, Some(0));
+}

@@ -364,6 +364,7 @@ impl Model {
                     session.subscriptions.remove(place);
                     ReasonCode::Success
                 }
+                None if !is_valid(filter) => ReasonCode::TopicFilterInvalid,
                 None => ReasonCode::NoSubscriptionExisted,
             });
         }

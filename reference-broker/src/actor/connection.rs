@@ -54,9 +54,12 @@ const LINGER_BYTES: usize = 1 << 20;
 /// How long what a client sent before it was gone may take to be read.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// How many bytes are read at once, at the least; what is kept of a packet up to that size is not
-/// counted.
+/// How many bytes are read at once of a connection on which much comes; what is kept of a packet up to that size is
+/// not counted.
 const READ: usize = 8 * 1024;
+
+/// The same where little comes: that is all the room that a connection keeps on which nothing does.
+const READ_LITTLE: usize = 512;
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +202,7 @@ async fn read(
     let mut framer = Framer::new(shared.packet_limit);
     let mut partial = Partial { shared, held: 0 };
     let mut progress = Progress::new(shared.settings.packet_timeout);
+    let mut room = READ_LITTLE;
     loop {
         match next_packet(&mut framer) {
             Ok(Some((packet, size))) => {
@@ -222,7 +226,7 @@ async fn read(
                 let deadline = progress.deadline();
                 let goes_on = tokio::select! {
                     biased;
-                    came = read_more(id, source, &mut framer, deadline, shared) => came,
+                    came = read_more(id, source, (&mut framer, &mut room), deadline, shared) => came,
                     // There is nothing more to be read: what comes from now on came later.
                     () = question.asked() => answer(id, question, broker).await,
                 };
@@ -249,16 +253,21 @@ async fn answer(id: ConnectionId, question: &Question, broker: &Sender<Message>)
     !question.close() || broker.send(Message::Settled(id), 0).await.is_ok()
 }
 
-/// Waits for more bytes; says whether any came, and in time.
+/// Waits for more bytes, of which there is room for so many, and decides how many there is room for next time. Says
+/// whether any came, and in time.
 async fn read_more(
     id: ConnectionId,
     source: &mut ReadHalf<BoxStream>,
-    framer: &mut Framer,
+    (framer, room): (&mut Framer, &mut usize),
     deadline: Option<Instant>,
     shared: &Shared,
 ) -> bool {
-    framer.buffer().reserve(READ);
-    let read = source.read_buf(framer.buffer());
+    let buffer = framer.buffer();
+    if buffer.is_empty() && buffer.capacity() > 2 * *room {
+        *buffer = BytesMut::new();
+    }
+    buffer.reserve(*room);
+    let read = source.read_buf(buffer);
     let came = match deadline {
         None => read.await,
         Some(deadline) => match timeout_at(deadline, read).await {
@@ -270,6 +279,8 @@ async fn read_more(
             }
         },
     };
+    let is_filled = matches!(came, Ok(count) if count >= *room);
+    *room = if is_filled { READ } else { READ_LITTLE };
     matches!(came, Ok(1..))
 }
 

@@ -75,23 +75,41 @@ impl Accept for Within {
     }
 }
 
+/// What listeners tell the supervisor.
+pub(super) enum Knock {
+    /// Somebody has come.
+    Arrival(Arrival),
+    /// Somebody waits who cannot be accepted for want of file descriptors.
+    NoRoom,
+}
+
 /// A listener at work.
 pub(super) type Listening = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Hands what is accepted to the supervisor, and waits while that takes nothing: then clients wait
 /// in the system's own queue.
-pub(super) async fn listen(listener: impl Accept, arrivals: mpsc::Sender<Arrival>) {
+pub(super) async fn listen(listener: impl Accept, knocks: mpsc::Sender<Knock>) {
     loop {
         match listener.accept().await {
             Ok(arrival) => {
-                if arrivals.send(arrival).await.is_err() {
+                if knocks.send(Knock::Arrival(arrival)).await.is_err() {
                     return;
                 }
             }
             Err(error) => {
                 tracing::warn!(%error, "no connection accepted");
+                if is_out_of_files(&error) && knocks.send(Knock::NoRoom).await.is_err() {
+                    return;
+                }
                 sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+}
+
+/// Whether the process, or the system, has as many files open as it may.
+fn is_out_of_files(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    cfg!(unix) && matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }

@@ -143,7 +143,8 @@ struct Share {
 }
 
 pub(super) struct Sender<T> {
-    items: mpsc::UnboundedSender<(T, Room)>,
+    /// Boxed, as a channel keeps room for some items from the beginning.
+    items: mpsc::UnboundedSender<Box<(T, Room)>>,
     places: Arc<Semaphore>,
     most_items: usize,
     bytes: Arc<Semaphore>,
@@ -220,7 +221,7 @@ impl<T> Sender<T> {
         };
         let items = Arc::clone(&self.places).acquire_owned().await.map_err(|_| Refused::Closed)?;
         let room = Room { items: Some(items), bytes, _item: own, held: None };
-        self.items.send((item, room)).map_err(|_| Refused::Closed)
+        self.items.send(Box::new((item, room))).map_err(|_| Refused::Closed)
     }
 
     /// Sends an item of so many bytes, if there is room.
@@ -232,7 +233,7 @@ impl<T> Sender<T> {
         let items = Arc::clone(&self.places).try_acquire_owned()?;
         let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(self.weight(size))?;
         let room = Room { items: Some(items), bytes, _item: None, held };
-        self.items.send((item, room)).map_err(|_| Refused::Closed)
+        self.items.send(Box::new((item, room))).map_err(|_| Refused::Closed)
     }
 
     /// How many items wait, or are being dealt with.
@@ -246,7 +247,7 @@ impl<T> Sender<T> {
 }
 
 pub(super) struct Receiver<T> {
-    items: mpsc::UnboundedReceiver<(T, Room)>,
+    items: mpsc::UnboundedReceiver<Box<(T, Room)>>,
     /// Of items and of bytes.
     places: [Arc<Semaphore>; 2],
 }
@@ -254,12 +255,12 @@ pub(super) struct Receiver<T> {
 impl<T> Receiver<T> {
     /// The next item, and the room it takes; none when there are no senders any more.
     pub(super) async fn recv(&mut self) -> Option<(T, Room)> {
-        self.items.recv().await
+        self.items.recv().await.map(|item| *item)
     }
 
     /// The next item, if it is there.
     pub(super) fn try_recv(&mut self) -> Option<(T, Room)> {
-        self.items.try_recv().ok()
+        self.items.try_recv().ok().map(|item| *item)
     }
 
     /// Takes no more items than those that wait.

@@ -18,7 +18,7 @@ use crate::transport::{BoxStream, memory};
 
 use super::counts::Counters;
 use super::inbox::{self, Inbox, Look};
-use super::listener::{self, Within};
+use super::listener::{self, Knock, Within};
 use super::queue::Total;
 use super::supervisor::{Engines, Order, Shared, Supervisor};
 use super::tap::Tap;
@@ -28,7 +28,7 @@ use super::{
 };
 
 /// How many accepted connections, and how many orders, wait for the supervisor.
-const ARRIVALS: usize = 16;
+const KNOCKS: usize = 16;
 const ORDERS: usize = 16;
 
 /// A patience beyond what the clock can count is taken for that: a hundred years.
@@ -38,7 +38,7 @@ const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 #[derive(Debug)]
 pub struct Server {
     orders: mpsc::Sender<Order>,
-    arrivals: mpsc::Sender<Arrival>,
+    knocks: mpsc::Sender<Knock>,
     /// The inbox of the broker, while there is one.
     current: watch::Receiver<Option<Inbox>>,
     counters: Arc<Counters>,
@@ -110,7 +110,7 @@ impl Server {
         authenticator: Option<Authenticator>,
     ) -> Server {
         let (orders, ordered) = mpsc::channel(ORDERS);
-        let (arrivals, arrived) = mpsc::channel(ARRIVALS);
+        let (knocks, knocked) = mpsc::channel(KNOCKS);
         let (publish, current) = watch::channel(None);
         let counters = Arc::new(Counters::default());
         let (bounds, counting) = (settings.clone(), Arc::clone(&counters));
@@ -124,11 +124,11 @@ impl Server {
         };
         let supervisor = Supervisor::new(engines, Arc::new(shared), publish);
         let mut task = JoinSet::new();
-        task.spawn(supervisor.run(ordered, arrived));
+        task.spawn(supervisor.run(ordered, knocked));
         let _supervisor = task;
         Server {
             orders,
-            arrivals,
+            knocks,
             current,
             counters,
             waiting,
@@ -161,7 +161,7 @@ impl Server {
 
     async fn arrive(&self, arrived: Arrived) -> io::Result<()> {
         let arrival = Arrival::new(async { Ok(arrived) });
-        self.arrivals.send(arrival).await.map_err(|_| stopped())
+        self.knocks.send(Knock::Arrival(arrival)).await.map_err(|_| stopped())
     }
 
     /// Listens for MQTT over TCP and gives the address, whose port may have been left to the system.
@@ -192,7 +192,7 @@ impl Server {
     ///
     /// When the broker has stopped.
     pub async fn listen_on(&self, listener: impl Accept) -> io::Result<()> {
-        let listening = listener::listen(listener, self.arrivals.clone());
+        let listening = listener::listen(listener, self.knocks.clone());
         self.order(Order::Listen(Box::pin(listening))).await
     }
 

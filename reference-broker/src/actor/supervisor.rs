@@ -24,7 +24,7 @@ use super::broker;
 use super::connection::{self, Counted};
 use super::counts::{Counters, count};
 use super::inbox::{self, Inbox, inbox};
-use super::listener::Listening;
+use super::listener::{Knock, Listening};
 use super::panic::{caught_call, cause};
 use super::peers::{Peer, Peers};
 use super::queue::{Receiver, Sender, Total, queue};
@@ -127,13 +127,13 @@ impl Supervisor {
     pub(super) async fn run(
         mut self,
         mut orders: mpsc::Receiver<Order>,
-        mut arrived: mpsc::Receiver<Arrival>,
+        mut knocks: mpsc::Receiver<Knock>,
     ) {
-        match self.supervise(&mut orders, &mut arrived).await {
+        match self.supervise(&mut orders, &mut knocks).await {
             End::NoEngine => tracing::error!("the broker has died, and there is no other"),
             End::Stop(deadline, done) => {
                 self.listeners.shutdown().await;
-                drop(arrived); // Whoever was accepted and not served yet is closed.
+                drop(knocks); // Whoever was accepted and not served yet is closed.
                 self.stop(deadline).await;
                 let _ = done.send(()); // Whoever waited may have given up.
             }
@@ -143,7 +143,7 @@ impl Supervisor {
     async fn supervise(
         &mut self,
         orders: &mut mpsc::Receiver<Order>,
-        arrived: &mut mpsc::Receiver<Arrival>,
+        knocks: &mut mpsc::Receiver<Knock>,
     ) -> End {
         if !self.start_broker() {
             return End::NoEngine;
@@ -156,7 +156,12 @@ impl Supervisor {
                     Some(order) => self.obey(order),
                     None => return End::Stop(Instant::now(), oneshot::channel().0),
                 },
-                Some(arrival) = arrived.recv(), if is_up => self.serve(arrival),
+                Some(knock) = knocks.recv(), if is_up => match knock {
+                    Knock::Arrival(arrival) => self.serve(arrival),
+                    Knock::NoRoom => {
+                        self.peers.make_room();
+                    }
+                },
                 Some(ended) = self.broker.join_next() => self.bury(ended).await,
                 Some(_) = self.connections.join_next() => {}
                 Some(_) = self.tapping.join_next() => {}

@@ -175,6 +175,7 @@ impl Broker {
                 self.drop_subscription(client, &removed); // MQTT-3.10.4-1
                 ReasonCode::Success // U-3.11.3-1
             }
+            None if SubscriptionFilter::parse(filter).is_err() => ReasonCode::TopicFilterInvalid, // U-3.11.3-3
             None => ReasonCode::NoSubscriptionExisted, // U-3.11.3-2
         }
     }
