@@ -39,9 +39,11 @@ pub(super) fn left_open(
         .or_else(|| parting.keeps_what_a_member_had(script))
         .or_else(|| parting.takes_the_later_message(script))
         .or_else(|| parting.hands_on_without_lifetime(script))
+        .or_else(|| parting.leaves_out_no_lifetime(script))
         .or_else(|| parting.takes_what_came_before(script))
         .or_else(|| parting.delivers_at_the_end())
         .or_else(|| parting.limits_levels(script))
+        .or_else(|| parting.has_too_much_to_say(script))
         .or_else(|| parting.keeps_its_own_topics())
 }
 
@@ -58,6 +60,9 @@ pub(super) fn hidden(
     let waits = Parting { own: &own, other, step }.waits_with_a_will(script);
     waits.then(|| mutant::find("3.1/will-waits-though-session-ends")).flatten()
 }
+
+/// A CONNACK of a broker that has much to say may have so many bytes.
+const LONG_CONNACK: u32 = 80;
 
 /// Of topics with more levels than this a broker may want none.
 const MANY_LEVELS: usize = 100;
@@ -260,6 +265,27 @@ impl<'a> Parting<'a> {
         })
     }
 
+    /// A message with a Message Expiry Interval of 0 comes without it.
+    fn leaves_out_no_lifetime(&self, script: &Script) -> Option<FreeChoice> {
+        let lifetime = |it: &Publish| it.properties.number(PropertyId::MessageExpiryInterval);
+        let there = self.messages(self.other);
+        let is_left_out = self.messages(self.own).into_iter().any(|(to, own)| {
+            let had_none = published(&script.steps)
+                .any(|(_, it)| it.payload == own.payload && lifetime(it) == Some(0));
+            had_none
+                && there.iter().any(|(other_to, other)| {
+                    *other_to == to && other.payload == own.payload && lifetime(other).is_none()
+                })
+        });
+        is_left_out.then(|| {
+            free(
+                "leaves-out-no-lifetime",
+                "sends messages with a Message Expiry Interval of 0 on without it",
+                "3.3.2.3.3",
+            )
+        })
+    }
+
     /// A connection that both brokers close gets a message before, such as the Will of the client itself.
     fn delivers_at_the_end(&self) -> Option<FreeChoice> {
         let (to, _) = self.only_there()?;
@@ -287,6 +313,26 @@ impl<'a> Parting<'a> {
         let closes = |played| self.closes(played, &step.connection);
         (is_deep && closes(self.other) && !closes(self.own)).then(|| {
             free("limits-levels", "closes on a client that names a topic with very many levels, which `run` reports as an advisory", "U-4.7.3-4")
+        })
+    }
+
+    /// A client that takes small packets only is not accepted, as its CONNACK would be larger: an identifier that is
+    /// assigned may be long.
+    fn has_too_much_to_say(&self, script: &Script) -> Option<FreeChoice> {
+        let step = script.steps.get(self.step.checked_sub(1)?)?;
+        let Act::Send(Packet::Connect(connect)) = &step.act else { return None };
+        let limit = connect.properties.number(PropertyId::MaximumPacketSize)?;
+        let says_nothing = !self.at_step(self.other).any(|(_, event)| {
+            event.probe == step.connection && matches!(event.what, What::Received(_))
+        });
+        let closes = |played| self.closes(played, &step.connection);
+        let is_only_there = says_nothing && closes(self.other) && !closes(self.own);
+        (limit <= LONG_CONNACK && is_only_there).then(|| {
+            free(
+                "closes-where-connack-is-too-large",
+                "closes on a client that would have to be sent a CONNACK larger than it takes",
+                "MQTT-3.1.2-24",
+            )
         })
     }
 

@@ -145,6 +145,16 @@ fn a_message_without_lifetime_may_come_or_not() {
     let lost = |played: &mut Played| without(played, "a", "m1");
     assert_eq!(told_of(&script(0), lost).as_deref(), Some("hands-on-without-lifetime"));
     assert_eq!(told_of(&script(60), lost), None);
+    let without_lifetime = |played: &mut Played| {
+        for event in &mut played.trace {
+            if let What::Received(Packet::Publish(publish)) = &mut event.what {
+                publish.properties.retain(|it| it.id != PropertyId::MessageExpiryInterval);
+            }
+        }
+    };
+    let told = told_of(&script(0), without_lifetime);
+    assert_eq!(told.as_deref(), Some("leaves-out-no-lifetime"));
+    assert_eq!(told_of(&script(60), without_lifetime), None);
 }
 
 #[test]
@@ -226,4 +236,24 @@ b || closed
     };
     assert_eq!(told(script), Some("3.1/will-waits-though-session-ends"));
     assert_eq!(told(&script.replace("will.will_delay_interval=2", "")), None);
+}
+
+#[test]
+fn a_client_that_takes_too_little_for_a_connack_may_be_closed_on() {
+    let script = |limit: u32| {
+        format!(
+            "a || opened\na -> CONNECT client_id=\"\" clean_start maximum_packet_size={limit}\n"
+        )
+    };
+    let closes = |played: &mut Played| {
+        played.trace.retain(|event| !matches!(event.what, What::Received(_)));
+        played.steps.truncate(played.trace.len());
+        let mut end = played.trace.last().unwrap().clone();
+        end.what = What::ClosedByBroker(Ending::EndOfStream);
+        played.trace.push(end);
+        played.steps.push(2);
+    };
+    let told = |limit| told_of(&script(limit), closes);
+    assert_eq!(told(60).as_deref(), Some("closes-where-connack-is-too-large"));
+    assert_eq!(told(1_000), None);
 }
