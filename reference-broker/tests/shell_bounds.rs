@@ -387,3 +387,36 @@ async fn a_stream_that_ends_at_once_is_only_counted() -> io::Result<()> {
     assert_eq!((counts.accepted, counts.connections), (101, 1));
     Ok(())
 }
+
+#[tokio::test(start_paused = true)]
+async fn whoever_reads_gets_all_retained_messages_at_qos_0_too() {
+    const MESSAGES: usize = 20_000;
+    let (_server, mut publisher) = start(outbox(100, 10_000)).await;
+    for number in 0..MESSAGES {
+        publisher.send(Publish::new(format!("r/{number}"), "m").retain()).await;
+    }
+    publisher.expect_alive().await;
+    publisher.subscribe("r/#", QoS::AtMostOnce).await;
+    for _ in 0..MESSAGES {
+        publisher.expect_publish().await;
+    }
+    publisher.expect_alive().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn retained_messages_leave_half_of_what_is_for_all() {
+    let total = 1 << 20;
+    let settings = ServerSettings { outbox_total_bytes: total, ..ServerSettings::default() };
+    let (server, mut publisher) = start(settings).await;
+    for number in 0..20_000 {
+        publisher.send(Publish::new(format!("r/{number}"), "m").retain()).await;
+    }
+    publisher.expect_alive().await;
+    let mut deaf = connected(&server, Connect::new("deaf")).await;
+    deaf.send(reference_broker::codec::Subscribe::new(1, "r/#", QoS::AtMostOnce)).await;
+    publisher.expect_alive().await;
+    let counts = server.counts();
+    // Each counts 256 bytes and its header.
+    let kept = (20_000 - counts.dropped) * 265;
+    assert!((total / 2 - 16_384..=total / 2 + 16_384).contains(&usize::try_from(kept).unwrap()));
+}

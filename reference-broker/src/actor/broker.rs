@@ -212,7 +212,12 @@ impl BrokerActor {
     fn send(&mut self, id: ConnectionId, packet: Packet) -> Option<Input> {
         let outbox = self.connections.get(&id)?;
         let (size, counted, expendable) = weigh(&packet);
-        match outbox.packets.try_send_counted(packet, size, counted) {
+        // Of retained messages there may be many more than fit, and the client has asked for all of them at once.
+        let sent = match expendable && is_retained(&packet) {
+            true => outbox.packets.try_send_beyond(packet, counted),
+            false => outbox.packets.try_send_counted(packet, size, counted),
+        };
+        match sent {
             Ok(()) => None,
             // It has ended and says so behind what its client sent before, a DISCONNECT perhaps.
             // That counts, so it is not taken for closed before.
@@ -245,6 +250,10 @@ impl BrokerActor {
         let year = Duration::from_secs(365 * 24 * 60 * 60);
         self.origin + Duration::from_millis(moment.0).min(self.origin.elapsed() + year)
     }
+}
+
+fn is_retained(packet: &Packet) -> bool {
+    matches!(packet, Packet::Publish(publish) if publish.retain)
 }
 
 /// How many bytes a packet takes up in an outbox, how many of those in all outboxes together, and whether it

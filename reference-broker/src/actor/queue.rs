@@ -67,9 +67,15 @@ impl Held {
         let held = Held(Arc::clone(part), bytes);
         (own <= LITTLE || all <= part.total.most).then_some(held)
     }
-}
 
-impl Held {
+    /// The same for what is not bounded by its own queue: as long as that leaves as much to others.
+    fn leaving_as_much(part: &Arc<Part>, bytes: usize) -> Option<Held> {
+        let held = Held::new(part, bytes)?;
+        let own = part.own.load(Ordering::Relaxed);
+        let left = part.total.most.saturating_sub(part.total.held());
+        (own <= LITTLE || own <= left).then_some(held)
+    }
+
     /// Takes in what another item of the same queue holds.
     fn add(&mut self, mut other: Held) {
         self.1 += std::mem::take(&mut other.1);
@@ -202,6 +208,18 @@ impl<T> Sender<T> {
             None => None,
         };
         self.put(item, size, held)
+    }
+
+    /// Sends an item that takes no room of this queue, if it leaves as much of the total to others as this queue then
+    /// has.
+    pub(super) fn try_send_beyond(&self, item: T, counted: usize) -> Result<(), Refused> {
+        let held = match &self.part {
+            Some(part) => Some(Held::leaving_as_much(part, counted).ok_or(Refused::Full)?),
+            None => None,
+        };
+        let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(0)?;
+        let room = Room { items: None, bytes, _item: None, held };
+        self.items.send(Box::new((item, room))).map_err(|_| Refused::Closed)
     }
 
     /// Sends an item of so many bytes, as soon as there is room.

@@ -310,7 +310,8 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
         "64 MiB: four of the largest packets.";
     "shell.outbox_packets" => shell.outbox.items,
         "Packets that wait to be written to one client. Beyond it a QoS 0 message is dropped, and \
-         anything else ends the connection: who does not read cannot be told anything.",
+         anything else ends the connection: who does not read cannot be told anything. Retained messages at QoS 0 have \
+         no such bound, but may take half of shell.outbox_total_bytes.",
         "8,192: far more than are on their way at QoS 1 and 2, so that answers and QoS 0 have room.";
     "shell.outbox_bytes" => shell.outbox.bytes,
         "Their bytes, with the same effect; the payloads of QoS 1 and 2 are counted elsewhere.",
