@@ -207,7 +207,7 @@ impl Properties {
     /// Reads a Property Length and the properties it covers, each held to its type, place, sender,
     /// range and number.
     pub(super) fn decode(
-        reader: &mut Reader,
+        reader: &mut Reader<'_>,
         place: Place,
         from: Side,
     ) -> Result<Properties, DecodeError> {
@@ -217,7 +217,7 @@ impl Properties {
     /// As [`Properties::decode`], where `object` may let a property be that breaks a rule of its place,
     /// sender, range or number. Types are needed to read on.
     pub(super) fn decode_unless(
-        reader: &mut Reader,
+        reader: &mut Reader<'_>,
         place: Place,
         from: Side,
         object: &mut dyn FnMut(DecodeError) -> Result<(), DecodeError>,

@@ -5,18 +5,20 @@ use bytes::Bytes;
 use super::{DecodeError, Fault, Kind, Text, Value, number};
 
 /// What is left of a packet, or of the properties in it.
-pub(super) struct Reader {
-    bytes: Bytes,
-    /// Offset of the first byte of `bytes` within the packet.
+pub(super) struct Reader<'a> {
+    packet: &'a Bytes,
+    /// How far it has been read. To cut that off would cost more than to read most fields does.
     offset: usize,
+    /// Where this ends.
+    end: usize,
     /// What it means when a number does not fit into what is left.
     short: Fault,
 }
 
-impl Reader {
-    /// A reader over `bytes`, which begin `offset` bytes into their packet.
-    pub(super) fn new(bytes: Bytes, offset: usize) -> Reader {
-        Reader { bytes, offset, short: Fault::Truncated }
+impl<'a> Reader<'a> {
+    /// A reader of a packet from this offset on.
+    pub(super) fn new(packet: &'a Bytes, offset: usize) -> Reader<'a> {
+        Reader { packet, offset, end: packet.len(), short: Fault::Truncated }
     }
 
     pub(super) fn offset(&self) -> usize {
@@ -24,7 +26,12 @@ impl Reader {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.left().is_empty()
+    }
+
+    /// What is not read yet.
+    fn left(&self) -> &'a [u8] {
+        self.packet.get(self.offset..self.end).unwrap_or_default()
     }
 
     pub(super) fn byte(&mut self) -> Result<u8, DecodeError> {
@@ -40,9 +47,9 @@ impl Reader {
     }
 
     pub(super) fn variable_integer(&mut self) -> Result<u32, DecodeError> {
-        match number::decode(&self.bytes).map_err(|fault| fault.at(self.offset))? {
+        match number::decode(self.left()).map_err(|fault| fault.at(self.offset))? {
             Some((value, len)) => {
-                self.take(len);
+                self.offset += len;
                 Ok(value)
             }
             None => Err(self.short.at(self.offset)),
@@ -51,7 +58,7 @@ impl Reader {
 
     pub(super) fn packet_id(&mut self) -> Result<u16, DecodeError> {
         let at = self.offset;
-        if self.bytes.len() < 2 {
+        if self.left().len() < 2 {
             return Err(Fault::PacketIdentifierMissing.at(at)); // U-2.2.1-1
         }
         match self.two()? {
@@ -61,18 +68,22 @@ impl Reader {
     }
 
     pub(super) fn binary(&mut self) -> Result<Bytes, DecodeError> {
-        self.prefixed(Fault::BinaryOverrun) // U-1.5.6-1
+        let len = self.prefix(Fault::BinaryOverrun)?; // U-1.5.6-1
+        Ok(self.take(len))
     }
 
     pub(super) fn text(&mut self) -> Result<Text, DecodeError> {
-        let at = self.offset + 2;
-        let bytes = self.prefixed(Fault::StringOverrun)?; // U-1.5.4-6
-        let text = std::str::from_utf8(&bytes)
+        let len = self.prefix(Fault::StringOverrun)?; // U-1.5.4-6
+        let at = self.offset;
+        let bytes = self.left().get(..len).unwrap_or_default();
+        let text = std::str::from_utf8(bytes)
             .map_err(|error| Fault::IllFormedUtf8.at(at + error.valid_up_to()))?; // MQTT-1.5.4-1, U-1.5.4-1
-        match text.find('\0') {
-            Some(nul) => Err(Fault::NulInString.at(at + nul)), // MQTT-1.5.4-2, U-1.5.4-2
-            None => Ok(Text::from(text)),                      // MQTT-1.5.4-3: kept as it is
+        if let Some(nul) = text.find('\0') {
+            return Err(Fault::NulInString.at(at + nul)); // MQTT-1.5.4-2, U-1.5.4-2
         }
+        let text = Text::from(text); // MQTT-1.5.4-3: kept as it is
+        self.offset += len;
+        Ok(text)
     }
 
     pub(super) fn property_value(&mut self, kind: Kind) -> Result<Value, DecodeError> {
@@ -88,52 +99,51 @@ impl Reader {
     }
 
     /// Reads a Property Length and gives a reader over just what it covers.
-    pub(super) fn property_block(&mut self) -> Result<Reader, DecodeError> {
+    pub(super) fn property_block(&mut self) -> Result<Reader<'a>, DecodeError> {
         let at = self.offset;
         let len = self.variable_integer()? as usize;
-        if len > self.bytes.len() {
+        if len > self.left().len() {
             return Err(Fault::PropertyLengthOverrun.at(at)); // U-2.2.2.1-1
         }
         let offset = self.offset;
-        Ok(Reader { bytes: self.take(len), offset, short: Fault::PropertyTruncated })
+        self.offset += len;
+        let (packet, end) = (self.packet, self.offset);
+        Ok(Reader { packet, offset, end, short: Fault::PropertyTruncated })
     }
 
     /// All that is left, such as the payload of a PUBLISH.
     pub(super) fn rest(&mut self) -> Bytes {
-        self.take(self.bytes.len())
+        self.take(self.left().len())
     }
 
     /// Ends the packet: nothing may be left.
     pub(super) fn finish(&self) -> Result<(), DecodeError> {
-        match self.bytes.is_empty() {
+        match self.is_empty() {
             true => Ok(()),
             false => Err(Fault::TrailingBytes.at(self.offset)), // U-2.1.4-2, U-2.3-2
         }
     }
 
-    fn prefixed(&mut self, overrun: Fault) -> Result<Bytes, DecodeError> {
+    /// Reads a length of two bytes, of which it makes sure that so much is there.
+    fn prefix(&mut self, overrun: Fault) -> Result<usize, DecodeError> {
         let at = self.offset;
         let len = usize::from(self.two()?);
-        if len > self.bytes.len() {
-            return Err(overrun.at(at));
+        match len <= self.left().len() {
+            true => Ok(len),
+            false => Err(overrun.at(at)),
         }
-        Ok(self.take(len))
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let array = self.bytes.first_chunk::<N>().copied();
-        match array {
-            Some(array) => {
-                self.take(N);
-                Ok(array)
-            }
-            None => Err(self.short.at(self.offset)),
-        }
+        let array = self.left().first_chunk::<N>().copied();
+        self.offset += if array.is_some() { N } else { 0 };
+        array.ok_or_else(|| self.short.at(self.offset))
     }
 
     /// Takes `len` bytes, which the caller has made sure are there, without copying them.
     fn take(&mut self, len: usize) -> Bytes {
+        let begin = self.offset;
         self.offset += len;
-        self.bytes.split_to(len)
+        self.packet.slice(begin..self.offset)
     }
 }

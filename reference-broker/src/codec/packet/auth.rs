@@ -18,7 +18,7 @@ impl Auth {
         Auth { reason, properties: Properties::default() }
     }
 
-    pub(super) fn decode(reader: &mut Reader, from: Side) -> Result<Auth, DecodeError> {
+    pub(super) fn decode(reader: &mut Reader<'_>, from: Side) -> Result<Auth, DecodeError> {
         let at = reader.offset();
         if reader.is_empty() {
             // The short form for code 0x00 leaves out the method, which no AUTH may lack.

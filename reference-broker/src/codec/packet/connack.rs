@@ -21,7 +21,7 @@ impl ConnAck {
     }
 
     pub(super) fn decode(
-        reader: &mut Reader,
+        reader: &mut Reader<'_>,
         from: Side,
         object: &mut dyn FnMut(DecodeError) -> Result<(), DecodeError>,
     ) -> Result<ConnAck, DecodeError> {

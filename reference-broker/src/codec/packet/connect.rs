@@ -99,7 +99,7 @@ impl Connect {
         self.with(PropertyId::SessionExpiryInterval, seconds)
     }
 
-    pub(super) fn decode(reader: &mut Reader, from: Side) -> Result<Connect, DecodeError> {
+    pub(super) fn decode(reader: &mut Reader<'_>, from: Side) -> Result<Connect, DecodeError> {
         decode_protocol(reader)?;
         let flags = Flags::decode(reader)?;
         let keep_alive = reader.two()?;
@@ -169,7 +169,7 @@ struct Flags {
 }
 
 impl Flags {
-    fn decode(reader: &mut Reader) -> Result<Flags, DecodeError> {
+    fn decode(reader: &mut Reader<'_>) -> Result<Flags, DecodeError> {
         let at = reader.offset();
         let flags = reader.byte()?;
         let has = |bit: u8| flags & bit != 0;
@@ -218,7 +218,7 @@ impl Will {
     }
 
     fn decode(
-        reader: &mut Reader,
+        reader: &mut Reader<'_>,
         from: Side,
         qos: QoS,
         retain: bool,
@@ -234,7 +234,7 @@ impl Will {
     }
 }
 
-fn decode_protocol(reader: &mut Reader) -> Result<(), DecodeError> {
+fn decode_protocol(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     let at = reader.offset();
     // Compared as bytes: whether another name is well-formed UTF-8 is of no interest.
     let name = reader.binary().map_err(|error| match error.fault {

@@ -26,7 +26,7 @@ impl Disconnect {
     }
 
     pub(super) fn decode(
-        reader: &mut Reader,
+        reader: &mut Reader<'_>,
         from: Side,
         object: &mut dyn FnMut(DecodeError) -> Result<(), DecodeError>,
     ) -> Result<Disconnect, DecodeError> {

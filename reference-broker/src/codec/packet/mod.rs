@@ -192,7 +192,7 @@ impl Packet {
             return Err(Fault::WrongDirection(packet_type, from).at(0)); // U-2.1.2-2
         }
         let start = frame.header.len;
-        let mut reader = Reader::new(frame.bytes.slice(start..), start);
+        let mut reader = Reader::new(&frame.bytes, start);
         let body = &mut reader;
         let packet = match packet_type {
             PacketType::Connect => Packet::Connect(Box::new(Connect::decode(body, from)?)),
@@ -328,7 +328,7 @@ impl From<Connect> for Packet {
 
 /// Reads a Reason Code that `packet` may carry when `from` sends it.
 fn reason_code(
-    reader: &mut Reader,
+    reader: &mut Reader<'_>,
     packet: PacketType,
     from: Side,
 ) -> Result<ReasonCode, DecodeError> {
@@ -349,5 +349,5 @@ pub(super) fn is_topic_name(text: &str) -> bool {
 }
 
 fn has_wildcard(text: &str) -> bool {
-    text.contains(['+', '#']) // MQTT-4.7.0-1
+    text.bytes().any(|byte| matches!(byte, b'+' | b'#')) // MQTT-4.7.0-1
 }

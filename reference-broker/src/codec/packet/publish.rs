@@ -62,7 +62,7 @@ impl Publish {
     }
 
     pub(super) fn decode(
-        reader: &mut Reader,
+        reader: &mut Reader<'_>,
         flags: u8,
         from: Side,
     ) -> Result<Publish, DecodeError> {

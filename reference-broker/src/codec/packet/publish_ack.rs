@@ -26,7 +26,7 @@ impl PublishAck {
     }
 
     pub(super) fn decode(
-        reader: &mut Reader,
+        reader: &mut Reader<'_>,
         packet_type: PacketType,
         from: Side,
     ) -> Result<PublishAck, DecodeError> {

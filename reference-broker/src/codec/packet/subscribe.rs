@@ -69,7 +69,7 @@ impl Subscribe {
         self
     }
 
-    pub(super) fn decode(reader: &mut Reader, from: Side) -> Result<Subscribe, DecodeError> {
+    pub(super) fn decode(reader: &mut Reader<'_>, from: Side) -> Result<Subscribe, DecodeError> {
         let packet_id = reader.packet_id()?;
         let properties = Properties::decode(reader, Place::Subscribe, from)?;
         if reader.is_empty() {
@@ -94,7 +94,7 @@ impl Subscribe {
 }
 
 impl Subscription {
-    fn decode(reader: &mut Reader) -> Result<Subscription, DecodeError> {
+    fn decode(reader: &mut Reader<'_>) -> Result<Subscription, DecodeError> {
         let filter = reader.text()?; // MQTT-3.8.3-1
         let at = reader.offset();
         let byte = reader.byte()?; // U-3.8.3-1

@@ -21,7 +21,7 @@ impl SubscribeAck {
     }
 
     pub(super) fn decode(
-        reader: &mut Reader,
+        reader: &mut Reader<'_>,
         packet_type: PacketType,
         from: Side,
     ) -> Result<SubscribeAck, DecodeError> {

@@ -28,7 +28,7 @@ impl Unsubscribe {
         self
     }
 
-    pub(super) fn decode(reader: &mut Reader, from: Side) -> Result<Unsubscribe, DecodeError> {
+    pub(super) fn decode(reader: &mut Reader<'_>, from: Side) -> Result<Unsubscribe, DecodeError> {
         let packet_id = reader.packet_id()?;
         let properties = Properties::decode(reader, Place::Unsubscribe, from)?;
         if reader.is_empty() {
