@@ -120,7 +120,7 @@ impl Broker {
         let address = self.http.ok_or("no status")?;
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(told)?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(told)?;
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: broker\r\n\r\n").map_err(told)?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").map_err(told)?;
         let mut text = String::new();
         stream.read_to_string(&mut text).map_err(told)?;
         Ok(text)
