@@ -3,22 +3,22 @@
 use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::task::Poll;
 
 /// Runs a future to its end or its panic, whose message is the error.
 ///
 /// What the future shares with others has to be whole after a panic; here that is channels and
 /// atomic numbers.
-pub(super) async fn caught<F: Future>(future: F) -> Result<F::Output, String> {
-    let mut future = pin!(future);
-    poll_fn(|context| {
+pub(super) fn caught<F: Future>(future: F) -> impl Future<Output = Result<F::Output, String>> {
+    // In a box: an async function would keep room for it twice, as it comes and as it is pinned.
+    let mut future = Box::pin(future);
+    poll_fn(move |context| {
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
         match polled {
             Ok(poll) => poll.map(Ok),
-            Err(payload) => std::task::Poll::Ready(Err(cause(&*payload))),
+            Err(payload) => Poll::Ready(Err(cause(&*payload))),
         }
     })
-    .await
 }
 
 /// As [`caught`], for a function.
