@@ -57,6 +57,7 @@ mod panic;
 mod peers;
 mod pressure;
 mod queue;
+mod reader;
 mod server;
 mod settings;
 mod supervisor;
