@@ -163,7 +163,7 @@ impl BrokerActor {
     fn forget(&mut self, id: ConnectionId) -> Option<Outbox> {
         self.asker.forget(id);
         self.takeovers.forget(id);
-        self.pending.turns.forget(id);
+        self.pending.turns.closed(id);
         self.ended.push(id);
         self.connections.remove(&id)
     }

@@ -254,6 +254,11 @@ impl<T> Sender<T> {
         self.items.send(Box::new((item, room))).map_err(|_| Refused::Closed)
     }
 
+    /// Whether nobody receives any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.items.is_closed()
+    }
+
     /// How many items wait, or are being dealt with.
     pub(super) fn depth(&self) -> usize {
         self.most_items - self.places.available_permits()

@@ -79,6 +79,8 @@ pub(super) struct Supervisor {
     connections: JoinSet<()>,
     /// Who may have to give way.
     peers: Peers,
+    /// Who has come since the broker died.
+    late: Vec<Arrival>,
     last_id: u64,
     deaths: Deaths,
     /// When the broker that is there now began, or when there will be one again.
@@ -112,6 +114,7 @@ impl Supervisor {
             broker: JoinSet::new(),
             connections: JoinSet::new(),
             peers: Peers::default(),
+            late: Vec::new(),
             last_id: 0,
             deaths: Deaths::default(),
             since: Instant::now(),
@@ -221,6 +224,7 @@ impl Supervisor {
                 let asker = Asker::new(self.shared.authenticator.clone(), inbox.messages.clone());
                 self.broker.spawn(broker::run(engine, asker, pending, shared, taps));
                 self.current.send_replace(Some(inbox));
+                std::mem::take(&mut self.late).into_iter().for_each(|late| self.serve(late));
             }
             Ok(None) => return false,
             Err(panic) => self.wait_after(&panic),
@@ -260,6 +264,11 @@ impl Supervisor {
             return;
         }
         let Some(broker) = self.current.borrow().clone() else { return };
+        if broker.messages.is_closed() {
+            // It has just died: the next one serves whoever comes now.
+            self.late.push(arrival);
+            return;
+        }
         self.last_id += 1;
         let id = ConnectionId(self.last_id);
         let counted = Counted::new(&self.shared.counters);

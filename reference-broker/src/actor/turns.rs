@@ -2,7 +2,8 @@
 //!
 //! A turn is charged in [units of work](crate::core::Broker::effort) that the core counts, so that equal inputs have
 //! equal turns. Whoever sends what is costly waits for those who do not, however much of it there is; who was idle has
-//! saved up nothing. Besides:
+//! saved up nothing. Those whose costs are about the same have their turns as they come, each for all that waits of it.
+//! Besides:
 //!
 //! - every other turn is an acknowledgement's, if there is one: it makes room, and would else come no sooner than the
 //!   messages of all publishers;
@@ -20,6 +21,9 @@ use super::queue::Room;
 /// The line of the connections that have ended. No connection has this number.
 const ENDED: ConnectionId = ConnectionId(0);
 
+/// Less than this makes no difference, in units of work: about a millisecond.
+const GRAIN: u64 = 1024;
+
 /// What waits for the broker.
 #[derive(Default)]
 pub(super) struct Turns {
@@ -29,20 +33,22 @@ pub(super) struct Turns {
     others: BTreeSet<Place>,
     /// What the connection had cost whose turn came last: who was idle begins with that.
     now: u64,
-    /// How often one was put into its place.
+    /// How many have come to stand somewhere.
     arrivals: u64,
     len: usize,
     /// Whether the last turn was that of an acknowledgement.
     was_acknowledgement: bool,
 }
 
-/// What a connection has cost, when it came to stand there, and which it is.
+/// What a connection has cost, in grains, when it came to stand there, and which it is.
 type Place = (u64, u64, ConnectionId);
 
 #[derive(Default)]
 struct Line {
     waiting: VecDeque<(Message, Room)>,
     cost: u64,
+    /// Since when it has stood where it does, as long as anything waits.
+    arrival: Option<u64>,
     /// Where it stands, while there is something that may be taken.
     place: Option<Place>,
     is_held: bool,
@@ -92,12 +98,17 @@ impl Turns {
     pub(super) fn next(&mut self) -> Option<(ConnectionId, Message, Room)> {
         loop {
             let goes_before = !self.was_acknowledgement || self.others.is_empty();
-            let (cost, _, id) = match self.acknowledging.first() {
+            let (_, _, id) = match self.acknowledging.first() {
                 Some(first) if goes_before => *first,
                 _ => *self.others.first()?,
             };
             self.leave(id);
-            let (message, room) = self.lines.get_mut(&id)?.waiting.pop_front()?;
+            let line = self.lines.get_mut(&id)?;
+            let (message, room) = line.waiting.pop_front()?;
+            let cost = line.cost;
+            if line.waiting.is_empty() {
+                line.arrival = None;
+            }
             self.len -= 1;
             self.stand(id);
             let ends = matches!(&message, Message::Happened(Input::Closed(_)));
@@ -114,23 +125,27 @@ impl Turns {
         }
     }
 
-    /// Charges a turn. Of a connection that is not open any more, nothing else is wanted.
+    /// Charges a turn. A connection that is not open any more is forgotten when all is dealt with that it wanted before.
     pub(super) fn charge(&mut self, id: ConnectionId, cost: u64, is_open: bool) {
-        if !is_open && id != ENDED {
-            return self.forget(id);
-        }
         self.leave(id);
         if let Some(line) = self.lines.get_mut(&id) {
-            line.cost = line.cost.max(self.now) + cost;
+            let before = line.cost.max(self.now);
+            line.cost = before + cost;
+            if line.cost / GRAIN > before / GRAIN {
+                line.arrival = None;
+            }
             self.stand(id);
+        }
+        if !is_open && id != ENDED {
+            self.closed(id);
         }
     }
 
-    /// Forgets what a closed connection has cost, and what it still wants.
-    pub(super) fn forget(&mut self, id: ConnectionId) {
-        self.leave(id);
-        if let Some(line) = self.lines.remove(&id) {
-            self.len -= line.waiting.len();
+    /// Waits no longer for anything that a connection wants: it is closed.
+    pub(super) fn closed(&mut self, id: ConnectionId) {
+        self.let_go(id);
+        if self.lines.get(&id).is_some_and(|line| line.waiting.is_empty()) {
+            self.lines.remove(&id);
         }
     }
 
@@ -146,8 +161,11 @@ impl Turns {
         if line.place.is_some() || line.is_held {
             return;
         }
-        self.arrivals += 1;
-        let place = (line.cost.max(self.now), self.arrivals, id);
+        let arrival = *line.arrival.get_or_insert_with(|| {
+            self.arrivals += 1;
+            self.arrivals
+        });
+        let place = (line.cost.max(self.now) / GRAIN, arrival, id);
         line.place = Some(place);
         match is_acknowledgement(first) {
             true => self.acknowledging.insert(place),
@@ -216,7 +234,7 @@ mod tests {
         let mut turns = Turns::default();
         pings(&mut turns, 1, 4);
         pings(&mut turns, 2, 8);
-        let cost = |id| if id == 1 { 1_000 } else { 1 };
+        let cost = |id| if id == 1 { 100 * GRAIN } else { 1 };
         assert_eq!(order(&mut turns, 9, cost), [1, 2, 2, 2, 2, 2, 2, 2, 2]);
         pings(&mut turns, 3, 2);
         assert_eq!(
@@ -231,9 +249,9 @@ mod tests {
     fn who_was_idle_has_saved_up_nothing() {
         let mut turns = Turns::default();
         pings(&mut turns, 1, 100);
-        assert_eq!(order(&mut turns, 50, |_| 10).len(), 50);
+        assert_eq!(order(&mut turns, 50, |_| GRAIN).len(), 50);
         pings(&mut turns, 2, 100);
-        let shared = order(&mut turns, 20, |_| 10);
+        let shared = order(&mut turns, 20, |_| GRAIN);
         assert_eq!(shared.iter().filter(|id| **id == 1).count(), 10, "{shared:?}");
     }
 
@@ -242,7 +260,7 @@ mod tests {
         let mut turns = Turns::default();
         (1..=5).for_each(|id| pings(&mut turns, id, 2));
         acknowledges(&mut turns, 9, 3);
-        assert_eq!(order(&mut turns, 7, |_| 1), [9, 1, 9, 2, 9, 3, 4]);
+        assert_eq!(order(&mut turns, 7, |_| 1), [9, 1, 9, 1, 9, 2, 2]);
     }
 
     #[test]
@@ -253,8 +271,8 @@ mod tests {
             push(&mut turns, Input::Closed(ConnectionId(id)));
         }
         pings(&mut turns, 4, 3);
-        let ends_are_costly = |id| if id == ENDED.0 { 100 } else { 1 };
-        assert_eq!(order(&mut turns, 20, ends_are_costly), [1, 2, 3, 4, 1, 4, 4, 2, 3]);
+        let ends_are_costly = |id| if id == ENDED.0 { GRAIN } else { 1 };
+        assert_eq!(order(&mut turns, 20, ends_are_costly), [1, 2, 3, 4, 4, 4, 1, 2, 3]);
         assert_eq!(turns.len(), 0);
     }
 
@@ -271,9 +289,11 @@ mod tests {
         turns.let_go(id);
         assert_eq!(order(&mut turns, 9, |_| 1), [1, 1]);
         pings(&mut turns, 2, 2);
-        let (id, ..) = turns.next().unwrap();
-        turns.charge(id, 1, false);
-        assert_eq!((turns.len(), order(&mut turns, 9, |_| 1).len()), (0, 0));
+        for left in [1, 0] {
+            let (id, ..) = turns.next().unwrap();
+            turns.charge(id, 1, false);
+            assert_eq!(turns.len(), left, "what it wanted before is dealt with");
+        }
         assert!(turns.lines.keys().eq([&ENDED]), "nothing is kept of what is closed");
     }
 }
