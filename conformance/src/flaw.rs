@@ -254,22 +254,10 @@ impl Flawed {
             Then::Stall(time) => std::thread::sleep(time),
             // Not zeros: pages of zeros may not be there.
             Then::Leak(size) => self.leaked.push(vec![1; size]),
-            Then::Mute => self.muted.extend(of(input)),
-            Then::Lose => self.loses = of(input),
+            Then::Mute => self.muted.extend(input.connection()),
+            Then::Lose => self.loses = input.connection(),
             Then::Corrupt(size) => self.corrupts = Some(size),
         }
-    }
-}
-
-/// The connection that an input is about.
-fn of(input: &Input) -> Option<ConnectionId> {
-    match input {
-        Input::Opened(id)
-        | Input::Received(id, _)
-        | Input::Malformed(id, ..)
-        | Input::Closed(id)
-        | Input::Answered(id, _) => Some(*id),
-        Input::Stop | Input::Redirect(_) | Input::Tick => None,
     }
 }
 

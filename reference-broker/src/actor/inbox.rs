@@ -1,10 +1,10 @@
 //! What the broker is told: orders, which go first, and what clients did, by [turns](super::turns).
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 use tokio::task::coop::consume_budget;
 use tokio::time::{Instant, sleep_until};
-
-use std::sync::Arc;
 
 use crate::codec::Packet;
 use crate::core::{Broker, ConnectionId, Input};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -37,7 +38,7 @@ impl Peer {
     }
 
     fn silent_since(&self) -> Instant {
-        self.opened + std::time::Duration::from_millis(self.heard.load(Ordering::Relaxed))
+        self.opened + Duration::from_millis(self.heard.load(Ordering::Relaxed))
     }
 }
 
@@ -79,8 +80,6 @@ impl Peers {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::time::{sleep, timeout};
 
     use super::*;

@@ -300,7 +300,8 @@ impl<T> Receiver<T> {
 
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
-        self.places.iter().for_each(|places| places.close()); // Whoever waits for room is told that there is nothing to wait for.
+        // Whoever waits for room is told that there is nothing to wait for.
+        self.places.iter().for_each(|places| places.close());
     }
 }
 

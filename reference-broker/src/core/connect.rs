@@ -283,19 +283,16 @@ impl Broker {
         };
         *connection = None;
         match *expiry {
-            0 => self.end_session(client), // U-3.1.2.11.2-2
-            NEVER => {
-                self.note_absent(client);
-                self.trigger_will(client); // U-3.1.2.11.2-3
-            }
+            0 => self.end_session(client),      // U-3.1.2.11.2-2
+            NEVER => self.trigger_will(client), // U-3.1.2.11.2-3
             seconds => {
                 let due = now.after(Duration::from_secs(u64::from(seconds)));
                 *expires_at = Some(due);
                 self.timers.add(due, Timer::Session(client.clone())); // MQTT-3.1.2-23
-                self.note_absent(client);
                 self.trigger_will(client);
             }
         }
+        self.note_absent(client);
         if self.config.handling.shares_again_at_loss {
             self.share_again(client);
         }

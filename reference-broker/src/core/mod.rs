@@ -7,8 +7,8 @@
 //! A file a concern: `connect` (CONNECT, takeover), `access` (who may do what), `close` (every way a
 //! connection ends), `admission` (room for a client, redirection), `publish` (from clients), `route` (to
 //! subscribers), `delivery` (a message for one client), `outbound` (all of them), `send` (their way),
-//! `alias`, `subscribe`, `retained` (and their `retained_store`), `will`, `timer`, `absent` (sessions that make room). What a session remembers is in `session`, what a
-//! connection knows in `connection`. What is kept has [`Bounds`], and is told in [`Counts`] and by name
+//! `alias`, `subscribe`, `retained` (and their `retained_store`), `will`, `timer`, `absent` (sessions that make room).
+//! What a session remembers is in `session`, what a connection knows in `connection`. What is kept has [`Bounds`], and is told in [`Counts`] and by name
 //! in [`State`].
 
 mod absent;

@@ -262,10 +262,10 @@ impl Broker {
         let before = self.totals.dropped.for_want_of_room();
         let matched = self.publish_message(message);
         let all_have_it = self.totals.dropped.for_want_of_room() == before;
+        if !all_have_it && self.config.handling.tells_full_queues {
+            return ReasonCode::QuotaExceeded; // U-3.4.2.1-10
+        }
         match matched {
-            _ if !all_have_it && self.config.handling.tells_full_queues => {
-                ReasonCode::QuotaExceeded // U-3.4.2.1-10
-            }
             true => ReasonCode::Success, // U-3.4.2.1-2
             false if self.config.tells_no_subscribers => ReasonCode::NoMatchingSubscribers, // U-3.4.2.1-3
             false => ReasonCode::Success,
