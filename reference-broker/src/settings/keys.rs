@@ -12,13 +12,13 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
         "Where to tell of health, metrics and state over HTTP: HOST:PORT.",
         "Not set: nowhere, as whoever can reach it sees who is connected.";
     "names" => browsers.names,
-        "Names of the broker, beside addresses, localhost and those that are listened on. Under another name no status \
-         is told, and no web page is let in.",
-        "None: whose names lead here, anybody can decide for names of their own.";
+        "Host names of the broker, besides IP addresses, localhost and the names it listens on. Requests for status, and \
+         web pages, that call it by another name are refused.",
+        "None: anybody can point a name of their own at this machine.";
     "origins" => browsers.origins,
-        "Web pages that may come over WebSocket, beside those of the broker's own host, such as \
+        "Origins whose web pages may connect over WebSocket, besides the broker's own host, such as \
          \"https://dashboard.example\"; \"*\" for all.",
-        "None: whoever reads a page of elsewhere has not asked it to come here.";
+        "None: whoever opens a page has not asked it to connect here.";
     "taps" => taps,
         "Patterns of topics whose messages are printed: filters whose wildcards may have names, as \
          in \"sensors/{room}/temperature\".",
@@ -142,8 +142,8 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
         "256: enough to keep a client busy that is far away, and not much to repeat to one that was \
          lost.";
     "message.queue_limit" => core.queue_limit,
-        "How many messages wait for one client. When there are more, the newest is dropped for this one, and its \
-         publisher is told 0x97 in PUBACK or PUBREC.",
+        "How many messages wait for one client. A message beyond is dropped for that client, and its publisher gets 0x97 \
+         in PUBACK or PUBREC.",
         "10,000: enough for an absence, and an end to what is kept for one that never comes back.";
     "message.outbound_alias_maximum" => core.outbound_alias_maximum,
         "How many topics have a Topic Alias towards a client, if its own Topic Alias Maximum does \
@@ -229,8 +229,8 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
         "Connected clients. One more gets CONNACK 0x89: there may be room soon.",
         "100,000: as many as sessions; shell.maximum_connections lets fewer in.";
     "bounds.sessions" => core.bounds.sessions,
-        "Sessions, connected or waiting. For one more, one that waits has to end: of the user who has most of those \
-         the one that was left first. If all are connected, a CONNECT that needs one more gets CONNACK 0x97.",
+        "Sessions, connected or waiting. At the limit a new session replaces a waiting one: the oldest of the user with \
+         the most of them. If all are connected, a CONNECT that needs one more gets CONNACK 0x97.",
         "100,000: each is small if nothing waits in it.";
     "bounds.client_id_bytes" => core.bounds.client_id_bytes,
         "Bytes of a Client Identifier. A longer one gets CONNACK 0x85.",
@@ -299,8 +299,8 @@ pub(super) const KEYS: &[Key<Settings>] = keys![
         "256 MiB: whoever is refused can do without an alias.";
 
     "shell.maximum_connections" => shell.maximum_connections,
-        "Connections, those included that are being opened or closed. For one more, one is closed: of the address that \
-         most come from, the one that has been silent for the longest.",
+        "Connections, including those being opened or closed. At the limit a new connection replaces another: the \
+         longest silent one of the address with the most connections.",
         "10,000: what a usual limit of file descriptors lets a process have.";
     "shell.inbox_messages" => shell.inbox.items,
         "Packets that wait for the broker before readers wait for it, and so, by TCP, their clients.",
